@@ -1,0 +1,1 @@
+//! Front ends: words in, text out; must not know how the daemon works.

@@ -1,0 +1,132 @@
+//! The language between the front ends and the daemon: types and framing; must not know how anything is done.
+#![forbid(unsafe_code)]
+
+use crate::carp::Reason;
+use crate::carp::config::{Key, Settings, State, Unit};
+use crate::wire::MacAddr;
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// What a front end asks. One connection, one request, one reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// One command line for one interface: applied whole or not at all.
+    Apply {
+        /// Which carpN.
+        unit: Unit,
+        /// In the order typed.
+        changes: Vec<Change>,
+    },
+    /// One interface, or all of them.
+    Show(Option<Unit>),
+    /// The sysctls.
+    Settings,
+    /// Change sysctls.
+    Set(Vec<Setting>),
+}
+
+/// One word of a command line, with its argument.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// `create`: an error when it exists.
+    Create,
+    /// `destroy`.
+    Destroy,
+    /// `up`.
+    Up,
+    /// `down`.
+    Down,
+    /// `vhid N`, 1 to 255.
+    Vhid(u8),
+    /// `pass PHRASE`, `passfile PATH`, `pass -`.
+    Pass(Key),
+    /// `carpdev IF`.
+    Carpdev(String),
+    /// `advbase N`.
+    Advbase(u8),
+    /// `advskew N`.
+    Advskew(u8),
+    /// `state S`.
+    State(State),
+    /// An address; without `alias` it takes the place of the first one of its family (ifconfig-carp.md 2.1).
+    Address {
+        /// The address with its prefix length.
+        address: IpNetwork,
+        /// It comes beside the others.
+        alias: bool,
+    },
+    /// `-alias ADDR`, `delete ADDR`; without an address the first inet one.
+    Delete(Option<IpAddr>),
+}
+
+/// A sysctl and its new value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Setting {
+    /// net.inet.carp.allow
+    Allow(bool),
+    /// net.inet.carp.preempt
+    Preempt(bool),
+    /// net.inet.carp.log
+    Log(u8),
+}
+
+/// What the daemon answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Done, nothing to say.
+    Done,
+    /// The interfaces asked for, by unit.
+    Interfaces(Vec<Interface>),
+    /// The sysctls; after a `Set` the values before it.
+    Settings(Settings),
+    /// Nothing was changed.
+    Refused(Refusal),
+}
+
+/// Why a request changed nothing, in two parts: BSD's words, and what they hide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// BSD's text without the program's name, such as `SIOCSVH: Invalid argument`.
+    pub text: String,
+    /// The reason, for a second line.
+    pub why: Option<String>,
+}
+
+/// All that can be shown of one carpN.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Which carpN.
+    pub unit: Unit,
+    /// Its index in the kernel.
+    pub index: u32,
+    /// The UP flag.
+    pub up: bool,
+    /// The address the TAP carries.
+    pub lladdr: MacAddr,
+    /// The MTU.
+    pub mtu: u32,
+    /// The parent's name.
+    pub carpdev: Option<String>,
+    /// Seconds.
+    pub advbase: u8,
+    /// The vhosts; empty until a vhid was given.
+    pub vhosts: Vec<Vhost>,
+    /// The interface groups but `all`.
+    pub groups: Vec<String>,
+    /// The shared addresses in order of configuration.
+    pub addresses: Vec<IpNetwork>,
+}
+
+/// One vhost as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vhost {
+    /// Which group.
+    pub vhid: u8,
+    /// As configured.
+    pub advskew: u8,
+    /// INIT, BACKUP or MASTER.
+    pub state: State,
+    /// Why it is in this state.
+    pub reason: Reason,
+}

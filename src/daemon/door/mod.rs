@@ -1,0 +1,104 @@
+//! The door: what the daemon wants done to the system, as plain data, and what came of it; must not know the protocol.
+//!
+//! A message is JSON over a sequenced-packet socketpair, descriptors beside it. The far end ([`serve`]) performs effects in
+//! the order in which they arrive and decides nothing; it may be a thread of the same process or a privileged parent.
+
+use crate::wire::MacAddr;
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// A numbered effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Comes back in [`Outcome::id`].
+    pub id: u64,
+    /// What to do.
+    pub effect: Effect,
+}
+
+/// What is to be done. Each one is whole or not at all, and may be repeated without harm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Effect {
+    /// Take the instance lock, put back what a predecessor left changed, open the control socket.
+    /// Descriptors: the listening socket, a netlink socket that hears link and address changes.
+    Open,
+    /// Make a TAP of this name with this MAC: carrier off, down, in our link group, the kernel's defaults replaced (T3, T10).
+    /// Value: its index. Descriptors: the TAP.
+    Create {
+        /// carpN.
+        name: String,
+        /// Its Ethernet address.
+        mac: MacAddr,
+    },
+    /// Remove a TAP that `Create` made; done when the name is free.
+    Destroy {
+        /// carpN.
+        name: String,
+    },
+    /// MAC, MTU, the UP flag, and forwarding as on `carpdev`.
+    Configure {
+        /// carpN.
+        name: String,
+        /// Its Ethernet address.
+        mac: MacAddr,
+        /// Its MTU.
+        mtu: u32,
+        /// IFF_UP.
+        up: bool,
+        /// Whose forwarding setting it takes, for both families.
+        like: Option<String>,
+    },
+    /// Exactly these addresses on carpN (nodad, metric 40000), carrier on and taken (T33), no ff00::/8 route (T31).
+    Arm {
+        /// carpN.
+        name: String,
+        /// With their prefix lengths.
+        addresses: Vec<IpNetwork>,
+    },
+    /// Carrier off, then all addresses off.
+    Disarm {
+        /// carpN.
+        name: String,
+    },
+    /// Sockets on a carpdev, and arp_ignore and arp_announce raised there (T1, T2), the old values kept on disk.
+    /// Value: its index. Descriptors: advertisements, neighbours (ARP and NS), data.
+    OpenCarpdev {
+        /// Its name.
+        name: String,
+    },
+    /// Join exactly these groups on an open carpdev and accept exactly these unicast MACs (T8, T9, T27).
+    Listen {
+        /// carpdev's index.
+        index: u32,
+        /// Multicast groups of both families.
+        groups: Vec<IpAddr>,
+        /// Virtual MACs.
+        macs: Vec<MacAddr>,
+    },
+    /// Leave the groups and put the settings of a carpdev back.
+    CloseCarpdev {
+        /// Its index.
+        index: u32,
+    },
+    /// Remove every carpN in one request, then put every setting back, remove the control socket.
+    Close,
+}
+
+/// What came of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The order's number.
+    pub id: u64,
+    /// The value (an interface index, else 0), or why nothing was done.
+    pub result: Result<u32, Failure>,
+}
+
+/// Why an effect was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The errno, 0 where there is none.
+    pub errno: i32,
+    /// The reason in words, with the name of what failed.
+    pub why: String,
+}

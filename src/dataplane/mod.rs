@@ -1,0 +1,40 @@
+//! Moves frames between a carpdev and its carpN interfaces; must not know timers, authentication or elections.
+//!
+//! What a data plane does for a port (one carpN), whatever carries it out:
+//!
+//! * carpdev to carpN: unicast frames to the port's virtual MAC, while the gate is not [`Gate::Shut`] and the lease has not
+//!   run out. No ARP request and no neighbour solicitation for a shared address: the engine answers those.
+//! * carpN to carpdev: while the gate is [`Gate::Open`] unchanged; while it is [`Gate::Yielded`] with carpdev's own MAC as
+//!   source, and no ARP, ND, MLD or IGMP; otherwise nothing.
+//! * Tagged frames are never ours (T23), and checksum and segmentation offload pass through (T19).
+#![forbid(unsafe_code)]
+
+use crate::wire::MacAddr;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// What may pass for a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Gate {
+    /// Nothing.
+    Shut,
+    /// In only.
+    Inward,
+    /// Both ways.
+    Open,
+    /// In; out with carpdev's own MAC.
+    Yielded,
+}
+
+/// A port: one carpN on one carpdev. `id` is carpN's interface index.
+#[derive(Debug, Clone)]
+pub struct Port {
+    /// carpN's interface index.
+    pub id: u32,
+    /// carpdev's interface index.
+    pub carpdev: u32,
+    /// The virtual MAC.
+    pub mac: MacAddr,
+    /// Addresses whose ARP requests and solicitations never reach carpN.
+    pub shared: Vec<IpAddr>,
+}

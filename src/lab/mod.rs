@@ -1,0 +1,1 @@
+//! Networks of namespaces for the demo and the tests; must not know the daemon.

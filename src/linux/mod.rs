@@ -1,0 +1,1 @@
+//! All that touches the kernel, and the only `unsafe`; must not know vhids, states or policy.

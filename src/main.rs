@@ -1,0 +1,3 @@
+//! Chooses a front end by name or first word; exit codes, and nothing else.
+
+fn main() {}
