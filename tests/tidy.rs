@@ -163,7 +163,8 @@ fn lines_with(path: &Path, text: &str, words: &[&str]) -> Vec<String> {
 
 /// A file of a module that exists for `cfg(test)` only.
 fn is_test(path: &Path) -> bool {
-    path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests")
+    path.to_string_lossy().ends_with("tests.rs")
+        || path.components().any(|part| part.as_os_str() == "tests")
 }
 
 /// Every file that belongs to the tree: what git knows, or, without git, all but the build directory.

@@ -47,7 +47,11 @@ pub fn code(text: &str) -> String {
             (first.len_utf8(), 0)
         };
         out.push_str(&rest[..kept]);
-        out.extend(rest[kept..kept + gone].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
+        out.extend(
+            rest[kept..kept + gone]
+                .chars()
+                .map(|c| if c == '\n' { '\n' } else { ' ' }),
+        );
         rest = &rest[kept + gone..];
     }
     out
