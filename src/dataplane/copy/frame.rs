@@ -28,7 +28,7 @@ pub(super) fn is_tagged(frame: &[u8]) -> bool {
 /// What an IPv6 packet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Upper {
-    /// A protocol, and where in the frame its header starts.
+    /// A protocol, and where in the frame its header starts; the header itself may be cut off.
     Is(u8, usize),
     /// A fragment that is not the first: its header is elsewhere.
     Fragment,
@@ -43,7 +43,10 @@ pub(super) fn upper(frame: &[u8]) -> Upper {
     };
     let (mut next, mut at) = (*first, ETHERNET + 40);
     for _ in 0..=EXTENSIONS {
-        let Some([successor, length, high, low, ..]) = frame.get(at..) else {
+        let Some(rest) = frame.get(at..) else {
+            return Upper::Unclear;
+        };
+        let [successor, length, high, low, ..] = rest else {
             return if is_extension(next) {
                 Upper::Unclear
             } else {
