@@ -100,15 +100,28 @@ impl Frame {
             0x0800 if packet.len() >= 20 => {
                 let ihl = usize::from(packet[0] & 15) * 4;
                 let body = packet.get(ihl..)?;
-                Some((packet[9], v4(&packet[12..]).into(), v4(&packet[16..]).into(), body))
+                Some((
+                    packet[9],
+                    v4(&packet[12..]).into(),
+                    v4(&packet[16..]).into(),
+                    body,
+                ))
             }
             0x86dd if packet.len() >= 40 => {
                 // Skips a hop-by-hop header: MLD has one.
                 let (next, body) = match packet[6] {
-                    0 if packet.len() >= 48 => (packet[40], packet.get(40 + 8 + usize::from(packet[41]) * 8..)?),
+                    0 if packet.len() >= 48 => (
+                        packet[40],
+                        packet.get(40 + 8 + usize::from(packet[41]) * 8..)?,
+                    ),
                     next => (next, &packet[40..]),
                 };
-                Some((next, v6(&packet[8..]).into(), v6(&packet[24..]).into(), body))
+                Some((
+                    next,
+                    v6(&packet[8..]).into(),
+                    v6(&packet[24..]).into(),
+                    body,
+                ))
             }
             _ => None,
         }
@@ -125,7 +138,9 @@ impl Frame {
     }
 
     pub fn advert(&self) -> Option<Seen> {
-        let (112, source, _, p) = self.ip()? else { return None };
+        let (112, source, _, p) = self.ip()? else {
+            return None;
+        };
         (p.len() >= 36 && p[0] == 0x21).then(|| Seen {
             vhid: p[1],
             advskew: p[2],
@@ -148,12 +163,23 @@ impl Frame {
     }
 
     pub fn nd(&self) -> Option<Nd> {
-        let (58, IpAddr::V6(source), _, p) = self.ip()? else { return None };
+        let (58, IpAddr::V6(source), _, p) = self.ip()? else {
+            return None;
+        };
         if p.len() < 24 || !matches!(p[0], 135 | 136) {
             return None;
         }
-        let lladdr = p.get(24..32).filter(|o| matches!(o[0], 1 | 2) && o[1] == 1).map(|o| mac(&o[2..]));
-        Some(Nd { kind: p[0], target: v6(&p[8..]), source, flags: p[4] & 0xe0, lladdr })
+        let lladdr = p
+            .get(24..32)
+            .filter(|o| matches!(o[0], 1 | 2) && o[1] == 1)
+            .map(|o| mac(&o[2..]));
+        Some(Nd {
+            kind: p[0],
+            target: v6(&p[8..]),
+            source,
+            flags: p[4] & 0xe0,
+            lladdr,
+        })
     }
 
     pub fn echo(&self) -> Option<Echo> {
@@ -163,7 +189,13 @@ impl Frame {
             (1, 0) | (58, 129) => false,
             _ => return None,
         };
-        (p.len() >= 8).then(|| Echo { request, source, destination, ident: be16(&p[4..]), seq: be16(&p[6..]) })
+        (p.len() >= 8).then(|| Echo {
+            request,
+            source,
+            destination,
+            ident: be16(&p[4..]),
+            seq: be16(&p[6..]),
+        })
     }
 
     /// What an owner sends: an answer or a claim for `address`.
@@ -179,7 +211,14 @@ impl fmt::Debug for Frame {
     /// One line for the evidence of a failed test.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.at.as_nanos() / 1_000;
-        write!(f, "{}.{:03} ms {} > {} ", ms / 1000, ms % 1000, self.src(), self.dst())?;
+        write!(
+            f,
+            "{}.{:03} ms {} > {} ",
+            ms / 1000,
+            ms % 1000,
+            self.src(),
+            self.dst()
+        )?;
         if let Some(a) = self.advert() {
             return write!(f, "{a:?}");
         }
@@ -191,9 +230,18 @@ impl fmt::Debug for Frame {
         }
         match self.ip() {
             Some((protocol, source, destination, p)) => {
-                write!(f, "ip proto {protocol} {source} > {destination}, {:02x?}", &p[..p.len().min(16)])
+                write!(
+                    f,
+                    "ip proto {protocol} {source} > {destination}, {:02x?}",
+                    &p[..p.len().min(16)]
+                )
             }
-            None => write!(f, "type {:04x} {:02x?}", self.ethertype(), &self.bytes[14..self.bytes.len().min(44)]),
+            None => write!(
+                f,
+                "type {:04x} {:02x?}",
+                self.ethertype(),
+                &self.bytes[14..self.bytes.len().min(44)]
+            ),
         }
     }
 }
@@ -242,7 +290,13 @@ fn ipv6(source: Ipv6Addr, destination: Ipv6Addr, next: u8, body: &[u8]) -> Vec<u
 
 fn icmp6(source: Ipv6Addr, destination: Ipv6Addr, mut body: Vec<u8>) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap().to_be_bytes();
-    let sum = checksum(&[&source.octets(), &destination.octets(), &length, &[0, 0, 0, 58], &body]);
+    let sum = checksum(&[
+        &source.octets(),
+        &destination.octets(),
+        &length,
+        &[0, 0, 0, 58],
+        &body,
+    ]);
     body[2..4].copy_from_slice(&sum.to_be_bytes());
     ipv6(source, destination, 58, &body)
 }
@@ -267,7 +321,16 @@ impl Advert {
     pub fn new(vhid: u8, pass: &'static str, addresses: &[&str], source: &str) -> Self {
         let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
         let source = source.parse().unwrap();
-        Self { vhid, pass, advbase: 1, advskew: 0, counter: 0x1234_5678_9abc_0000, addresses, source, ttl: 255 }
+        Self {
+            vhid,
+            pass,
+            advbase: 1,
+            advskew: 0,
+            counter: 0x1234_5678_9abc_0000,
+            addresses,
+            source,
+            ttl: 255,
+        }
     }
 
     fn header(&self) -> Vec<u8> {
@@ -295,7 +358,13 @@ impl Advert {
         let from = MacAddr::of_vhid(self.vhid);
         match self.source {
             IpAddr::V4(source) => {
-                let packet = ipv4(source, Ipv4Addr::new(224, 0, 0, 18), 112, self.ttl, &self.header());
+                let packet = ipv4(
+                    source,
+                    Ipv4Addr::new(224, 0, 0, 18),
+                    112,
+                    self.ttl,
+                    &self.header(),
+                );
                 ethernet(MacAddr([1, 0, 0x5e, 0, 0, 0x12]), from, 0x0800, &packet)
             }
             IpAddr::V6(source) => {
@@ -332,14 +401,24 @@ pub fn solicitation(asker: (MacAddr, Ipv6Addr), target: Ipv6Addr, to: Option<Mac
 }
 
 /// An echo request to `to`.
-pub fn echo_request(from: (MacAddr, IpAddr), to: (MacAddr, IpAddr), ident: u16, seq: u16) -> Vec<u8> {
+pub fn echo_request(
+    from: (MacAddr, IpAddr),
+    to: (MacAddr, IpAddr),
+    ident: u16,
+    seq: u16,
+) -> Vec<u8> {
     let tail = [ident.to_be_bytes(), seq.to_be_bytes()].concat();
     match (from.1, to.1) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let mut body = [&[8, 0, 0, 0], &tail[..], b"carp test"].concat();
             let sum = checksum(&[&body]);
             body[2..4].copy_from_slice(&sum.to_be_bytes());
-            ethernet(to.0, from.0, 0x0800, &ipv4(source, destination, 1, 64, &body))
+            ethernet(
+                to.0,
+                from.0,
+                0x0800,
+                &ipv4(source, destination, 1, 64, &body),
+            )
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
             let body = [&[128, 0, 0, 0], &tail[..], b"carp test"].concat();
@@ -354,16 +433,29 @@ pub fn router_advertisement(from: (MacAddr, Ipv6Addr), prefix: Ipv6Addr) -> Vec<
     let all: Ipv6Addr = "ff02::1".parse().unwrap();
     let mut body = vec![134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
     // Prefix information: on link, autonomous; valid and preferred for an hour.
-    body.extend([3, 4, 64, 0xc0, 0, 0, 0x0e, 0x10, 0, 0, 0x0e, 0x10, 0, 0, 0, 0]);
+    body.extend([
+        3, 4, 64, 0xc0, 0, 0, 0x0e, 0x10, 0, 0, 0x0e, 0x10, 0, 0, 0, 0,
+    ]);
     body.extend(prefix.octets());
     body.extend([1, 1]);
     body.extend(from.0.0);
-    ethernet(MacAddr([0x33, 0x33, 0, 0, 0, 1]), from.0, 0x86dd, &icmp6(from.1, all, body))
+    ethernet(
+        MacAddr([0x33, 0x33, 0, 0, 0, 1]),
+        from.0,
+        0x86dd,
+        &icmp6(from.1, all, body),
+    )
 }
 
 /// The same frame in VLAN `vid` (0 is a priority tag), `kind` 0x8100 or 0x88a8.
 pub fn tagged(frame: &[u8], kind: u16, vid: u16) -> Vec<u8> {
-    [&frame[..12], &kind.to_be_bytes(), &vid.to_be_bytes(), &frame[12..]].concat()
+    [
+        &frame[..12],
+        &kind.to_be_bytes(),
+        &vid.to_be_bytes(),
+        &frame[12..],
+    ]
+    .concat()
 }
 
 #[cfg(test)]
@@ -377,8 +469,19 @@ mod tests {
         advert.counter = 0x0917_93a7_d927_5970;
         let frame = advert.frame();
         let carp: String = frame[34..].iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(carp, "210100070001a31e091793a7d9275970fd8a053c82cbab707feb110322807efe2f96d97a");
-        let seen = Frame { at: Instant::ZERO, bytes: frame }.advert().unwrap();
-        assert_eq!((seen.vhid, seen.advskew, seen.counter), (1, 0, 0x0917_93a7_d927_5970));
+        assert_eq!(
+            carp,
+            "210100070001a31e091793a7d9275970fd8a053c82cbab707feb110322807efe2f96d97a"
+        );
+        let seen = Frame {
+            at: Instant::ZERO,
+            bytes: frame,
+        }
+        .advert()
+        .unwrap();
+        assert_eq!(
+            (seen.vhid, seen.advskew, seen.counter),
+            (1, 0, 0x0917_93a7_d927_5970)
+        );
     }
 }

@@ -6,11 +6,13 @@ use carp::linux::clock;
 use carp::linux::netlink::{AddressFlags, Netlink};
 use carp::linux::netns::Namespace;
 use carp::linux::packet::PacketSocket;
+use carp::linux::sysctl;
 use carp::time::Instant;
 use carp::wire::MacAddr;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,32 +32,31 @@ impl Segment {
     pub fn new() -> Arc<Self> {
         let place = Namespace::new().unwrap();
         let bridge = place.run(|| {
-            let mut net = Netlink::open().unwrap();
-            net.create_bridge("br0").unwrap();
-            let bridge = net.link("br0").unwrap().unwrap().index;
+            // The switch itself says nothing, and floods multicast.
+            sysctl::write("net/ipv6/conf/all/disable_ipv6", "1").unwrap();
+            sysctl::write("net/ipv6/conf/default/disable_ipv6", "1").unwrap();
+            let net = Netlink::open().unwrap();
+            let bridge = net.create_bridge("br0").unwrap();
+            net.set_multicast_snooping(bridge, false).unwrap();
             net.set_up(bridge, true).unwrap();
             bridge
         });
         Arc::new(Self { place, bridge })
     }
 
-    /// Plugs a cable from `host` in: `interface` there, `host-interface` here.
+    /// Plugs a cable from `host` in: `interface` there, `port` here.
     fn plug(&self, host: &Namespace, port: &str, interface: &str, mac: MacAddr) {
         self.place.run(|| {
-            let mut net = Netlink::open().unwrap();
-            net.create_veth(port, "far").unwrap();
-            let (near, far) = (net.link(port).unwrap().unwrap(), net.link("far").unwrap().unwrap());
-            net.set_mac(far.index, mac).unwrap();
-            net.set_master(near.index, Some(self.bridge)).unwrap();
-            net.set_up(near.index, true).unwrap();
-            net.set_netns(far.index, host).unwrap();
+            let net = Netlink::open().unwrap();
+            let near = net.create_veth_into(port, interface, host.as_fd()).unwrap();
+            net.set_master(near, Some(self.bridge)).unwrap();
+            net.set_up(near, true).unwrap();
         });
         host.run(|| {
-            // The far end may have got another index on its way.
-            let mut net = Netlink::open().unwrap();
-            let far = net.link("far").unwrap().unwrap();
-            net.rename(far.index, interface).unwrap();
-            net.set_up(far.index, true).unwrap();
+            let net = Netlink::open().unwrap();
+            let index = net.link(interface).unwrap().unwrap().index;
+            net.set_mac(index, mac).unwrap();
+            net.set_up(index, true).unwrap();
         });
     }
 }
@@ -92,12 +93,21 @@ impl Host {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let run = std::env::temp_dir().join(format!("carp-test-{}-{number}", std::process::id()));
         std::fs::create_dir(&run).unwrap();
-        Self { name, place: Namespace::new().unwrap(), run, cables: Mutex::default(), daemon: Mutex::default() }
+        Self {
+            name,
+            place: Namespace::new().unwrap(),
+            run,
+            cables: Mutex::default(),
+            daemon: Mutex::default(),
+        }
     }
 
     /// Makes interfaces that come later use their IPv6 addresses at once, or after the kernel's usual duplicate detection.
     fn hasty(&self, yes: bool) {
-        self.sysctl("net/ipv6/conf/default/accept_dad", if yes { "0" } else { "1" });
+        self.sysctl(
+            "net/ipv6/conf/default/accept_dad",
+            if yes { "0" } else { "1" },
+        );
     }
 
     /// A host with `eth0` on `segment`, MAC 02:00:00:00:00:`number`, and these addresses.
@@ -116,18 +126,60 @@ impl Host {
         self.hasty(true);
         segment.plug(&self.place, &port, interface, own_mac(number));
         self.hasty(false);
-        let cable = Cable { interface: interface.to_owned(), port, segment: Arc::clone(segment) };
+        let cable = Cable {
+            interface: interface.to_owned(),
+            port,
+            segment: Arc::clone(segment),
+        };
         self.cables.lock().unwrap().push(cable);
     }
 
     /// Pulls the cable of `interface` out for good: both ends are gone.
     pub fn unplug(&self, interface: &str) {
-        self.net(|net| net.delete(net.link(interface).unwrap().unwrap().index).unwrap());
-        self.cables.lock().unwrap().retain(|c| c.interface != interface);
+        self.net(|net| {
+            net.delete(net.link(interface).unwrap().unwrap().index)
+                .unwrap()
+        });
+        self.cables
+            .lock()
+            .unwrap()
+            .retain(|c| c.interface != interface);
     }
 
     fn cable<R>(&self, interface: &str, then: impl FnOnce(&Cable) -> R) -> R {
-        then(self.cables.lock().unwrap().iter().find(|c| c.interface == interface).expect("there is such a cable"))
+        then(
+            self.cables
+                .lock()
+                .unwrap()
+                .iter()
+                .find(|c| c.interface == interface)
+                .expect("there is such a cable"),
+        )
+    }
+
+    /// Index and name of the bridge port behind `interface`.
+    pub fn port(&self, interface: &str) -> (u32, String) {
+        self.cable(interface, |c| {
+            let ask = || {
+                Netlink::open()
+                    .unwrap()
+                    .link(&c.port)
+                    .unwrap()
+                    .unwrap()
+                    .index
+            };
+            (c.segment.place.run(ask), c.port.clone())
+        })
+    }
+
+    /// The index of `interface` on this host.
+    pub fn index(&self, interface: &str) -> u32 {
+        self.net(|net| {
+            net.link(interface)
+                .unwrap()
+                .expect("the interface is there")
+                .index
+        })
     }
 
     /// Records what this host sends by `interface`, at the bridge port.
@@ -154,7 +206,7 @@ impl Host {
     pub fn link(&self, interface: &str, up: bool) {
         self.cable(interface, |c| {
             c.segment.place.run(|| {
-                let mut net = Netlink::open().unwrap();
+                let net = Netlink::open().unwrap();
                 let port = net.link(&c.port).unwrap().unwrap().index;
                 net.set_up(port, up).unwrap();
             });
@@ -162,16 +214,20 @@ impl Host {
     }
 
     /// Asks or tells this host's kernel.
-    pub fn net<R: Send>(&self, ask: impl FnOnce(&mut Netlink) -> R + Send) -> R {
-        self.place.run(|| ask(&mut Netlink::open().unwrap()))
+    pub fn net<R: Send>(&self, ask: impl FnOnce(&Netlink) -> R + Send) -> R {
+        self.place.run(|| ask(&Netlink::open().unwrap()))
     }
 
     /// Adds `address` with its prefix length, at once usable.
     pub fn address(&self, interface: &str, address: &str) {
         self.net(|net| {
             let index = net.link(interface).unwrap().unwrap().index;
-            let flags = AddressFlags { nodad: true, ..AddressFlags::default() };
-            net.add_address(index, address.parse().unwrap(), flags).unwrap();
+            let flags = AddressFlags {
+                nodad: true,
+                ..AddressFlags::default()
+            };
+            net.add_address(index, address.parse().unwrap(), flags)
+                .unwrap();
         });
     }
 
@@ -179,18 +235,23 @@ impl Host {
     pub fn route(&self, destination: &str, gateway: Option<&str>, interface: &str) {
         self.net(|net| {
             let index = net.link(interface).unwrap().unwrap().index;
-            net.add_route(destination.parse().unwrap(), gateway.map(|g| g.parse().unwrap()), index).unwrap();
+            net.add_route(
+                destination.parse().unwrap(),
+                gateway.map(|g| g.parse().unwrap()),
+                index,
+            )
+            .unwrap();
         });
     }
 
     /// Writes a sysctl of this host.
     pub fn sysctl(&self, name: &str, value: &str) {
-        self.place.run(|| carp::linux::sysctl::write(name, value).unwrap());
+        self.place.run(|| sysctl::write(name, value).unwrap());
     }
 
     /// Reads one.
     pub fn sysctl_value(&self, name: &str) -> String {
-        self.place.run(|| carp::linux::sysctl::read(name).unwrap())
+        self.place.run(|| sysctl::read(name).unwrap())
     }
 
     /// The MAC in this host's neighbour table.
@@ -198,7 +259,11 @@ impl Host {
         let ip: IpAddr = ip.parse().unwrap();
         self.net(|net| {
             let index = net.link(interface).unwrap().unwrap().index;
-            net.neighbours(index).unwrap().into_iter().find(|n| n.ip == ip).and_then(|n| n.mac)
+            net.neighbours(index)
+                .unwrap()
+                .into_iter()
+                .find(|n| n.ip == ip)
+                .and_then(|n| n.mac)
         })
     }
 
@@ -206,8 +271,13 @@ impl Host {
     pub fn has_address(&self, interface: &str, ip: &str) -> bool {
         let ip: IpAddr = ip.parse().unwrap();
         self.net(|net| {
-            let Some(link) = net.link(interface).unwrap() else { return false };
-            net.addresses(Some(link.index)).unwrap().iter().any(|a| a.net.ip() == ip)
+            let Some(link) = net.link(interface).unwrap() else {
+                return false;
+            };
+            net.addresses(Some(link.index))
+                .unwrap()
+                .iter()
+                .any(|a| a.net.ip() == ip)
         })
     }
 
@@ -219,7 +289,11 @@ impl Host {
     /// `carp` with these words, on this host, as the user would type it.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_carp"));
-        command.args(words).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CARP_RUN", &self.run);
+        command
+            .args(words)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("CARP_RUN", &self.run);
         command.stdin(Stdio::null());
         command
     }
@@ -228,7 +302,11 @@ impl Host {
     pub fn finish(&self, command: &mut Command) -> Done {
         let done = self.place.run(|| command.output().unwrap());
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Done { code: done.status.code(), out: text(done.stdout), err: text(done.stderr) }
+        Done {
+            code: done.status.code(),
+            out: text(done.stdout),
+            err: text(done.stderr),
+        }
     }
 
     /// A line of words that must succeed and say nothing on standard error; answers its output.
@@ -236,7 +314,11 @@ impl Host {
     pub fn ok(&self, line: &str) -> String {
         let words: Vec<_> = line.split_whitespace().collect();
         let done = self.finish(&mut self.command(&words));
-        assert!(done.code == Some(0) && done.err.is_empty(), "{}: carp {line}: {done:?}", self.name);
+        assert!(
+            done.code == Some(0) && done.err.is_empty(),
+            "{}: carp {line}: {done:?}",
+            self.name
+        );
         done.out
     }
 
@@ -245,7 +327,11 @@ impl Host {
     pub fn refused(&self, line: &str) -> String {
         let words: Vec<_> = line.split_whitespace().collect();
         let done = self.finish(&mut self.command(&words));
-        assert!(done.code == Some(1) && done.out.is_empty(), "{}: carp {line}: {done:?}", self.name);
+        assert!(
+            done.code == Some(1) && done.out.is_empty(),
+            "{}: carp {line}: {done:?}",
+            self.name
+        );
         done.err
     }
 
@@ -257,7 +343,10 @@ impl Host {
         command.stdout(Stdio::null()).stderr(log);
         let child = self.place.run(|| command.spawn().unwrap());
         let old = self.daemon.lock().unwrap().replace(child);
-        assert!(old.is_none_or(|mut o| o.try_wait().unwrap().is_some()), "one daemon a host");
+        assert!(
+            old.is_none_or(|mut o| o.try_wait().unwrap().is_some()),
+            "one daemon a host"
+        );
         let up = || self.finish(&mut self.command(&["ifconfig", "-a"])).code == Some(0);
         assert!(until(SOON, up), "{}: no daemon: {}", self.name, self.said());
     }
@@ -276,12 +365,16 @@ impl Host {
         let inode = format!("net:[{}]", self.place.inode());
         let run = format!("CARP_RUN={}", self.run.display());
         let ours = |entry: &Path| {
-            let there = std::fs::read_link(entry.join("ns/net")).is_ok_and(|l| l.as_os_str() == inode.as_str());
+            let there = std::fs::read_link(entry.join("ns/net"))
+                .is_ok_and(|l| l.as_os_str() == inode.as_str());
             let told = std::fs::read(entry.join("environ"))
                 .is_ok_and(|e| e.split(|b| *b == 0).any(|v| v == run.as_bytes()));
             there || told
         };
-        let entries = std::fs::read_dir("/proc").unwrap().flatten().map(|e| e.path());
+        let entries = std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .map(|e| e.path());
         entries
             .filter(|entry| ours(entry))
             .filter_map(|entry| entry.file_name()?.to_str()?.parse().ok().map(Pid::from_raw))
@@ -304,7 +397,11 @@ impl Host {
 
     /// Stops (SIGSTOP) or resumes (SIGCONT) all that makes up the daemon.
     pub fn freeze(&self, frozen: bool) -> Instant {
-        let signal = if frozen { Signal::SIGSTOP } else { Signal::SIGCONT };
+        let signal = if frozen {
+            Signal::SIGSTOP
+        } else {
+            Signal::SIGCONT
+        };
         let at = clock::now();
         for pid in self.processes() {
             kill(pid, signal).unwrap();
@@ -336,14 +433,23 @@ impl Host {
     /// SIGTERM, and waits for the polite end.
     pub fn terminate(&self) -> Instant {
         let at = self.signal(Signal::SIGTERM);
-        assert!(until(SOON, || self.ended()), "{}: still there after SIGTERM: {}", self.name, self.said());
+        assert!(
+            until(SOON, || self.ended()),
+            "{}: still there after SIGTERM: {}",
+            self.name,
+            self.said()
+        );
         self.reap();
         at
     }
 
     /// Whether the daemon's process is gone.
     pub fn ended(&self) -> bool {
-        self.daemon.lock().unwrap().as_mut().is_none_or(|d| d.try_wait().unwrap().is_some())
+        self.daemon
+            .lock()
+            .unwrap()
+            .as_mut()
+            .is_none_or(|d| d.try_wait().unwrap().is_some())
     }
 
     fn reap(&self) {
@@ -355,15 +461,26 @@ impl Host {
     /// The state in the `carp:` line of `interface`.
     pub fn state(&self, interface: &str) -> String {
         let done = self.finish(&mut self.command(&["ifconfig", interface]));
-        let line = done.out.lines().find_map(|l| l.trim_start().strip_prefix("carp: "));
-        line.and_then(|l| l.split_whitespace().next()).unwrap_or("none").to_owned()
+        let line = done
+            .out
+            .lines()
+            .find_map(|l| l.trim_start().strip_prefix("carp: "));
+        line.and_then(|l| l.split_whitespace().next())
+            .unwrap_or("none")
+            .to_owned()
     }
 
     /// Waits for a state.
     #[track_caller]
     pub fn until_state(&self, interface: &str, state: &str) {
         let reached = until(SOON, || self.state(interface) == state);
-        assert!(reached, "{}: {interface} is {}, not {state}; {}", self.name, self.state(interface), self.said());
+        assert!(
+            reached,
+            "{}: {interface} is {}, not {state}; {}",
+            self.name,
+            self.state(interface),
+            self.said()
+        );
     }
 
     /// Becomes MASTER without waiting for the master-down time.

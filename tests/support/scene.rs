@@ -48,13 +48,17 @@ pub fn join(host: &Host, carpdev: &str, advskew: u8) {
 #[track_caller]
 pub fn join_timed(host: &Host, carpdev: &str, advbase: u8, advskew: u8) {
     let timers = format!("advbase {advbase} advskew {advskew}");
-    host.ok(&format!("ifconfig carp1 vhid 1 pass secret carpdev {carpdev} {timers} {SHARED}/24"));
+    host.ok(&format!(
+        "ifconfig carp1 vhid 1 pass secret carpdev {carpdev} {timers} {SHARED}/24"
+    ));
     host.ok(&format!("ifconfig carp1 inet6 alias {SHARED6}/64"));
 }
 
 /// Configures carp`number` of `host` as vhid `number` with the one address 192.0.2.`number`.
 #[track_caller]
 pub fn join_numbered(host: &Host, carpdev: &str, number: u8, advskew: u8) {
-    let line = format!("ifconfig carp{number} vhid {number} pass secret carpdev {carpdev} advskew {advskew}");
+    let line = format!(
+        "ifconfig carp{number} vhid {number} pass secret carpdev {carpdev} advskew {advskew}"
+    );
     host.ok(&format!("{line} 192.0.2.{number}/24"));
 }

@@ -1,7 +1,9 @@
 //! Applications on the hosts: a TCP service that says where it runs, bulk data both ways, datagrams; must not know carp.
 
 use super::hosts::Host;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -37,7 +39,10 @@ impl Service {
                 }
             }
         });
-        Self { over, thread: Some(thread) }
+        Self {
+            over,
+            thread: Some(thread),
+        }
     }
 }
 
@@ -117,7 +122,11 @@ pub fn dial(host: &Host, to: &str, source: Option<&str>) -> io::Result<TcpStream
     let stream = host.place.run(|| match source {
         None => TcpStream::connect_timeout(&target, Duration::from_secs(3)),
         Some(source) => {
-            let family = if source.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+            let family = if source.is_ipv4() {
+                AddressFamily::Inet
+            } else {
+                AddressFamily::Inet6
+            };
             let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
             let limit = nix::sys::time::TimeVal::new(3, 0);
             setsockopt(&fd, sockopt::SendTimeout, &limit)?;
@@ -138,7 +147,11 @@ pub fn who(host: &Host, to: &str, source: Option<&str>) -> io::Result<String> {
     stream.write_all(b"n")?;
     let mut name = String::new();
     stream.read_to_string(&mut name)?;
-    if name.is_empty() { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(name) }
+    if name.is_empty() {
+        Err(ErrorKind::UnexpectedEof.into())
+    } else {
+        Ok(name)
+    }
 }
 
 /// Sends about `megabytes` to `to` and fetches as much; whether all was intact.
@@ -159,7 +172,9 @@ pub fn datagrams(host: &Host, address: &str, port: u16, device: Option<&str>) ->
     let address: IpAddr = address.parse().unwrap();
     host.place.run(|| {
         let socket = UdpSocket::bind((address, port)).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(3)))
+            .unwrap();
         if let Some(device) = device {
             setsockopt(&socket, sockopt::BindToDevice, &device.into()).unwrap();
         }

@@ -2,12 +2,15 @@
 
 use super::frames::Frame;
 use carp::linux::clock;
+use carp::linux::filter::Filter;
 use carp::linux::netlink::Netlink;
 use carp::linux::netns::Namespace;
 use carp::linux::packet::{PacketSocket, Vnet};
 use carp::time::Instant;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt::ReceiveTimestampns};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt::ReceiveTimestampns,
+};
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,10 +35,16 @@ impl Wire {
     pub fn at(place: &Namespace, interface: &str) -> Self {
         let socket = tap(place, interface);
         setsockopt(&socket.as_fd(), ReceiveTimestampns, &true).unwrap();
-        let shared =
-            Arc::new(Shared { frames: Mutex::default(), more: Condvar::new(), over: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            frames: Mutex::default(),
+            more: Condvar::new(),
+            over: AtomicBool::new(false),
+        });
         let theirs = Arc::clone(&shared);
-        Self { shared, thread: Some(std::thread::spawn(move || record(&socket, &theirs))) }
+        Self {
+            shared,
+            thread: Some(std::thread::spawn(move || record(&socket, &theirs))),
+        }
     }
 
     /// All that was heard so far.
@@ -45,21 +54,45 @@ impl Wire {
 
     /// All that was heard after `mark` and suits `want`.
     pub fn after(&self, mark: Instant, want: impl Fn(&Frame) -> bool) -> Vec<Frame> {
-        self.shared.frames.lock().unwrap().iter().filter(|f| f.at > mark && want(f)).cloned().collect()
+        self.shared
+            .frames
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|f| f.at > mark && want(f))
+            .cloned()
+            .collect()
     }
 
     /// The first frame after `mark` that suits; panics when none came within `bound` from now.
     #[track_caller]
-    pub fn expect(&self, mark: Instant, bound: Duration, what: &str, want: impl Fn(&Frame) -> bool) -> Frame {
+    pub fn expect(
+        &self,
+        mark: Instant,
+        bound: Duration,
+        what: &str,
+        want: impl Fn(&Frame) -> bool,
+    ) -> Frame {
         if let Some(found) = self.seek(mark, bound, want) {
             return found;
         }
-        let tail: Vec<_> = self.after(mark, |_| true).into_iter().rev().take(30).rev().collect();
+        let tail: Vec<_> = self
+            .after(mark, |_| true)
+            .into_iter()
+            .rev()
+            .take(30)
+            .rev()
+            .collect();
         panic!("no {what} within {bound:?}; heard since: {tail:#?}");
     }
 
     /// The same, or `None`.
-    pub fn seek(&self, mark: Instant, bound: Duration, want: impl Fn(&Frame) -> bool) -> Option<Frame> {
+    pub fn seek(
+        &self,
+        mark: Instant,
+        bound: Duration,
+        want: impl Fn(&Frame) -> bool,
+    ) -> Option<Frame> {
         let end = clock::now() + bound;
         let mut frames = self.shared.frames.lock().unwrap();
         let mut looked = 0;
@@ -78,7 +111,13 @@ impl Wire {
 
     /// Panics when anything after `mark` that suits was heard or is heard within `bound`.
     #[track_caller]
-    pub fn silence(&self, mark: Instant, bound: Duration, what: &str, want: impl Fn(&Frame) -> bool) {
+    pub fn silence(
+        &self,
+        mark: Instant,
+        bound: Duration,
+        what: &str,
+        want: impl Fn(&Frame) -> bool,
+    ) {
         if let Some(found) = self.seek(mark, bound, want) {
             panic!("{what}: {found:?}");
         }
@@ -96,10 +135,14 @@ impl Drop for Wire {
 
 /// A packet socket on `interface` of `place` that hears everything that arrives there and nothing that leaves.
 pub fn tap(place: &Namespace, interface: &str) -> PacketSocket {
-    place.run(|| {
-        let link = Netlink::open().unwrap().link(interface).unwrap().expect("the interface is there");
+    place.run(move || {
+        let link = Netlink::open()
+            .unwrap()
+            .link(interface)
+            .unwrap()
+            .expect("the interface is there");
         let socket = PacketSocket::open(link.index, Vnet::No).unwrap();
-        socket.hear_all().unwrap();
+        socket.set_filter(&Filter::everything()).unwrap();
         socket
     })
 }
@@ -120,7 +163,12 @@ fn record(socket: &PacketSocket, shared: &Shared) {
             let (length, stamp) = {
                 let mut parts = [IoSliceMut::new(&mut buffer)];
                 let flags = MsgFlags::MSG_DONTWAIT;
-                let Ok(got) = recvmsg::<()>(socket.as_fd().as_raw_fd(), &mut parts, Some(&mut control), flags) else {
+                let Ok(got) = recvmsg::<()>(
+                    socket.as_fd().as_raw_fd(),
+                    &mut parts,
+                    Some(&mut control),
+                    flags,
+                ) else {
                     break;
                 };
                 let stamp = got.cmsgs().unwrap().find_map(|c| match c {
@@ -133,7 +181,10 @@ fn record(socket: &PacketSocket, shared: &Shared) {
                 Some(real) => Instant::from_nanos(u64::try_from(real + shift).unwrap()),
                 None => clock::now(),
             };
-            batch.push(Frame { at, bytes: buffer[..length].to_vec() });
+            batch.push(Frame {
+                at,
+                bytes: buffer[..length].to_vec(),
+            });
         }
         shared.frames.lock().unwrap().append(&mut batch);
         shared.more.notify_all();

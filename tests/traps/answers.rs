@@ -13,8 +13,16 @@ use std::time::Duration;
 /// Who claims `target` in `frame`, as an answer to a question.
 fn answer(frame: &Frame, target: IpAddr) -> Option<MacAddr> {
     match target {
-        IpAddr::V4(a) => frame.arp().filter(|p| p.op == 2 && p.spa == a).map(|p| p.sha),
-        IpAddr::V6(a) => frame.nd().filter(|n| n.kind == 136 && n.target == a && n.flags & 0x40 != 0)?.lladdr,
+        IpAddr::V4(a) => frame
+            .arp()
+            .filter(|p| p.op == 2 && p.spa == a)
+            .map(|p| p.sha),
+        IpAddr::V6(a) => {
+            frame
+                .nd()
+                .filter(|n| n.kind == 136 && n.target == a && n.flags & 0x40 != 0)?
+                .lladdr
+        }
     }
 }
 
@@ -26,8 +34,16 @@ fn t01_each_address_has_one_answer() {
     let heard = scene.c.hears("eth0");
     let out = scene.c.outlet("eth0");
     let (c, own) = (own_mac(0x0c), own_mac(0x0a));
-    let (v4, v6) = ("192.0.2.13".parse().unwrap(), "2001:db8::13".parse().unwrap());
-    let cases = [(SHARED, VIRTUAL), (SHARED6, VIRTUAL), ("192.0.2.11", own), ("2001:db8::11", own)];
+    let (v4, v6) = (
+        "192.0.2.13".parse().unwrap(),
+        "2001:db8::13".parse().unwrap(),
+    );
+    let cases = [
+        (SHARED, VIRTUAL),
+        (SHARED6, VIRTUAL),
+        ("192.0.2.11", own),
+        ("2001:db8::11", own),
+    ];
     for (target, right) in cases {
         let target: IpAddr = target.parse().unwrap();
         for to in [None, Some(right), Some(own)] {
@@ -37,11 +53,20 @@ fn t01_each_address_has_one_answer() {
                 IpAddr::V6(a) => solicitation((c, v6), a, to),
             })
             .unwrap();
-            heard.expect(mark, SOON, &format!("answer for {target}"), |f| answer(f, target).is_some());
+            heard.expect(mark, SOON, &format!("answer for {target}"), |f| {
+                answer(f, target).is_some()
+            });
             std::thread::sleep(Duration::from_millis(100));
-            let said: Vec<_> =
-                heard.after(mark, |_| true).iter().filter_map(|f| Some((f.src(), answer(f, target)?))).collect();
-            assert_eq!(said, [(right, right)], "{target} asked of {to:?}: Ethernet source and claimed MAC");
+            let said: Vec<_> = heard
+                .after(mark, |_| true)
+                .iter()
+                .filter_map(|f| Some((f.src(), answer(f, target)?)))
+                .collect();
+            assert_eq!(
+                said,
+                [(right, right)],
+                "{target} asked of {to:?}: Ethernet source and claimed MAC"
+            );
         }
     }
 }
@@ -57,20 +82,31 @@ fn t02_a_packet_from_the_shared_address_does_not_move_it() {
     // a shall ask for d again.
     scene.a.net(|net| {
         let index = net.link("eth0").unwrap().unwrap().index;
-        net.del_neighbour(index, "192.0.2.14".parse().unwrap()).unwrap();
+        net.del_neighbour(index, "192.0.2.14".parse().unwrap())
+            .unwrap();
     });
     let from_a = scene.a.sends("eth0");
     let mark = clock::now();
     let inbox = datagrams(&d, "192.0.2.14", 9000, None);
     let outbox = datagrams(&scene.a, SHARED, 0, Some("eth0"));
-    outbox.send_to(b"from the shared address", "192.0.2.14:9000").unwrap();
+    outbox
+        .send_to(b"from the shared address", "192.0.2.14:9000")
+        .unwrap();
     let (_, from) = inbox.recv_from(&mut [0; 100]).unwrap();
     assert_eq!(from.ip().to_string(), SHARED);
-    let asked = |f: &Frame| f.arp().is_some_and(|p| p.tpa == Ipv4Addr::new(192, 0, 2, 14));
+    let asked = |f: &Frame| {
+        f.arp()
+            .is_some_and(|p| p.tpa == Ipv4Addr::new(192, 0, 2, 14))
+    };
     from_a.expect(mark, SOON, "ARP request for d", asked);
     let shared: Ipv4Addr = SHARED.parse().unwrap();
     let leaked = |f: &Frame| f.arp().is_some_and(|p| p.spa == shared && p.sha != VIRTUAL);
-    from_a.silence(mark, Duration::from_millis(100), "the shared address with a physical MAC", leaked);
+    from_a.silence(
+        mark,
+        Duration::from_millis(100),
+        "the shared address with a physical MAC",
+        leaked,
+    );
     assert_eq!(d.neighbour("eth0", SHARED), Some(VIRTUAL));
 }
 
@@ -79,10 +115,14 @@ fn t02_a_packet_from_the_shared_address_does_not_move_it() {
 fn t03_strict_reverse_path_filtering_elsewhere_does_no_harm() {
     let scene = Scene::bare();
     for interface in ["all", "default", "eth0"] {
-        scene.a.sysctl(&format!("net/ipv4/conf/{interface}/rp_filter"), "1");
+        scene
+            .a
+            .sysctl(&format!("net/ipv4/conf/{interface}/rp_filter"), "1");
     }
     join_numbered(&scene.a, "eth0", 1, 0);
-    scene.a.ok("ifconfig carp2 vhid 2 pass secret carpdev eth0 192.0.2.2/32");
+    scene
+        .a
+        .ok("ifconfig carp2 vhid 2 pass secret carpdev eth0 192.0.2.2/32");
     let _service = Service::on(&scene.a);
     for (interface, shared) in [("carp1", SHARED), ("carp2", "192.0.2.2")] {
         scene.a.master(interface);
@@ -96,10 +136,16 @@ fn t11_a_backup_hears_what_the_master_says_as_the_shared_address() {
     let scene = Scene::new();
     let _service = Service::on(&scene.b);
     for (shared, to) in [(SHARED, "192.0.2.12"), (SHARED6, "2001:db8::12")] {
-        assert_eq!(who(&scene.a, to, Some(shared)).unwrap(), "b", "{shared} to {to}");
+        assert_eq!(
+            who(&scene.a, to, Some(shared)).unwrap(),
+            "b",
+            "{shared} to {to}"
+        );
         let inbox = datagrams(&scene.b, to, 9000, None);
         let outbox = datagrams(&scene.a, shared, 0, None);
-        outbox.send_to(b"hello", (to.parse::<IpAddr>().unwrap(), 9000)).unwrap();
+        outbox
+            .send_to(b"hello", (to.parse::<IpAddr>().unwrap(), 9000))
+            .unwrap();
         let (_, from) = inbox.recv_from(&mut [0; 100]).unwrap();
         assert_eq!(from.ip().to_string(), shared);
     }
@@ -115,9 +161,16 @@ fn t12_both_hosts_reach_the_shared_address_and_find_the_master() {
         let ip: IpAddr = shared.parse().unwrap();
         let mark = clock::now();
         assert_eq!(who(&scene.a, shared, None).unwrap(), "a");
-        from_a.silence(mark, Duration::from_millis(50), "the MASTER asked the wire", |f| f.ip_destination() == Some(ip));
+        from_a.silence(
+            mark,
+            Duration::from_millis(50),
+            "the MASTER asked the wire",
+            |f| f.ip_destination() == Some(ip),
+        );
         assert_eq!(who(&scene.b, shared, None).unwrap(), "a");
-        from_b.expect(mark, SOON, "packet to the shared address", |f| f.ip_destination() == Some(ip));
+        from_b.expect(mark, SOON, "packet to the shared address", |f| {
+            f.ip_destination() == Some(ip)
+        });
         assert_eq!(scene.b.neighbour("eth0", shared), Some(VIRTUAL));
     }
 }

@@ -14,7 +14,10 @@ fn bridged() -> (Host, Host) {
     let a = Host::on(&segment, "a", 0x0a, &[]);
     a.net(|net| {
         net.create_bridge("br0").unwrap();
-        let (bridge, port) = (net.link("br0").unwrap().unwrap().index, net.link("eth0").unwrap().unwrap().index);
+        let (bridge, port) = (
+            net.link("br0").unwrap().unwrap().index,
+            net.link("eth0").unwrap().unwrap().index,
+        );
         net.set_mac(bridge, own_mac(0x0a)).unwrap();
         net.set_master(port, Some(bridge)).unwrap();
         net.set_up(bridge, true).unwrap();
@@ -22,7 +25,10 @@ fn bridged() -> (Host, Host) {
     a.address("br0", "192.0.2.11/24");
     a.address("br0", "2001:db8::11/64");
     a.daemon();
-    (a, Host::on(&segment, "c", 0x0c, &["192.0.2.13/24", "2001:db8::13/64"]))
+    (
+        a,
+        Host::on(&segment, "c", 0x0c, &["192.0.2.13/24", "2001:db8::13/64"]),
+    )
 }
 
 /// Fails without the unicast membership for the virtual MAC on carpdev.
@@ -68,7 +74,9 @@ fn t17_two_vhids_on_one_carpdev_live_and_die_apart() {
     scene.a.ok("ifconfig carp1 destroy");
     let mark = clock::now();
     assert_eq!(who(&scene.c, "192.0.2.2", None).unwrap(), "a");
-    from_a.expect(mark, SOON, "advertisement of vhid 2", |f| f.advert().is_some_and(|s| s.vhid == 2));
+    from_a.expect(mark, SOON, "advertisement of vhid 2", |f| {
+        f.advert().is_some_and(|s| s.vhid == 2)
+    });
     let dead = |f: &Frame| f.src() == VIRTUAL || f.claims(SHARED.parse().unwrap());
     from_a.silence(mark, Duration::ZERO, "the destroyed group spoke", dead);
     assert!(who(&scene.c, SHARED, None).is_err(), "nobody owns {SHARED}");
@@ -98,17 +106,36 @@ fn t17_a_macvlan_is_refused_or_serves() {
     let _service = Service::on(&scene.a);
     scene.a.net(|net| {
         let lower = net.link("eth0").unwrap().unwrap().index;
-        net.create_macvlan("mv0", lower, carp::linux::netlink::MacvlanMode::Bridge).unwrap();
-        net.set_up(net.link("mv0").unwrap().unwrap().index, true).unwrap();
+        net.create_macvlan("mv0", lower, carp::linux::netlink::MacvlanMode::Bridge)
+            .unwrap();
+        net.set_up(net.link("mv0").unwrap().unwrap().index, true)
+            .unwrap();
     });
-    let line = ["ifconfig", "carp1", "vhid", "1", "pass", "secret", "carpdev", "mv0", "192.0.2.1/24"];
+    let line = [
+        "ifconfig",
+        "carp1",
+        "vhid",
+        "1",
+        "pass",
+        "secret",
+        "carpdev",
+        "mv0",
+        "192.0.2.1/24",
+    ];
     let done = scene.a.finish(&mut scene.a.command(&line));
     if done.code == Some(0) {
         scene.a.master("carp1");
-        assert_eq!(who(&scene.c, SHARED, None).unwrap(), "a", "accepted, so it must serve");
+        assert_eq!(
+            who(&scene.c, SHARED, None).unwrap(),
+            "a",
+            "accepted, so it must serve"
+        );
     } else {
         assert_eq!(done.code, Some(1));
-        assert!(done.err.contains("mv0") || done.err.contains("macvlan"), "the reason: {done:?}");
+        assert!(
+            done.err.contains("mv0") || done.err.contains("macvlan"),
+            "the reason: {done:?}"
+        );
         assert_eq!(scene.a.carrier("carp1"), None, "nothing was made");
     }
 }

@@ -61,11 +61,19 @@ fn t24_what_is_asked_after_the_first_advertisement_is_answered() {
         });
         let advert = from_a.expect(mark, SOON, "advertisement", |f| f.advert().is_some());
         std::thread::sleep(Duration::from_millis(100));
-        let replies = heard.after(mark, |f| f.echo().is_some_and(|e| !e.request && e.ident == round));
+        let replies = heard.after(mark, |f| {
+            f.echo().is_some_and(|e| !e.request && e.ident == round)
+        });
         let answered: Vec<_> = replies.iter().map(|f| f.echo().unwrap().seq).collect();
-        let asked = (0u16..).zip(&sent).filter(|(_, at)| **at > advert.at).map(|(seq, _)| seq);
+        let asked = (0u16..)
+            .zip(&sent)
+            .filter(|(_, at)| **at > advert.at)
+            .map(|(seq, _)| seq);
         let lost: Vec<_> = asked.filter(|seq| !answered.contains(seq)).collect();
-        assert!(lost.is_empty(), "round {round}: asked after the advertisement and lost: {lost:?}");
+        assert!(
+            lost.is_empty(),
+            "round {round}: asked after the advertisement and lost: {lost:?}"
+        );
     }
 }
 
@@ -88,12 +96,19 @@ fn ask_for_all(c: &Host) {
     let out = c.outlet("eth0");
     for number in 1..=16 {
         let asker = (own_mac(0x0c), Ipv4Addr::new(192, 0, 2, 113));
-        out.send(&arp_request(asker, Ipv4Addr::new(192, 0, 2, number), MacAddr::BROADCAST)).unwrap();
+        out.send(&arp_request(
+            asker,
+            Ipv4Addr::new(192, 0, 2, number),
+            MacAddr::BROADCAST,
+        ))
+        .unwrap();
     }
 }
 
 fn claims_any(frame: &Frame) -> bool {
-    frame.arp().is_some_and(|p| (1..=16).contains(&p.spa.octets()[3]))
+    frame
+        .arp()
+        .is_some_and(|p| (1..=16).contains(&p.spa.octets()[3]))
 }
 
 /// Fails when the interfaces are deleted one by one, or when answers go on while they are.
@@ -110,12 +125,25 @@ fn t26_a_polite_end_removes_all_interfaces_at_once() {
     let asked = a.terminate();
     let gone = clock::now();
     for number in 1..=16 {
-        assert_eq!(a.carrier(&format!("carp{number}")), None, "carp{number} is still there");
+        assert_eq!(
+            a.carrier(&format!("carp{number}")),
+            None,
+            "carp{number} is still there"
+        );
     }
     // Linger included: 16 one by one take 16 times 20 ms more.
-    assert!(gone.since(asked) < Duration::from_millis(900), "{:?}", gone.since(asked));
+    assert!(
+        gone.since(asked) < Duration::from_millis(900),
+        "{:?}",
+        gone.since(asked)
+    );
     ask_for_all(&c);
-    from_a.silence(gone, Duration::from_millis(300), "an answer after the end", claims_any);
+    from_a.silence(
+        gone,
+        Duration::from_millis(300),
+        "an answer after the end",
+        claims_any,
+    );
 }
 
 /// Fails when the kernel can answer for addresses that are still there (arp_ignore on carpdev).
@@ -133,7 +161,11 @@ fn t26_a_killed_host_answers_nothing_while_its_interfaces_die() {
         for _ in 0..60 {
             for number in 1..=16 {
                 let asker = (own_mac(0x0c), Ipv4Addr::new(192, 0, 2, 113));
-                let _ = out.send(&arp_request(asker, Ipv4Addr::new(192, 0, 2, number), MacAddr::BROADCAST));
+                let _ = out.send(&arp_request(
+                    asker,
+                    Ipv4Addr::new(192, 0, 2, number),
+                    MacAddr::BROADCAST,
+                ));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -141,7 +173,12 @@ fn t26_a_killed_host_answers_nothing_while_its_interfaces_die() {
     });
     // What was on its way when the signal was sent.
     let dead = killed + Duration::from_millis(30);
-    from_a.silence(dead, Duration::from_millis(100), "a dead host answered", claims_any);
+    from_a.silence(
+        dead,
+        Duration::from_millis(100),
+        "a dead host answered",
+        claims_any,
+    );
     let gone = || (1..=16).all(|number| a.carrier(&format!("carp{number}")).is_none());
     assert!(until(SOON, gone), "interfaces stay behind");
 }

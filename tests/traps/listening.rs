@@ -21,11 +21,22 @@ fn better(source: &str, counter: u64) -> Vec<u8> {
 
 /// Questions that a MASTER answers.
 fn questions() -> Vec<(&'static str, Vec<u8>)> {
-    let (c, v4, v6) = (own_mac(0x0c), "192.0.2.13".parse().unwrap(), "2001:db8::13".parse().unwrap());
-    let echo = |from: IpAddr, to: &str| echo_request((c, from), (VIRTUAL, to.parse().unwrap()), 0x23, 1);
+    let (c, v4, v6) = (
+        own_mac(0x0c),
+        "192.0.2.13".parse().unwrap(),
+        "2001:db8::13".parse().unwrap(),
+    );
+    let echo =
+        |from: IpAddr, to: &str| echo_request((c, from), (VIRTUAL, to.parse().unwrap()), 0x23, 1);
     vec![
-        ("ARP request", arp_request((c, v4), SHARED.parse().unwrap(), MacAddr::BROADCAST)),
-        ("solicitation", solicitation((c, v6), SHARED6.parse().unwrap(), None)),
+        (
+            "ARP request",
+            arp_request((c, v4), SHARED.parse().unwrap(), MacAddr::BROADCAST),
+        ),
+        (
+            "solicitation",
+            solicitation((c, v6), SHARED6.parse().unwrap(), None),
+        ),
         ("echo request", echo(v4.into(), SHARED)),
         ("echo request, IPv6", echo(v6.into(), SHARED6)),
     ]
@@ -43,29 +54,46 @@ fn t23_another_vlans_frames_change_nothing() {
     join(&scene.a, "eth0", 100);
     scene.a.master("carp1");
     let (from_a, to_a) = (scene.a.sends("eth0"), scene.a.inlet("eth0"));
-    for (kind, vid) in [(0x8100, 10), (0x88a8, 10), (0x88a8, 0), (0x8100, 0x6000 | 4094)] {
+    for (kind, vid) in [
+        (0x8100, 10),
+        (0x88a8, 10),
+        (0x88a8, 0),
+        (0x8100, 0x6000 | 4094),
+    ] {
         for (what, frame) in questions() {
             let mark = clock::now();
             to_a.send(&tagged(&frame, kind, vid)).unwrap();
             let what = format!("answer to {what} in {kind:04x} {vid}");
             from_a.silence(mark, Duration::from_millis(60), &what, answers);
         }
-        to_a.send(&tagged(&better("192.0.2.99", 1), kind, vid)).unwrap();
-        to_a.send(&tagged(&better("fe80::99", 2), kind, vid)).unwrap();
+        to_a.send(&tagged(&better("192.0.2.99", 1), kind, vid))
+            .unwrap();
+        to_a.send(&tagged(&better("fe80::99", 2), kind, vid))
+            .unwrap();
     }
     // No better MASTER was heard: the next advertisements come in their own time.
     let mark = clock::now();
     for source in ["192.0.2.11", "fe80::"] {
         let family = source.contains('.');
         let next = |f: &Frame| f.advert().is_some_and(|s| s.source.is_ipv4() == family);
-        from_a.expect(mark, Duration::from_millis(1900), "next advertisement", next);
+        from_a.expect(
+            mark,
+            Duration::from_millis(1900),
+            "next advertisement",
+            next,
+        );
     }
     assert_eq!(scene.a.state("carp1"), "MASTER");
     // A priority tag is no VLAN.
     for (what, frame) in questions() {
         let mark = clock::now();
         to_a.send(&tagged(&frame, 0x8100, 0xe000)).unwrap();
-        from_a.expect(mark, SOON, &format!("answer to {what} with a priority tag"), answers);
+        from_a.expect(
+            mark,
+            SOON,
+            &format!("answer to {what} with a priority tag"),
+            answers,
+        );
     }
     // And untagged, the same advertisement is obeyed.
     to_a.send(&better("192.0.2.99", 3)).unwrap();
@@ -93,9 +121,16 @@ fn t27_group_membership_is_reported() {
                 let reports = ["224.0.0.22", "ff02::16"].map(|r| r.parse::<IpAddr>().unwrap());
                 let payload = &f.bytes[34.min(f.bytes.len())..];
                 let named = payload.windows(octets.len()).any(|w| w == octets);
-                f.src() == own_mac(0x0a) && f.ip_destination().is_some_and(|d| reports.contains(&d)) && named
+                f.src() == own_mac(0x0a)
+                    && f.ip_destination().is_some_and(|d| reports.contains(&d))
+                    && named
             };
-            from_a.expect(mark, SOON, &format!("report of {group}, carpdev has {addresses:?}"), report);
+            from_a.expect(
+                mark,
+                SOON,
+                &format!("report of {group}, carpdev has {addresses:?}"),
+                report,
+            );
         }
     }
 }
