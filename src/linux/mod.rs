@@ -5,11 +5,14 @@
 
 pub mod channel;
 pub mod clock;
+pub mod groups;
 pub mod monitor;
 pub mod netlink;
 pub mod netns;
 pub mod readiness;
+pub mod sandbox;
 pub mod sysctl;
+pub mod userns;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
