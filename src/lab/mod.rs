@@ -1,1 +1,4 @@
 //! Networks of namespaces for the demo and the tests; must not know the daemon.
+#![forbid(unsafe_code)]
+
+pub mod net;
