@@ -58,7 +58,7 @@ impl Tap {
         let failed = |op| {
             move |source| Error {
                 op,
-                what: name.escape_default().to_string(),
+                what: name.to_owned(),
                 source,
             }
         };

@@ -3,10 +3,10 @@
 use super::inward::{self, Roster};
 use super::line::{Carpdev, Line};
 use super::{Shared, outward};
+use crate::linux::clock::now;
 use crate::time::Instant;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
@@ -260,14 +260,6 @@ fn drain(
         }
     }
     Visit::Fine
-}
-
-/// CLOCK_BOOTTIME, as the engine that grants the leases. Without a clock every lease has run out.
-fn now() -> Instant {
-    let Ok(time) = clock_gettime(ClockId::CLOCK_BOOTTIME) else {
-        return Instant::from_nanos(u64::MAX);
-    };
-    Instant::ZERO + Duration::from(time)
 }
 
 /// Keeps a descriptor that reports errors without end from keeping the thread awake.
