@@ -60,10 +60,12 @@ impl Filter {
         Self::exact(program)
     }
 
-    /// Passes everything, tagged frames too: for a recorder.
+    /// Lets everything pass that arrives, tagged frames too: for a capture.
     #[must_use]
     pub fn everything() -> Self {
         let mut program = Program::default();
+        program.load(LD_W, PACKET_TYPE);
+        program.refuse_if(OUTGOING);
         program.pass();
         Self::exact(program)
     }
