@@ -5,11 +5,14 @@
 
 pub mod channel;
 pub mod clock;
+pub mod filter;
 pub mod monitor;
 pub mod netlink;
 pub mod netns;
+pub mod packet;
 pub mod readiness;
 pub mod sysctl;
+pub mod tap;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
