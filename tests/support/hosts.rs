@@ -157,6 +157,11 @@ impl Host {
         )
     }
 
+    /// The segment behind `interface`.
+    pub fn segment(&self, interface: &str) -> Arc<Segment> {
+        self.cable(interface, |c| Arc::clone(&c.segment))
+    }
+
     /// Index and name of the bridge port behind `interface`.
     pub fn port(&self, interface: &str) -> (u32, String) {
         self.cable(interface, |c| {
