@@ -4,3 +4,4 @@
 pub mod figures;
 pub mod pcapng;
 pub mod sight;
+pub mod net;

@@ -68,16 +68,6 @@ impl Monitor {
         })
     }
 
-    /// Takes a monitor's descriptor that another process opened, in whatever namespace.
-    pub fn adopt(descriptor: OwnedFd) -> Result<Self> {
-        let socket = RouteSocket::adopt(descriptor)
-            .map_err(|error| Error::new("take netlink socket", "", error))?;
-        Ok(Self {
-            socket,
-            kept: Mutex::default(),
-        })
-    }
-
     /// The next events, possibly none; `WouldBlock` when nothing has arrived.
     pub fn read(&self) -> io::Result<Vec<Event>> {
         let kept: Vec<Event> = self.kept().drain(..).collect();
@@ -158,6 +148,17 @@ impl Monitor {
 
     fn kept(&self) -> MutexGuard<'_, VecDeque<Event>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<OwnedFd> for Monitor {
+    /// Takes a monitor's descriptor that another process opened, in whatever namespace. Should it be something else, every
+    /// operation fails.
+    fn from(descriptor: OwnedFd) -> Self {
+        Self {
+            socket: RouteSocket::adopt(descriptor),
+            kept: Mutex::default(),
+        }
     }
 }
 

@@ -34,23 +34,24 @@ impl RouteSocket {
     pub fn open(groups: u32) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind(&SocketAddr::new(0, groups))?;
-        Self::around(socket)
-    }
-
-    /// Takes one that was opened elsewhere.
-    pub fn adopt(descriptor: OwnedFd) -> io::Result<Self> {
-        // SAFETY: the descriptor is open and owned, and the socket becomes its only owner.
-        Self::around(unsafe { Socket::from_raw_fd(descriptor.into_raw_fd()) })
-    }
-
-    fn around(socket: Socket) -> io::Result<Self> {
-        let mut own = SocketAddr::new(0, 0);
-        socket.get_address(&mut own)?;
+        let port = port_of(&socket)?;
         Ok(Self {
             socket,
-            port: own.port_number(),
+            port,
             sequence: AtomicU32::new(1),
         })
+    }
+
+    /// Takes one that was opened elsewhere. If it is none, whatever is asked of it fails.
+    pub fn adopt(descriptor: OwnedFd) -> Self {
+        // SAFETY: the descriptor is open and owned, and the socket becomes its only owner.
+        let socket = unsafe { Socket::from_raw_fd(descriptor.into_raw_fd()) };
+        let port = port_of(&socket).unwrap_or(0);
+        Self {
+            socket,
+            port,
+            sequence: AtomicU32::new(1),
+        }
     }
 
     /// Sends one request and collects its answers; a dump is repeated until no change interrupted it.
@@ -197,6 +198,13 @@ impl AsFd for RouteSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// The number under which the kernel answers to this socket.
+fn port_of(socket: &Socket) -> io::Result<u32> {
+    let mut own = SocketAddr::new(0, 0);
+    socket.get_address(&mut own)?;
+    Ok(own.port_number())
 }
 
 /// Cuts a datagram into its messages (netlink(7): each one starts at a multiple of four).
