@@ -93,7 +93,8 @@ impl Daemon {
         }
         self.ending = Ending::Retiring;
         let dropped = self.transaction.take();
-        self.retired.extend(dropped.and_then(|transaction| transaction.unfinished()));
+        self.retired
+            .extend(dropped.and_then(|transaction| transaction.unfinished()));
         self.waiting.clear();
         self.tell(Input::Shutdown);
         let events = self.events.clone();

@@ -23,7 +23,11 @@ pub struct Transaction {
 impl Transaction {
     /// The interface that it made and the engine has not heard of.
     pub(super) fn unfinished(&self) -> Option<Unit> {
-        matches!(self.what, What::Become { created: true, .. } | What::Undo(_)).then_some(self.unit)
+        matches!(
+            self.what,
+            What::Become { created: true, .. } | What::Undo(_)
+        )
+        .then_some(self.unit)
     }
 }
 

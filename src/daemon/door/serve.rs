@@ -16,7 +16,7 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 
 /// Everything the far end holds.
@@ -136,19 +136,29 @@ impl Door {
 
     /// Taken without waiting: EWOULDBLOCK says that another daemon serves this namespace.
     fn lock(&self) -> io::Result<Flock<fs::File>> {
-        for directory in [self.place.base().to_owned(), self.place.directory()] {
-            match fs::DirBuilder::new().mode(0o755).create(&directory) {
-                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        loop {
+            for directory in [self.place.base().to_owned(), self.place.directory()] {
+                match fs::DirBuilder::new().mode(0o755).create(&directory) {
+                    Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+                    _ => {}
+                }
+            }
+            let mut options = fs::OpenOptions::new();
+            let file = options
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .open(self.place.lock())?;
+            let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+                .map_err(|(_, errno)| io::Error::from(errno))?;
+            // Who ends takes the file away: a lock on a file that is no longer there protects nothing.
+            match fs::metadata(self.place.lock()) {
+                Ok(there) if there.ino() == lock.metadata()?.ino() => return Ok(lock),
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
                 _ => {}
             }
         }
-        let file = fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(self.place.lock())?;
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
     }
 
     /// Anybody may look; the peer's uid decides about more.
@@ -171,8 +181,17 @@ impl Door {
             self.close_carpdev(index);
         }
         self.settings.restore_all();
-        let _ = fs::remove_file(self.place.socket());
-        self.lock = None;
+        self.leave();
+    }
+
+    /// The run directory goes with its daemon; the shared one above it stays.
+    fn leave(&mut self) {
+        if self.lock.is_some() {
+            let _ = fs::remove_file(self.place.socket());
+            let _ = fs::remove_file(self.place.lock());
+            let _ = fs::remove_dir(self.place.directory());
+            self.lock = None;
+        }
     }
 
     /// One request for all carpN (T26), unless a link of somebody else carries our number; then one by one.
