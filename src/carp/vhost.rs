@@ -188,10 +188,7 @@ fn lease_against(theirs: Priority, interval: Duration) -> Option<Duration> {
         0 => {
             let dead = dead_time(0, theirs.advskew);
             let halves = 5 * u64::from(theirs.advskew.max(1));
-            (
-                dead,
-                dead - Duration::from_micros(halves * 1_000_000 / 512),
-            )
+            (dead, dead - Duration::from_micros(halves * 1_000_000 / 512))
         }
         advbase => (
             3 * Duration::from_secs(advbase.into()),

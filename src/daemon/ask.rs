@@ -38,7 +38,8 @@ impl Daemon {
         Reply::Interfaces(
             shown
                 .map(|(unit, interface)| {
-                    interface.shown(*unit, self.engine.vhosts(*unit).collect())
+                    let vhosts = self.engine.vhosts(*unit).map(Into::into);
+                    interface.shown(*unit, vhosts.collect())
                 })
                 .collect(),
         )
