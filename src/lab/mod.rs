@@ -1,4 +1,7 @@
 //! Networks of namespaces for the demo and the tests; must not know the daemon.
 #![forbid(unsafe_code)]
 
+pub mod figures;
+pub mod pcapng;
+pub mod sight;
 pub mod net;
