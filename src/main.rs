@@ -18,7 +18,7 @@ struct Carp {
 #[derive(Debug, Subcommand)]
 enum Front {
     /// Show and configure carp interfaces, in OpenBSD's words
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, after_help = ifconfig::words::help())]
     Ifconfig {
         /// What would stand after ifconfig(8)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -48,7 +48,7 @@ struct Daemon {
     separate: bool,
 }
 
-/// `carpd`: the daemon under its own name.
+/// Serve the carp interfaces of this network namespace, in the foreground, logging to standard error
 #[derive(Debug, Parser)]
 #[command(name = "carpd", version)]
 struct Carpd {
