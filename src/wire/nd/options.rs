@@ -62,7 +62,7 @@ mod tests {
     fn emits() {
         let mut message = vec![];
         put(&mut message, SOURCE_LINK_LAYER, None);
-        assert_eq!(message, []);
+        assert!(message.is_empty());
         put(&mut message, SOURCE_LINK_LAYER, Some(MAC));
         assert_eq!(message, OPTION);
     }
