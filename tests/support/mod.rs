@@ -1,9 +1,10 @@
-//! What the tests share: hosts in namespaces, frames, recordings.
-#![allow(dead_code, unused_imports, unused_macros)]
+//! What the tests share: hosts in namespaces, frames, recordings, captures.
+#![allow(dead_code, unused_imports, unused_macros, clippy::unwrap_used)]
 
 pub mod bench;
 pub mod frames;
 pub mod hosts;
+pub mod pcap;
 pub mod peer;
 pub mod privilege;
 pub mod scene;
