@@ -5,9 +5,9 @@ pub mod path;
 pub mod socket;
 pub mod started;
 
-use crate::carp::Reason;
+pub use crate::carp::Reason;
 use crate::carp::config::{Key, Settings, State, Unit};
-use crate::wire::MacAddr;
+pub use crate::wire::{Family, MacAddr};
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
