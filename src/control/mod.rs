@@ -5,9 +5,12 @@ pub mod path;
 pub mod socket;
 pub mod started;
 
-pub use crate::carp::Reason;
+use crate::carp::Status;
 use crate::carp::config::{Key, Settings, State, Unit};
+
+pub use crate::carp::Reason;
 pub use crate::wire::{Family, MacAddr};
+
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -188,4 +191,15 @@ pub struct Vhost {
     pub state: State,
     /// Why it is in this state.
     pub reason: Reason,
+}
+
+impl From<Status> for Vhost {
+    fn from(status: Status) -> Self {
+        Self {
+            vhid: status.vhid.get(),
+            advskew: status.advskew,
+            state: status.state,
+            reason: status.reason,
+        }
+    }
 }

@@ -7,7 +7,12 @@
 //! * carpN to carpdev: while the gate is [`Gate::Open`] unchanged; while it is [`Gate::Yielded`] with carpdev's own MAC as
 //!   source, and no ARP, ND, MLD or IGMP; otherwise nothing.
 //! * Tagged frames are never ours (T23), and checksum and segmentation offload pass through (T19).
+//!
+//! A port begins shut and without a lease: both a gate and a lease have to be set before anything passes. Where the
+//! carpdev is missing, down or without room, frames are dropped and counted, never kept.
 #![forbid(unsafe_code)]
+
+pub mod copy;
 
 use crate::wire::MacAddr;
 use serde::{Deserialize, Serialize};
@@ -37,4 +42,21 @@ pub struct Port {
     pub mac: MacAddr,
     /// Addresses whose ARP requests and solicitations never reach carpN.
     pub shared: Vec<IpAddr>,
+}
+
+/// What passed for a port since it was added. A super-packet counts as one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Frames handed to carpN.
+    pub in_frames: u64,
+    /// Their bytes, without virtio headers.
+    pub in_bytes: u64,
+    /// Frames for the virtual MAC that carpN did not get.
+    pub in_drops: u64,
+    /// Frames sent from carpN.
+    pub out_frames: u64,
+    /// Their bytes, without virtio headers.
+    pub out_bytes: u64,
+    /// Frames from carpN that did not leave.
+    pub out_drops: u64,
 }

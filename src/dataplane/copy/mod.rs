@@ -1,0 +1,234 @@
+//! The data plane that always works: one thread that copies frames in user space; must not know why a gate is set.
+//!
+//! The owner of a [`Copier`] changes a table under a lock that is held for moments only; the thread takes over a new
+//! table between two frames. What may pass is not in the table but in atomics that the thread reads before every single
+//! write, so a gate that closes is closed when [`Copier::set_gate`] returns. The virtual MACs of ports that are shut are not
+//! in the filter of the carpdev's socket: a BACKUP is not woken by the MASTER's traffic.
+
+mod frame;
+mod inward;
+mod line;
+mod outward;
+mod worker;
+
+use super::{Counters, Gate, Port};
+use crate::linux::filter::Filter;
+use crate::linux::packet::PacketSocket;
+use crate::time::Instant;
+use crate::wire::MacAddr;
+use line::{Carpdev, Line, Live};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// The copying thread and its table. Dropping it ends the thread; what it held is closed then.
+#[derive(Debug)]
+pub struct Copier {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What owner and thread have in common.
+#[derive(Debug)]
+struct Shared {
+    table: Mutex<Table>,
+    /// Counts the tables; the thread compares it before each frame.
+    generation: AtomicU64,
+    wake: EventFd,
+    stop: AtomicBool,
+    wakeups: AtomicU64,
+}
+
+/// Who is connected to whom. Entries are replaced, never changed, but for their atomics.
+#[derive(Debug, Default)]
+struct Table {
+    carpdevs: BTreeMap<u32, Arc<Carpdev>>,
+    lines: BTreeMap<u32, Arc<Line>>,
+    /// For which MACs each carpdev's socket wakes us.
+    heard: BTreeMap<u32, Vec<MacAddr>>,
+}
+
+impl Copier {
+    /// Starts the thread, with nothing to copy.
+    ///
+    /// # Errors
+    /// Those of epoll, eventfd and thread creation.
+    pub fn start() -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            table: Mutex::default(),
+            generation: AtomicU64::new(0),
+            wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
+            stop: AtomicBool::new(false),
+            wakeups: AtomicU64::new(0),
+        });
+        let worker = worker::Worker::new(Arc::clone(&shared))?;
+        let thread = std::thread::Builder::new()
+            .name("copy".to_owned())
+            .spawn(move || worker.run())?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Adds a carpdev with its own MAC and its data socket (opened with virtio headers, filter still shut), or
+    /// replaces the one of this index.
+    pub fn add_carpdev(&self, index: u32, mac: MacAddr, data: PacketSocket) {
+        self.change(|table| {
+            table
+                .carpdevs
+                .insert(index, Arc::new(Carpdev::new(mac, data)));
+            table.heard.remove(&index);
+            table.listen(index);
+        });
+    }
+
+    /// The carpdev's own MAC has changed.
+    pub fn carpdev_mac(&self, index: u32, mac: MacAddr) {
+        if let Some(carpdev) = self.table().carpdevs.get(&index) {
+            carpdev.set_mac(mac);
+        }
+    }
+
+    /// Forgets a carpdev; its ports stay and drop what they are given.
+    pub fn remove_carpdev(&self, index: u32) {
+        self.change(|table| {
+            table.carpdevs.remove(&index);
+            table.heard.remove(&index);
+        });
+    }
+
+    /// Adds a port, shut and without a lease, or replaces the one of this id. `tap` carries virtio headers.
+    pub fn add_port(&self, port: Port, tap: OwnedFd) {
+        self.change(|table| {
+            let (id, carpdev) = (port.id, port.carpdev);
+            let line = Line {
+                port,
+                tap: Arc::new(tap),
+                live: Arc::new(Live::new()),
+            };
+            if let Some(old) = table.lines.insert(id, Arc::new(line)) {
+                old.live.set_gate(Gate::Shut);
+                table.listen(old.port.carpdev);
+            }
+            table.listen(carpdev);
+        });
+    }
+
+    /// Changes MAC, shared addresses or carpdev of a port; its gate, lease, counters and TAP stay.
+    pub fn change_port(&self, port: Port) {
+        self.change(|table| {
+            let Some(old) = table.lines.get(&port.id) else {
+                return;
+            };
+            let (before, after) = (old.port.carpdev, port.carpdev);
+            let line = Line {
+                tap: Arc::clone(&old.tap),
+                live: Arc::clone(&old.live),
+                port,
+            };
+            table.lines.insert(line.port.id, Arc::new(line));
+            table.listen(before);
+            table.listen(after);
+        });
+    }
+
+    /// Shuts and forgets a port. The thread closes the TAP as soon as it has noticed.
+    pub fn remove_port(&self, id: u32) {
+        self.change(|table| {
+            if let Some(line) = table.lines.remove(&id) {
+                line.live.set_gate(Gate::Shut);
+                table.listen(line.port.carpdev);
+            }
+        });
+    }
+
+    /// What may pass from now on: a frame that the former gate let through has left when this returns.
+    pub fn set_gate(&self, id: u32, gate: Gate) {
+        let mut table = self.table();
+        let Some(line) = table.lines.get(&id).map(Arc::clone) else {
+            return;
+        };
+        line.live.set_gate(gate);
+        table.listen(line.port.carpdev);
+    }
+
+    /// The port is served until that moment of CLOCK_BOOTTIME and not after.
+    pub fn set_lease(&self, id: u32, until: Instant) {
+        if let Some(line) = self.table().lines.get(&id) {
+            line.live.set_lease(until);
+        }
+    }
+
+    /// What passed for a port; `None` when there is no such port.
+    #[must_use]
+    pub fn counters(&self, id: u32) -> Option<Counters> {
+        self.table().lines.get(&id).map(|line| line.live.counters())
+    }
+
+    /// How often the thread was woken.
+    #[must_use]
+    pub fn wakeups(&self) -> u64 {
+        self.shared.wakeups.load(Ordering::Relaxed)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.shared
+            .table
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the table and tells the thread.
+    fn change(&self, change: impl FnOnce(&mut Table)) {
+        let mut table = self.table();
+        change(&mut table);
+        self.shared.generation.fetch_add(1, Ordering::Release);
+        drop(table);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // Fails only when the counter is full, and then the thread is being woken anyway.
+        let _ = self.shared.wake.write(1);
+    }
+}
+
+impl Drop for Copier {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.generation.fetch_add(1, Ordering::Release);
+        self.wake();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Table {
+    /// Lets the carpdev's socket hear the MACs of its ports that are not shut, and no other.
+    fn listen(&mut self, index: u32) {
+        let Some(carpdev) = self.carpdevs.get(&index) else {
+            return;
+        };
+        let on_it = self
+            .lines
+            .values()
+            .filter(|line| line.port.carpdev == index);
+        let macs: Vec<MacAddr> = on_it
+            .filter(|line| line.live.gate() != Gate::Shut)
+            .map(|line| line.port.mac)
+            .collect();
+        if self.heard.get(&index) == Some(&macs) {
+            return;
+        }
+        // Should the kernel refuse (no memory), the next change tries again; a closed gate stays closed without it.
+        if carpdev.data.set_filter(&Filter::unicast_to(&macs)).is_ok() {
+            self.heard.insert(index, macs);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Waits for a descriptor with tokio; must not know what is read from it.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Something non-blocking that can be waited for until it can be read.
+#[derive(Debug)]
+pub struct Readiness<T> {
+    // Dropped first: the registration goes before the thing itself is closed.
+    registration: AsyncFd<Registered>,
+    inner: T,
+}
+
+/// A duplicate of the descriptor: same open file, and nobody else can close or replace it.
+#[derive(Debug)]
+struct Registered(OwnedFd);
+
+impl AsRawFd for Registered {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl<T: AsFd> Readiness<T> {
+    /// Registers `inner`, which must be non-blocking, with the running tokio runtime (one with its I/O driver enabled).
+    pub fn new(inner: T) -> io::Result<Self> {
+        let duplicate = Registered(inner.as_fd().try_clone_to_owned()?);
+        // SAFETY: the descriptor belongs to `Registered`, which is private, is never handed out mutably, and closes it only
+        // when the `AsyncFd` around it is dropped; `as_raw_fd` returns it each time.
+        let registered = unsafe { AsyncFd::register_with_interest(duplicate, Interest::READABLE) };
+        let registration = registered.map_err(|error| error.into_parts().1)?;
+        Ok(Self {
+            registration,
+            inner,
+        })
+    }
+
+    /// Waits until something can be read and `attempt` does not answer `WouldBlock`; may be dropped while waiting.
+    pub async fn read<R>(&self, mut attempt: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        loop {
+            let mut ready = self.registration.readable().await?;
+            if let Ok(outcome) = ready.try_io(|_| attempt(&self.inner)) {
+                return outcome;
+            }
+        }
+    }
+
+    /// What is waited for.
+    pub fn get_ref(&self) -> &T {
+        &self.inner
+    }
+
+    /// Ends the registration.
+    pub fn into_inner(self) -> T {
+        self.inner
+    }
+}
