@@ -16,7 +16,7 @@ pub fn u64() -> io::Result<u64> {
 /// Four random bytes as a number, never 0.
 ///
 /// # Errors
-/// As [`u64`].
+/// As [`u64()`].
 pub fn nonzero_u32() -> io::Result<u32> {
     let [a, b, c, d, ..] = u64()?.to_ne_bytes();
     // Within 31 bits, since ip(8) prints link groups as signed numbers.
