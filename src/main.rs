@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use carp::cli::{demo, ifconfig, sysctl};
+use carp::daemon::{self, Options};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -18,7 +19,7 @@ struct Carp {
 #[derive(Debug, Subcommand)]
 enum Front {
     /// Show and configure carp interfaces, in OpenBSD's words
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, after_help = ifconfig::words::help())]
     Ifconfig {
         /// What would stand after ifconfig(8)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -35,7 +36,7 @@ enum Front {
     Door,
     /// Be a daemon without privilege whose door is on standard input
     #[command(hide = true)]
-    Engine,
+    Engine(Daemon),
 }
 
 #[derive(Debug, Args)]
@@ -48,7 +49,16 @@ struct Daemon {
     separate: bool,
 }
 
-/// `carpd`: the daemon under its own name.
+impl Daemon {
+    const fn options(&self) -> Options {
+        Options {
+            autostarted: self.autostarted,
+            separate: self.separate,
+        }
+    }
+}
+
+/// Serve the carp interfaces of this network namespace, in the foreground, logging to standard error
 #[derive(Debug, Parser)]
 #[command(name = "carpd", version)]
 struct Carpd {
@@ -72,8 +82,8 @@ fn run(front: Front) -> ExitCode {
         Front::Sysctl(args) => sysctl::run(&args),
         Front::Daemon(args) => daemon(&args),
         Front::Demo(args) => demo::run(args),
-        Front::Door => door(),
-        Front::Engine => engine(),
+        Front::Door => daemon::door_process(),
+        Front::Engine(args) => daemon::engine_process(args.options()),
     }
 }
 
@@ -85,18 +95,5 @@ fn usage(error: clap::Error) -> ExitCode {
 }
 
 fn daemon(args: &Daemon) -> ExitCode {
-    not_built(&format!("carpd {args:?}"))
-}
-
-fn door() -> ExitCode {
-    not_built("door")
-}
-
-fn engine() -> ExitCode {
-    not_built("engine")
-}
-
-fn not_built(what: &str) -> ExitCode {
-    carp::cli::warn("carp", &format!("{what}: not built yet"));
-    ExitCode::FAILURE
+    daemon::daemon(args.options())
 }

@@ -1,4 +1,5 @@
 //! Time as an integer, so that any moment can be built in a test; knows no operating system.
+#![forbid(unsafe_code)]
 
 use std::ops::{Add, Sub};
 use std::time::Duration;

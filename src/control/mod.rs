@@ -5,8 +5,8 @@ pub mod path;
 pub mod socket;
 pub mod started;
 
-use crate::carp::Reason;
 use crate::carp::config::{Key, Settings, State, Unit};
+use crate::carp::{Reason, Status};
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -188,4 +188,15 @@ pub struct Vhost {
     pub state: State,
     /// Why it is in this state.
     pub reason: Reason,
+}
+
+impl From<Status> for Vhost {
+    fn from(status: Status) -> Self {
+        Self {
+            vhid: status.vhid.get(),
+            advskew: status.advskew,
+            state: status.state,
+            reason: status.reason,
+        }
+    }
 }

@@ -1,3 +1,4 @@
+//! Each figure from records made by hand, with the answer worked out beside it.
 #![allow(clippy::unwrap_used)]
 
 use super::super::sight::Advert;

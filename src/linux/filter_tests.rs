@@ -84,7 +84,7 @@ fn ipv4(protocol: u8, options: usize) -> Vec<u8> {
 }
 
 fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
-    let mut header = vec![0; 40];
+    let mut header = [0; 40];
     header[0] = 0x60;
     header[6] = next;
     ethernet(

@@ -6,13 +6,17 @@
 pub mod channel;
 pub mod clock;
 pub mod filter;
+pub mod groups;
 pub mod monitor;
 pub mod netlink;
 pub mod netns;
 pub mod packet;
+pub mod random;
 pub mod readiness;
+pub mod sandbox;
 pub mod sysctl;
 pub mod tap;
+pub mod userns;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};

@@ -1,0 +1,351 @@
+//! Small rules of the house, held against every file of the tree.
+#![allow(clippy::unwrap_used)]
+
+mod house;
+
+use carp::cli::ifconfig::words::{self, Sense, WORDS};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What may stand at the top of the tree.
+const TOP: &[&str] = &[
+    ".ci",
+    ".gitignore",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "benches",
+    "deny.toml",
+    "dist",
+    "man",
+    "src",
+    "tests",
+];
+
+/// 400 is the rule; what formatting adds is let pass.
+const LINES_MAX: usize = 450;
+
+/// The one module tree with `unsafe` in it.
+const UNSAFE: &str = "src/linux";
+
+#[test]
+fn every_module_says_first_what_it_is_for() {
+    expect_none(
+        house::rust_files("src")
+            .iter()
+            .filter(|(_, text)| !text.starts_with("//! "))
+            .map(|(path, _)| at(path, "")),
+    );
+}
+
+#[test]
+fn every_file_stays_readable_in_one_sitting() {
+    let files = ["src", "tests"].into_iter().flat_map(house::rust_files);
+    let long = files.filter(|(_, text)| text.lines().count() > LINES_MAX);
+    expect_none(long.map(|(path, text)| at(&path, &format!("{} lines", text.lines().count()))));
+}
+
+#[test]
+fn unsafe_code_lives_in_one_place() {
+    let mut wrong = Vec::new();
+    for (path, text) in house::rust_files("src") {
+        if path.starts_with(UNSAFE) {
+            continue;
+        }
+        wrong.extend(lines_with(&path, &house::code(&text), &["unsafe"]));
+        let parts = path.components().count();
+        let heads_a_tree = parts == 2 || (parts == 3 && path.ends_with("mod.rs"));
+        if heads_a_tree
+            && path != Path::new("src/lib.rs")
+            && !text.contains("#![forbid(unsafe_code)]")
+        {
+            wrong.push(at(&path, "lacks #![forbid(unsafe_code)]"));
+        }
+    }
+    expect_none(wrong);
+}
+
+#[test]
+fn nothing_outside_tests_may_panic_without_a_proof() {
+    let panics = [
+        ".unwrap()",
+        ".unwrap_err()",
+        "panic!",
+        "todo!",
+        "unimplemented!",
+        "dbg!",
+    ];
+    let files = house::rust_files("src")
+        .into_iter()
+        .filter(|(path, _)| !is_test(path));
+    expect_none(
+        files.flat_map(|(path, text)| {
+            lines_with(&path, &outside_tests(&house::code(&text)), &panics)
+        }),
+    );
+}
+
+#[test]
+fn nothing_is_left_for_later_and_nothing_names_the_workshop() {
+    // In pieces, so that this file does not find itself.
+    let banned = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X:"),
+        concat!("..", "/shared"),
+        concat!("/wo", "rk/"),
+    ];
+    expect_none(
+        texts()
+            .into_iter()
+            .flat_map(|(path, text)| lines_with(&path, &text, &banned)),
+    );
+}
+
+#[test]
+fn text_files_end_with_a_newline_and_no_line_with_a_blank() {
+    // Others wrote these.
+    let foreign = ["Cargo.lock", "LICENSE-APACHE", "tests/fixtures"];
+    let files = texts()
+        .into_iter()
+        .filter(|(path, _)| !foreign.iter().any(|name| path.starts_with(name)));
+    expect_none(files.flat_map(|(path, text)| {
+        let end =
+            (!text.is_empty() && !text.ends_with('\n')).then(|| at(&path, "no newline at the end"));
+        let blanks = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| line.ends_with([' ', '\t']));
+        let blanks: Vec<_> = blanks
+            .map(|(n, _)| at(&path, &format!("line {} ends with a blank", n + 1)))
+            .collect();
+        end.into_iter().chain(blanks)
+    }));
+}
+
+#[test]
+fn the_top_of_the_tree_holds_only_what_was_agreed() {
+    let tops: BTreeSet<_> = files()
+        .iter()
+        .map(|path| path.iter().next().unwrap().to_owned())
+        .collect();
+    expect_none(
+        tops.into_iter()
+            .filter(|name| !TOP.iter().any(|known| name == known))
+            .map(|name| format!("{name:?}")),
+    );
+}
+
+#[test]
+fn the_manual_has_every_word_of_ifconfig_and_no_other() {
+    let manual = fs::read_to_string(house::root().join("man/carp.4")).unwrap();
+    let section = manual.split(".Ss Words\n").nth(1).unwrap();
+    let section = section.split("\n.Ss ").next().unwrap();
+    let tags = section.lines().filter(|line| line.starts_with(".It "));
+    let named: BTreeSet<_> = manual.lines().flat_map(commands).collect();
+    let explained: BTreeSet<_> = tags.flat_map(commands).collect();
+
+    let mut wrong = Vec::new();
+    for word in WORDS {
+        let place = match word.sense {
+            Sense::Later => &named,
+            _ => &explained,
+        };
+        if !place.contains(word.name) {
+            wrong.push(format!("man/carp.4 lacks {}", word.name));
+        }
+        let negation = word.negation.filter(|negation| !named.contains(*negation));
+        wrong.extend(negation.map(|negation| format!("man/carp.4 lacks {negation}")));
+    }
+    let known = |typed: &str| {
+        let word = words::find(typed);
+        word.is_some_and(|(word, _)| !matches!(word.sense, Sense::Later))
+    };
+    let invented = explained.iter().filter(|typed| !known(typed));
+    wrong.extend(invented.map(|typed| format!("man/carp.4 explains {typed}")));
+    expect_none(wrong);
+}
+
+/// The words that a line of mdoc sets as commands (`Cm`) or as flags (`Fl`, with their minus).
+fn commands(line: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut minus = None;
+    for token in line.trim_start_matches('.').split(' ') {
+        match (token, minus) {
+            ("Cm", _) => minus = Some(""),
+            ("Fl", _) => minus = Some("-"),
+            (macro_name, _) if macro_name.starts_with(|c: char| c.is_ascii_uppercase()) => {
+                minus = None
+            }
+            (word, Some(sign)) if word.len() > 1 => out.push(format!("{sign}{word}")),
+            _ => {}
+        }
+    }
+    if line.starts_with('.') {
+        out
+    } else {
+        Vec::new()
+    }
+}
+
+/// Fails with the list, if there is anything in it.
+fn expect_none(wrong: impl IntoIterator<Item = String>) {
+    let wrong: Vec<_> = wrong.into_iter().collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn at(path: &Path, what: &str) -> String {
+    format!("{}: {what}", path.display())
+}
+
+/// `path:line: what` for each line that holds one of the words, not counting longer words around them.
+fn lines_with(path: &Path, text: &str, words: &[&str]) -> Vec<String> {
+    let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    let holds = |line: &str, word: &str| {
+        line.match_indices(word).any(|(start, _)| {
+            let before = word.starts_with(part_of_word) && line[..start].ends_with(part_of_word);
+            let after = word.ends_with(part_of_word)
+                && line[start + word.len()..].starts_with(part_of_word);
+            !before && !after
+        })
+    };
+    let mut out = Vec::new();
+    for (n, line) in text.lines().enumerate() {
+        out.extend(
+            words
+                .iter()
+                .filter(|word| holds(line, word))
+                .map(|word| format!("{}:{}: {word}", path.display(), n + 1)),
+        );
+    }
+    out
+}
+
+/// A file of a module that exists for `cfg(test)` only.
+fn is_test(path: &Path) -> bool {
+    path.to_string_lossy().ends_with("tests.rs")
+        || path.components().any(|part| part.as_os_str() == "tests")
+}
+
+/// Every file that belongs to the tree: what git knows, or, without git, all but the build directory.
+fn files() -> Vec<PathBuf> {
+    let listed = Command::new("git")
+        .arg("-C")
+        .arg(house::root())
+        .args(["ls-files", "-z"])
+        .output();
+    let names = listed
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default();
+    let known: Vec<PathBuf> = names.split_terminator('\0').map(PathBuf::from).collect();
+    if !known.is_empty() {
+        return known
+            .into_iter()
+            .filter(|path| house::root().join(path).is_file())
+            .collect();
+    }
+    let mut found = Vec::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(house::root().join(&next)).unwrap() {
+            let entry = entry.unwrap();
+            let path = next.join(entry.file_name());
+            if !entry.file_type().unwrap().is_dir() {
+                found.push(path);
+            } else if path != Path::new("target") && path != Path::new(".git") {
+                open.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// The files that are text.
+fn texts() -> Vec<(PathBuf, String)> {
+    let read = |path: PathBuf| {
+        fs::read_to_string(house::root().join(&path))
+            .ok()
+            .map(|text| (path, text))
+    };
+    files()
+        .into_iter()
+        .filter_map(read)
+        .filter(|(_, text)| !text.contains('\0'))
+        .collect()
+}
+
+/// The code without `#[cfg(test)]` items; the argument comes from [`code`].
+pub fn outside_tests(code: &str) -> String {
+    let mut out = String::with_capacity(code.len());
+    let mut rest = code;
+    while let Some(at) = rest.find("#[cfg(test)]") {
+        out.push_str(&rest[..at]);
+        let item = &rest[at..];
+        let end = match (item.find('{'), item.find(';')) {
+            (Some(brace), semicolon) if semicolon.is_none_or(|s| brace < s) => {
+                brace + braces(&item[brace..])
+            }
+            (_, Some(semicolon)) => semicolon + 1,
+            _ => item.len(),
+        };
+        out.extend(item[..end].chars().filter(|c| *c == '\n'));
+        rest = &item[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Length of a balanced `{...}` at the start.
+fn braces(text: &str) -> usize {
+    let mut depth = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 1 => return at + 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod the_checker {
+    use super::*;
+
+    #[test]
+    fn finds_whole_words_only() {
+        let path = Path::new("x");
+        assert_eq!(
+            lines_with(path, "a\nunsafe { }\n", &["unsafe"]),
+            ["x:2: unsafe"]
+        );
+        assert!(lines_with(path, "#![forbid(unsafe_code)]", &["unsafe"]).is_empty());
+        assert_eq!(lines_with(path, "a.unwrap().b", &[".unwrap()"]).len(), 1);
+    }
+
+    #[test]
+    fn leaves_test_modules_out() {
+        let code = "a.unwrap();\n#[cfg(test)]\nmod tests { fn f() { b.unwrap(); } }\nc.unwrap();\n#[cfg(test)]\nmod more;\n";
+        let left = outside_tests(code);
+        assert!(
+            left.contains("a.unwrap()")
+                && left.contains("c.unwrap()")
+                && !left.contains("b.unwrap()"),
+            "{left}"
+        );
+        assert_eq!(left.lines().count(), code.lines().count());
+    }
+
+    #[test]
+    fn sees_the_whole_tree() {
+        let names = files();
+        for name in ["Cargo.toml", "src/lib.rs", "tests/tidy.rs"] {
+            assert!(names.contains(&PathBuf::from(name)), "{name}");
+        }
+    }
+}
