@@ -131,6 +131,7 @@ impl Stage {
         let base = plan.advbase.to_string();
         self.carp(side, &["sysctl", "net.inet.carp.preempt=1"])?;
         self.carp(side, &["ifconfig", "carp1", "create"])?;
+        self.carp(side, &["ifconfig", "carp1", "carpdev", "eth0"])?;
         for family in self.families.clone() {
             match family {
                 Family::Inet => {
@@ -146,7 +147,7 @@ impl Stage {
             }
         }
         let group = [
-            "vhid", "1", "pass", "demo", "carpdev", "eth0", "advbase", &base, "advskew", &skew,
+            "vhid", "1", "pass", "demo", "advbase", &base, "advskew", &skew,
         ];
         self.carp(side, &[&["ifconfig", "carp1"], &group[..]].concat())
     }
