@@ -147,26 +147,36 @@ impl Bench {
         );
     }
 
-    fn evidence(&self, frames: &[Frame], from: Instant) -> String {
+    fn evidence(&self, frames: &[Frame], from: Instant, end: Instant) -> String {
         let mut text = String::new();
+        for family in [Family::Inet, Family::Inet6] {
+            for probe in self.prober.probes(family, from - MARGIN, end) {
+                let trip = probe.answered.map(|at| at.since(probe.sent));
+                if trip.is_none_or(|trip| trip > figures::LATE) {
+                    let at = super::frames::clock_text(probe.sent);
+                    let fresh = if probe.fresh { ", asked afresh" } else { "" };
+                    text += &format!("{family} probe at {at}: {trip:?}{fresh}\n");
+                }
+            }
+        }
+        let near = |f: &&Frame| f.at + Duration::from_millis(20) > from && f.at < end;
         let mut echoes = 0;
-        for frame in frames
-            .iter()
-            .filter(|f| f.at + Duration::from_millis(20) > from)
-        {
+        for frame in frames.iter().filter(near) {
             let shown = super::frames::Frame {
                 at: frame.at,
                 bytes: frame.bytes.to_vec(),
             };
-            if shown.echo().is_some() {
+            let answer = shown.arp().is_some_and(|a| a.op == 2)
+                || shown.nd().is_some_and(|n| n.flags & 0x40 != 0);
+            if shown.echo().is_some() || answer {
                 echoes += 1;
                 continue;
             }
             let host = self.host(frame.port).name;
-            text += &format!("({echoes} echoes) {host}: {shown:?}\n");
+            text += &format!("({echoes} echoes and answers) {host}: {shown:?}\n");
             echoes = 0;
         }
-        text + &format!("({echoes} echoes)\n")
+        text
     }
 
     /// Makes a change with `act`, which ends the mastership of `old`, and measures. `act` answers the moment of the event.
@@ -235,7 +245,7 @@ impl Bench {
             figures: [Family::Inet, Family::Inet6].map(one),
             stall: self.stall.worst(asked - MARGIN, end + PATIENCE),
             after: after(&frames, old, first),
-            evidence: self.evidence(&frames, at),
+            evidence: self.evidence(&frames, at, end),
         }
     }
 

@@ -210,15 +210,8 @@ impl Frame {
 impl fmt::Debug for Frame {
     /// One line for the evidence of a failed test.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.at.as_nanos() / 1_000;
-        write!(
-            f,
-            "{}.{:03} ms {} > {} ",
-            ms / 1000,
-            ms % 1000,
-            self.src(),
-            self.dst()
-        )?;
+        let at = clock_text(self.at);
+        write!(f, "{at} {} > {} ", self.src(), self.dst())?;
         if let Some(a) = self.advert() {
             return write!(f, "{a:?}");
         }
@@ -244,6 +237,12 @@ impl fmt::Debug for Frame {
             ),
         }
     }
+}
+
+/// A moment in the evidence of a failed test.
+pub fn clock_text(at: Instant) -> String {
+    let us = at.as_nanos() / 1_000;
+    format!("{}.{:03} ms", us / 1000, us % 1000)
 }
 
 /// The Internet checksum.
