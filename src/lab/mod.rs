@@ -2,6 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod figures;
+pub mod net;
 pub mod pcapng;
 pub mod sight;
-pub mod net;
