@@ -141,11 +141,11 @@ impl Daemon {
 
     /// The next effect that the transaction needs; none: commit.
     pub(super) fn step(&mut self) {
-        let Some(transaction) = self
-            .transaction
-            .as_ref()
-            .filter(|_| !self.under_way(&Purpose::Step))
-        else {
+        // Any event leads here; one effect at a time.
+        if self.under_way(&Purpose::Step) {
+            return;
+        }
+        let Some(transaction) = &self.transaction else {
             return;
         };
         let unit = transaction.unit;
