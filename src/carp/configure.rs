@@ -45,10 +45,10 @@ impl Engine {
             }
             self.auths.remove(&(unit, vhid));
         }
-        if let Some(interface) = self.world.interfaces.get_mut(&unit) {
-            interface.vhosts.clear();
-            interface.retiring = true;
-        }
+        // One that was never configured is answered all the same.
+        let interface = self.world.interfaces.entry(unit).or_default();
+        interface.vhosts.clear();
+        interface.retiring = true;
         self.retire();
     }
 
