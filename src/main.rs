@@ -19,7 +19,7 @@ struct Carp {
 #[derive(Debug, Subcommand)]
 enum Front {
     /// Show and configure carp interfaces, in OpenBSD's words
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, after_help = ifconfig::words::help())]
     Ifconfig {
         /// What would stand after ifconfig(8)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -58,7 +58,7 @@ impl Daemon {
     }
 }
 
-/// `carpd`: the daemon under its own name.
+/// Serve the carp interfaces of this network namespace, in the foreground, logging to standard error
 #[derive(Debug, Parser)]
 #[command(name = "carpd", version)]
 struct Carpd {

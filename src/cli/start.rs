@@ -38,14 +38,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// CAP_NET_ADMIN of capability.h.
 const CAP_NET_ADMIN: u32 = 12;
 
-/// A connection to the daemon that runs.
-///
-/// # Errors
-/// [`Error::NotRunning`] without one.
-pub fn connect() -> Result<Client, Error> {
-    Client::connect(&path::for_client().map_err(Error::Io)?)
-}
-
 /// Starts a daemon for this request, and connects to it, or to the one that another command started meanwhile.
 ///
 /// # Errors
@@ -61,7 +53,7 @@ pub fn daemon(request: &Request) -> Result<Client, Refusal> {
         by_ourselves(until)?
     }
     loop {
-        match connect() {
+        match Client::find() {
             Err(Error::NotRunning) if Instant::now() < until => thread::sleep(PAUSE),
             Err(Error::NotRunning) => {
                 return Err(plain("the carp daemon was started but does not answer"));
@@ -117,9 +109,8 @@ fn through_systemd() -> Result<(), Refusal> {
     }
 }
 
-/// Executes this program as `carpd --autostarted` and waits for its line.
+/// Executes this program as `carpd --autostarted`.
 fn by_ourselves(until: Instant) -> Result<(), Refusal> {
-    let failed = |error: io::Error| because("the carp daemon did not start", reason(&error));
     let mut command = Command::new("/proc/self/exe");
     command
         .arg0("carpd")
@@ -130,31 +121,31 @@ fn by_ourselves(until: Instant) -> Result<(), Refusal> {
         KEPT.iter()
             .filter_map(|name| env::var_os(name).map(|value| (name, value))),
     );
+    reported(command, until)
+}
+
+/// Runs the command and waits for its line; the child goes on when it is ready.
+fn reported(mut command: Command, until: Instant) -> Result<(), Refusal> {
+    let failed = |why: String| because("the carp daemon did not start", why);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    let mut child = command.spawn().map_err(failed)?;
+    let mut child = command.spawn().map_err(|error| failed(reason(&error)))?;
     let pipe = child
         .stdout
         .take()
         .expect("standard output was made a pipe above");
-    let line = line(pipe, until).map_err(failed)?;
+    let line = line(pipe, until).map_err(|error| failed(reason(&error)))?;
     match Started::read(&line) {
-        // Another command was faster: the caller connects to its daemon.
+        // Busy: another command was faster, the caller connects to its daemon.
         Some(Started::Ready | Started::Busy) => Ok(()),
         Some(Started::Failed(refusal)) => Err(refusal),
         None if line.is_empty() => {
-            let why = child.wait().map_or_else(
-                |error| reason(&error),
-                |status| format!("it ended early, {status}"),
-            );
-            Err(because("the carp daemon did not start", why))
+            let status = child.wait().map_err(|error| failed(reason(&error)))?;
+            Err(failed(format!("it ended early, {status}")))
         }
-        None => Err(because(
-            "the carp daemon did not start",
-            String::from_utf8_lossy(&line).trim_end(),
-        )),
+        None => Err(failed(String::from_utf8_lossy(&line).trim_end().to_owned())),
     }
 }
 
@@ -182,7 +173,61 @@ fn line(mut pipe: ChildStdout, until: Instant) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    /// What a daemon that is this shell script comes to.
+    fn script_within(limit: Duration, text: &str) -> Result<(), Refusal> {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", text]);
+        reported(shell, Instant::now() + limit)
+    }
+
+    fn script(text: &str) -> Result<(), Refusal> {
+        script_within(Duration::from_secs(20), text)
+    }
+
+    #[test]
+    fn a_child_is_ready_when_it_says_so_and_need_not_end() {
+        let before = Instant::now();
+        assert_eq!(script("echo '\"ready\"'; exec sleep 9"), Ok(()));
+        assert!(before.elapsed() < Duration::from_secs(8));
+        assert_eq!(script("printf '\"rea'; sleep 0.1; echo 'dy\"'"), Ok(()));
+        assert_eq!(script("echo '\"busy\"'; exit 1"), Ok(()));
+    }
+
+    #[test]
+    fn a_childs_own_words_reach_the_user() {
+        let refusal = because("SIOCIFCREATE: No such device", "/dev/net/tun is missing");
+        let mut told = Vec::new();
+        Started::Failed(refusal.clone()).report(&mut told).unwrap();
+        assert_eq!(
+            script(&format!(
+                "echo '{}'; exit 1",
+                String::from_utf8(told).unwrap().trim()
+            )),
+            Err(refusal)
+        );
+        let failed = |why: &str| Err(because("the carp daemon did not start", why));
+        assert_eq!(script("echo panicked; exit 101"), failed("panicked"));
+        assert_eq!(script("exit 3"), failed("it ended early, exit status: 3"));
+        assert_eq!(
+            script("kill -9 $$"),
+            failed("it ended early, signal: 9 (SIGKILL)")
+        );
+        assert_eq!(
+            script_within(Duration::from_millis(200), "exec sleep 3"),
+            failed("it took too long")
+        );
+    }
+
+    #[test]
+    fn a_child_that_talks_on_is_cut() {
+        let Err(refusal) = script("exec yes | tr -d '\\n'") else {
+            panic!("taken for a daemon")
+        };
+        assert!(refusal.why.is_some_and(|why| why.len() < 2 * LINE_MAX));
+    }
 
     #[test]
     fn the_capability_is_bit_twelve() {

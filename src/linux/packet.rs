@@ -117,10 +117,10 @@ impl PacketSocket {
         self.membership(libc::PACKET_ADD_MEMBERSHIP, libc::PACKET_MR_UNICAST, mac)
     }
 
-    /// Takes back one [`accept_unicast`](Self::accept_unicast).
+    /// Takes back one [`accept_unicast`](Self::accept_unicast), if there was one.
     ///
     /// # Errors
-    /// EADDRNOTAVAIL when there was none.
+    /// ENODEV when the interface is gone.
     pub fn refuse_unicast(&self, mac: MacAddr) -> io::Result<()> {
         self.membership(libc::PACKET_DROP_MEMBERSHIP, libc::PACKET_MR_UNICAST, mac)
     }
@@ -133,10 +133,10 @@ impl PacketSocket {
         self.membership(libc::PACKET_ADD_MEMBERSHIP, libc::PACKET_MR_MULTICAST, mac)
     }
 
-    /// Takes back one [`accept_multicast`](Self::accept_multicast).
+    /// Takes back one [`accept_multicast`](Self::accept_multicast), if there was one.
     ///
     /// # Errors
-    /// EADDRNOTAVAIL when there was none.
+    /// ENODEV when the interface is gone.
     pub fn refuse_multicast(&self, mac: MacAddr) -> io::Result<()> {
         self.membership(libc::PACKET_DROP_MEMBERSHIP, libc::PACKET_MR_MULTICAST, mac)
     }

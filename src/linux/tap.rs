@@ -265,3 +265,30 @@ impl AsFd for BorrowedIface<'_> {
         unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::linux::netns::Namespace;
+
+    #[test]
+    fn a_persistent_tap_of_that_name_is_not_ours() {
+        Namespace::new().unwrap().run(|| {
+            let foreign = tun_tap::Iface::without_packet_info("carp1", tun_tap::Mode::Tap).unwrap();
+            persist(foreign.as_raw_fd(), true).unwrap();
+            drop(foreign);
+            let index = if_nametoindex("carp1").unwrap();
+            assert_eq!(Tap::create("carp1").unwrap_err().errno(), libc::EEXIST);
+            assert_eq!(if_nametoindex("carp1"), Ok(index), "it is left as it was");
+            // As if it had been made between the look and the open.
+            let attached =
+                tun_tap::Iface::without_packet_info("carp1", tun_tap::Mode::Tap).unwrap();
+            assert_eq!(
+                only_ours(attached, "carp1").unwrap_err().raw_os_error(),
+                Some(libc::EEXIST)
+            );
+            assert_eq!(if_nametoindex("carp1"), Ok(index));
+        });
+    }
+}

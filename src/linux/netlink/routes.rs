@@ -79,8 +79,8 @@ impl Netlink {
             .map(drop)
     }
 
-    /// Removes an interface's ff00::/8 route from table local (T31): it would draw multicast. The kernel puts it back with each
-    /// carrier change. Gives whether there was one.
+    /// Removes an interface's ff00::/8 route from table local (T31): it would draw multicast. The kernel puts it back when
+    /// the interface gets ready, and only once a carrier change has settled: ask for the link before. Gives whether there was one.
     pub fn del_multicast_route(&self, index: u32) -> Result<bool> {
         let all = IpNetwork::V6(ipnetwork::Ipv6Network::from(Ipv6Addr::new(
             0xff00, 0, 0, 0, 0, 0, 0, 0,
