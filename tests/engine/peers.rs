@@ -222,6 +222,8 @@ fn an_interface_that_is_down_or_destroyed_demotes_nobody() {
             config: Some((other(), None)),
         },
     );
+    assert_eq!(host.engine.demotion(), 0);
+    host.time(at + 500.0);
     assert_eq!(host.engine.demotion(), 1);
     host.input(
         at,
@@ -231,6 +233,48 @@ fn an_interface_that_is_down_or_destroyed_demotes_nobody() {
         },
     );
     assert_eq!(host.engine.demotion(), 0);
+}
+
+/// Attaching to a carpdev takes a moment; the peers must not take over from all other groups meanwhile.
+#[test]
+fn a_new_interface_has_half_a_second_to_find_its_carpdev() {
+    for found in [true, false] {
+        let (mut host, at) = Host::master(&[V4], 1, 0);
+        let down = Parent {
+            up: false,
+            ..parent()
+        };
+        let carpdev = Carpdev(3);
+        host.input(
+            at,
+            Input::Parent {
+                carpdev,
+                parent: Some(down),
+            },
+        );
+        let lines = host.input(
+            at,
+            Input::Configure {
+                unit: Unit(2),
+                config: Some((other(), Some(carpdev))),
+            },
+        );
+        assert!(lines.is_empty(), "{lines:?}");
+        assert_eq!(host.timeout(), Some(at + 500.0));
+        if found {
+            host.input(
+                at + 400.0,
+                Input::Parent {
+                    carpdev,
+                    parent: Some(parent()),
+                },
+            );
+            assert_eq!(host.timeout(), Some(at + 1000.0));
+        }
+        let lines = host.time(at + 500.0);
+        let log = "log 3: carp: demoted group carp by 1 to 1 (carpdev)";
+        assert_eq!(lines.first().map(String::as_str), (!found).then_some(log));
+    }
 }
 
 #[test]
