@@ -186,7 +186,7 @@ fn sending(bytes: Vec<u8>) -> (Directory, Client) {
         let mut request = [0; 1024];
         let _ = stream.read(&mut request).unwrap();
         stream.write_all(&bytes).unwrap();
-        thread::sleep(4 * SHORT);
+        thread::sleep(20 * SHORT);
     });
     let client = Client::connect(&place).unwrap().patience(SHORT);
     (directory, client)
@@ -203,7 +203,7 @@ fn a_client_waits_no_longer_than_its_patience() {
             Err(Error::TimedOut)
         ));
         assert!(
-            before.elapsed() >= SHORT && before.elapsed() < 3 * SHORT,
+            before.elapsed() >= SHORT && before.elapsed() < 10 * SHORT,
             "{:?}",
             before.elapsed()
         );
@@ -228,7 +228,7 @@ fn a_server_that_drips_does_not_hold_a_client() {
         client.ask(&Request::Settings),
         Err(Error::TimedOut)
     ));
-    assert!(before.elapsed() < 3 * SHORT, "{:?}", before.elapsed());
+    assert!(before.elapsed() < 10 * SHORT, "{:?}", before.elapsed());
 }
 
 #[test]
@@ -335,7 +335,7 @@ fn a_daemon_does_not_wait_for_a_client_that_does_not_read() {
         let before = Instant::now();
         let outcome = socket::write_reply(&mut near, &Reply::Refused(refusal), SHORT).await;
         assert!(matches!(outcome, Err(Error::TimedOut)), "{outcome:?}");
-        assert!(before.elapsed() < 3 * SHORT);
+        assert!(before.elapsed() < 10 * SHORT);
         assert_eq!(
             socket::peer_uid(&near).unwrap(),
             nix::unistd::geteuid().as_raw()

@@ -8,5 +8,11 @@
 #[path = "engine/rig.rs"]
 mod rig;
 
+#[path = "engine/arming.rs"]
+mod arming;
+#[path = "engine/digests.rs"]
+mod digests;
 #[path = "engine/election.rs"]
 mod election;
+#[path = "engine/leaving.rs"]
+mod leaving;

@@ -38,14 +38,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// CAP_NET_ADMIN of capability.h.
 const CAP_NET_ADMIN: u32 = 12;
 
-/// A connection to the daemon that runs.
-///
-/// # Errors
-/// [`Error::NotRunning`] without one.
-pub fn connect() -> Result<Client, Error> {
-    Client::connect(&path::for_client().map_err(Error::Io)?)
-}
-
 /// Starts a daemon for this request, and connects to it, or to the one that another command started meanwhile.
 ///
 /// # Errors
@@ -61,7 +53,7 @@ pub fn daemon(request: &Request) -> Result<Client, Refusal> {
         by_ourselves(until)?
     }
     loop {
-        match connect() {
+        match Client::find() {
             Err(Error::NotRunning) if Instant::now() < until => thread::sleep(PAUSE),
             Err(Error::NotRunning) => {
                 return Err(plain("the carp daemon was started but does not answer"));
@@ -184,16 +176,22 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// What a daemon that is this shell script comes to within a second.
-    fn script(text: &str) -> Result<(), Refusal> {
+    /// What a daemon that is this shell script comes to.
+    fn script_within(limit: Duration, text: &str) -> Result<(), Refusal> {
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", text]);
-        reported(shell, Instant::now() + Duration::from_secs(1))
+        reported(shell, Instant::now() + limit)
+    }
+
+    fn script(text: &str) -> Result<(), Refusal> {
+        script_within(Duration::from_secs(20), text)
     }
 
     #[test]
     fn a_child_is_ready_when_it_says_so_and_need_not_end() {
-        assert_eq!(script("echo '\"ready\"'; exec sleep 3"), Ok(()));
+        let before = Instant::now();
+        assert_eq!(script("echo '\"ready\"'; exec sleep 9"), Ok(()));
+        assert!(before.elapsed() < Duration::from_secs(8));
         assert_eq!(script("printf '\"rea'; sleep 0.1; echo 'dy\"'"), Ok(()));
         assert_eq!(script("echo '\"busy\"'; exit 1"), Ok(()));
     }
@@ -217,7 +215,10 @@ mod tests {
             script("kill -9 $$"),
             failed("it ended early, signal: 9 (SIGKILL)")
         );
-        assert_eq!(script("exec sleep 3"), failed("it took too long"));
+        assert_eq!(
+            script_within(Duration::from_millis(200), "exec sleep 3"),
+            failed("it took too long")
+        );
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! `sysctl`: the three names of net.inet.carp as OpenBSD's sysctl reads and writes them; must not know what they do.
 #![forbid(unsafe_code)]
 
-use super::{because, plain, reason, refuse, say, start, unanswered};
+use super::{because, plain, refuse, say, start, unanswered};
 use crate::carp::config::Settings;
-use crate::control::path;
 use crate::control::socket::{Client, Error};
 use crate::control::{Refusal, Reply, Request, Setting};
 use std::fmt::Write;
@@ -254,8 +253,7 @@ const fn apply(settings: &mut Settings, setting: Setting) {
 
 /// The settings as they are; without a daemon those that it would start with.
 fn read() -> Result<Settings, Refusal> {
-    let place = path::for_client().map_err(|error| plain(reason(&error)))?;
-    match Client::connect(&place) {
+    match Client::find() {
         Err(Error::NotRunning) => Ok(Settings::default()),
         client => settings(
             client.map_err(|error| unanswered(&error))?,
@@ -267,7 +265,7 @@ fn read() -> Result<Settings, Refusal> {
 /// The settings as they were before.
 fn set(changes: Vec<Setting>) -> Result<Settings, Refusal> {
     let request = Request::Set(changes);
-    let client = match start::connect() {
+    let client = match Client::find() {
         Err(Error::NotRunning) => start::daemon(&request)?,
         client => client.map_err(|error| unanswered(&error))?,
     };

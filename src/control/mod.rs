@@ -5,9 +5,12 @@ pub mod path;
 pub mod socket;
 pub mod started;
 
+use crate::carp::Status;
 use crate::carp::config::{Key, Settings, State, Unit};
-use crate::carp::{Reason, Status};
-use crate::wire::MacAddr;
+
+pub use crate::carp::Reason;
+pub use crate::wire::{Family, MacAddr};
+
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;

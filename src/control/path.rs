@@ -65,27 +65,35 @@ impl Place {
 /// When the namespace cannot be read, or no directory may be written.
 pub fn for_daemon() -> io::Result<Place> {
     let namespace = namespace()?;
-    let base = Environment::read().daemon_base(|| access("/run", AccessFlags::W_OK).is_ok());
+    let base = Environment::read().daemon_base(run_is_ours);
     let missing =
-        || io::Error::other("/run is not writable and neither CARP_RUN nor XDG_RUNTIME_DIR is set");
+        || io::Error::other("/run is not ours and neither CARP_RUN nor XDG_RUNTIME_DIR is set");
     Ok(Place::new(base.ok_or_else(missing)?, namespace))
 }
 
-/// Where a command looks for the daemon of its namespace: the first of the candidates that has a socket, else the place
-/// at which an autostarted daemon would put it.
+/// Where a command may find the daemon of its namespace: all places that have a socket, root's first.
 ///
 /// # Errors
 /// When the namespace cannot be read.
-pub fn for_client() -> io::Result<Place> {
+pub fn candidates() -> io::Result<Vec<Place>> {
     let namespace = namespace()?;
-    let mut candidates = Environment::read()
+    let places = Environment::read()
         .client_bases()
         .into_iter()
         .map(|base| Place::new(base, namespace));
-    let found = candidates.find(|place| fs::symlink_metadata(place.socket()).is_ok());
-    Ok(found
-        .or_else(|| for_daemon().ok())
-        .unwrap_or_else(|| Place::new(ROOT_DIR, namespace)))
+    Ok(places
+        .filter(|place| fs::symlink_metadata(place.socket()).is_ok())
+        .collect())
+}
+
+/// In a user namespace /run may be somebody else's.
+fn run_is_ours() -> bool {
+    let deepest = if Path::new(ROOT_DIR).exists() {
+        ROOT_DIR
+    } else {
+        "/run"
+    };
+    access(deepest, AccessFlags::W_OK).is_ok()
 }
 
 /// The inode of the calling thread's network namespace.

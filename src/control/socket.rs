@@ -4,7 +4,7 @@
 //! A request may hold a key, so buffers of requests are wiped, and a client sends nothing to a peer it does not trust.
 #![forbid(unsafe_code)]
 
-use super::path::Place;
+use super::path::{self, Place};
 use super::{Reply, Request};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::Uid;
@@ -87,6 +87,23 @@ pub struct Client {
 }
 
 impl Client {
+    /// Connects to the daemon of this network namespace, root's if there are several.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] without one; what is wrong with the last place that has a socket.
+    pub fn find() -> Result<Self, Error> {
+        let mut wrong = Error::NotRunning;
+        for place in path::candidates()? {
+            match Self::connect(&place) {
+                // A socket that nobody serves hides no other.
+                Err(Error::NotRunning) => {}
+                Err(error) => wrong = error,
+                client => return client,
+            }
+        }
+        Err(wrong)
+    }
+
     /// Connects to the daemon at `place`: directories, socket and peer must belong to uid 0 or to us.
     ///
     /// # Errors

@@ -89,3 +89,18 @@ fn assert_passed(test: &str, output: &Output) {
 fn skip(test: &str, reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
 }
+
+/// Whether the calling test, named by its thread, was run to its end elsewhere or cannot run here.
+pub fn run_elsewhere() -> bool {
+    let thread = std::thread::current();
+    let name = thread.name().expect("a test's thread has its name");
+    !privileged(name)
+}
+
+/// Whether this root may become another user: not in a user namespace that maps one only.
+pub fn may_become_nobody() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let span = map.split_whitespace().nth(2);
+    span.and_then(|n| n.parse::<u64>().ok())
+        .is_some_and(|n| n > 65534)
+}

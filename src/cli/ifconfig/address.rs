@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use crate::cli::{because, plain};
+use crate::control::Family;
 use crate::control::Refusal;
-use crate::wire::Family;
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -8,10 +8,9 @@ pub mod words;
 
 use super::{because, plain, reason, refuse, say, start, unanswered, warn};
 use crate::carp::config::{Key, PASS_MAX, Unit};
-use crate::control::path;
+use crate::control::Family;
 use crate::control::socket::{Client, Error};
 use crate::control::{Change, Interface, Refusal, Reply, Request};
-use crate::wire::Family;
 use parse::{Command, Phrase, Typed, Which};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -89,8 +88,7 @@ fn shown(interface: &Interface, which: &Which) -> bool {
 }
 
 fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
-    let place = path::for_client().map_err(|error| plain(reason(&error)))?;
-    let client = match Client::connect(&place) {
+    let client = match Client::find() {
         Err(Error::NotRunning) => return Ok(Vec::new()),
         client => client.map_err(|error| unanswered(&error))?,
     };
@@ -99,8 +97,6 @@ fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
         .map_err(|error| unanswered(&error))?
     {
         Reply::Interfaces(interfaces) => Ok(interfaces),
-        // Asked for one that is missing, a daemon may say so in either way.
-        Reply::Refused(_) if wanted.is_some() => Ok(Vec::new()),
         Reply::Refused(refusal) => Err(refusal),
         _ => Err(plain("the carp daemon answered something else")),
     }
@@ -120,7 +116,7 @@ fn apply(unit: Unit, changes: Vec<Typed>) -> Result<(), Refusal> {
         unit,
         changes: ready,
     };
-    let client = match start::connect() {
+    let client = match Client::find() {
         Err(Error::NotRunning) if destroys && start::privileged() => {
             return Err(plain("SIOCIFDESTROY: Device not configured"));
         }

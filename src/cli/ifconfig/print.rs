@@ -5,8 +5,8 @@
 
 use super::address;
 use crate::carp::config::State;
+use crate::control::Family;
 use crate::control::{Interface, Vhost};
-use crate::wire::Family;
 use ipnetwork::IpNetwork;
 use std::fmt::{self, Write};
 
@@ -156,9 +156,9 @@ fn address(text: &mut String, interface: &Interface, network: IpNetwork) -> fmt:
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::carp::Reason;
     use crate::carp::config::Unit;
-    use crate::wire::MacAddr;
+    use crate::control::MacAddr;
+    use crate::control::Reason;
 
     fn fresh() -> Interface {
         Interface {

@@ -3,7 +3,7 @@
 
 use crate::carp::config::{ADVBASE_MAX, ADVSKEW_MAX};
 use crate::control::Change;
-use crate::wire::Family;
+use crate::control::Family;
 use std::fmt::Write;
 
 /// One word.
