@@ -79,6 +79,7 @@ fn owns(frame: &Frame) -> bool {
 
 #[test]
 fn it_answers_nothing_that_a_master_answers() {
+    support::privileged!();
     let scene = Scene::new();
     let (from_a, from_b) = (scene.a.sends("eth0"), scene.b.sends("eth0"));
     let (to_a, to_b) = (scene.a.inlet("eth0"), scene.b.inlet("eth0"));
@@ -114,6 +115,7 @@ fn it_answers_nothing_that_a_master_answers() {
 
 #[test]
 fn it_has_no_shared_address_and_no_carrier() {
+    support::privileged!();
     let scene = Scene::new();
     for shared in [SHARED, SHARED6] {
         assert!(
@@ -146,6 +148,7 @@ fn it_has_no_shared_address_and_no_carrier() {
 
 #[test]
 fn it_reaches_the_shared_address_over_the_wire() {
+    support::privileged!();
     let scene = Scene::new();
     let (_a, _b) = (Service::on(&scene.a), Service::on(&scene.b));
     let from_b = scene.b.sends("eth0");

@@ -73,11 +73,13 @@ fn planned(addressed: bool) {
 
 #[test]
 fn planned_moves_lose_nothing() {
+    support::privileged!();
     planned(true);
 }
 
 #[test]
 fn planned_moves_lose_nothing_without_an_address_on_carpdev() {
+    support::privileged!();
     planned(false);
 }
 
@@ -106,6 +108,7 @@ fn within_the_rule(kind: &str, runs: &[Vec<Figures>], dead: Duration) {
 
 #[test]
 fn a_killed_master_is_replaced_by_the_rule() {
+    support::privileged!();
     let bench = Bench::new(1, (0, 100), true);
     let dead = carp::lab::figures::dead_time(1, 100);
     let mut runs = Vec::new();
@@ -123,6 +126,7 @@ fn a_killed_master_is_replaced_by_the_rule() {
 
 #[test]
 fn a_master_that_lost_its_link_is_replaced_by_the_rule() {
+    support::privileged!();
     let bench = Bench::new(1, (0, 100), true);
     let dead = carp::lab::figures::dead_time(1, 100);
     let mut runs = Vec::new();
@@ -145,6 +149,7 @@ fn a_master_that_lost_its_link_is_replaced_by_the_rule() {
 
 #[test]
 fn nobody_answers_for_a_dead_master() {
+    support::privileged!();
     let bench = Bench::new(1, (0, 100), true);
     let killed = bench.a.kill();
     std::thread::sleep(Duration::from_millis(500));
@@ -160,6 +165,7 @@ fn nobody_answers_for_a_dead_master() {
 
 #[test]
 fn advbase_zero_fails_over_within_milliseconds() {
+    support::privileged!();
     let bench = Bench::new(0, (0, 1), true);
     let mut outages = Vec::new();
     for _ in 0..moves().max(5) {

@@ -26,8 +26,8 @@ const TOP: &[&str] = &[
     "tests",
 ];
 
-/// 400 is the rule; what formatting adds is let pass.
-const LINES_MAX: usize = 450;
+/// 400 is the rule for sources; what formatting adds is let pass, and tables of cases may be longer.
+const LONGEST: [(&str, usize); 2] = [("src", 450), ("tests", 600)];
 
 /// The one module tree with `unsafe` in it.
 const UNSAFE: &str = "src/linux";
@@ -44,9 +44,13 @@ fn every_module_says_first_what_it_is_for() {
 
 #[test]
 fn every_file_stays_readable_in_one_sitting() {
-    let files = ["src", "tests"].into_iter().flat_map(house::rust_files);
-    let long = files.filter(|(_, text)| text.lines().count() > LINES_MAX);
-    expect_none(long.map(|(path, text)| at(&path, &format!("{} lines", text.lines().count()))));
+    expect_none(LONGEST.into_iter().flat_map(|(top, most)| {
+        let lines = |text: &str| text.lines().count();
+        let files = house::rust_files(top).into_iter();
+        files
+            .filter(move |(_, text)| lines(text) > most)
+            .map(move |(path, text)| at(&path, &format!("{} lines", lines(&text))))
+    }));
 }
 
 #[test]

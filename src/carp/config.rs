@@ -17,8 +17,13 @@ impl Unit {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let digits = name.strip_prefix("carp")?;
-        let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
-        let number = if plain { digits.parse().ok()? } else { return None };
+        let plain = digits.bytes().all(|b| b.is_ascii_digit())
+            && (digits == "0" || !digits.starts_with('0'));
+        let number = if plain {
+            digits.parse().ok()?
+        } else {
+            return None;
+        };
         (number <= Self::MAX).then_some(Self(number))
     }
 }
@@ -147,7 +152,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { allow: true, preempt: false, log: 2 }
+        Self {
+            allow: true,
+            preempt: false,
+            log: 2,
+        }
     }
 }
 
@@ -181,14 +190,25 @@ mod tests {
     fn unit_names_are_plain_decimals() {
         assert_eq!(Unit::from_name("carp0"), Some(Unit(0)));
         assert_eq!(Unit::from_name("carp32767"), Some(Unit(32767)));
-        for bad in ["carp", "carp01", "carp32768", "carp+1", "carp1x", "eth0", "carp99999999999"] {
+        for bad in [
+            "carp",
+            "carp01",
+            "carp32768",
+            "carp+1",
+            "carp1x",
+            "eth0",
+            "carp99999999999",
+        ] {
             assert_eq!(Unit::from_name(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn only_nineteen_bytes_of_a_phrase_count() {
-        assert_eq!(Key::from_pass(b"0123456789abcdefghiXYZ"), Key::from_pass(b"0123456789abcdefghi"));
+        assert_eq!(
+            Key::from_pass(b"0123456789abcdefghiXYZ"),
+            Key::from_pass(b"0123456789abcdefghi")
+        );
         assert_eq!(Key::from_pass(b"").as_bytes(), &[0; 20]);
         assert_eq!(format!("{:?}", Key::from_pass(b"secret")), "Key(..)");
     }

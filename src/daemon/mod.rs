@@ -1,10 +1,10 @@
 //! One task owns the engine: inputs in, actions out; must not know the words typed by a user.
 //!
-//! Tasks that read (packet sockets, the door, connections, the kernel's events, signals) only hand [`Event`]s to it. What it
+//! Tasks that read (packet sockets, the door, connections, the kernel's events, signals) only hand `Event`s to it. What it
 //! wants done to the system goes through the [`door`]. Two rules keep that consistent whatever the door answers and when:
 //!
-//! * A command line is a [`transact`]ion: one at a time, effects first, committed when all of them are confirmed, else undone.
-//! * Everything else is reconciled ([`settle`]): what is wanted is compared with what was confirmed after every event, and
+//! * A command line is a transaction (`transact`): one at a time, effects first, committed when all of them are confirmed, else undone.
+//! * Everything else is reconciled (`settle`): what is wanted is compared with what was confirmed after every event, and
 //!   ordered again after a failure.
 #![forbid(unsafe_code)]
 

@@ -48,6 +48,8 @@ pub fn daemon(options: Options) -> ExitCode {
     if options.autostarted {
         // Already a leader of its session when a test or a unit file started it so.
         let _ = sandbox::detach();
+        // What the shell of the command had open (a pipe, a lock) must not stay open for as long as we run.
+        let _ = sandbox::close_inherited(3);
     }
     let pair = Channel::pair().map_err(refused);
     concluded(

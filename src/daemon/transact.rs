@@ -141,6 +141,10 @@ impl Daemon {
 
     /// The next effect that the transaction needs; none: commit.
     pub(super) fn step(&mut self) {
+        // Any event leads here; one effect at a time.
+        if self.under_way(&Purpose::Step) {
+            return;
+        }
         let Some(transaction) = &self.transaction else {
             return;
         };

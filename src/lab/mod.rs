@@ -6,9 +6,13 @@ pub mod beat;
 pub mod capture;
 pub mod echo;
 pub mod figures;
+pub mod interrupt;
 pub mod net;
 pub mod pcapng;
+pub mod privilege;
 pub mod prober;
 pub mod sight;
 pub mod stall;
 pub mod stamp;
+
+pub use crate::linux::Error;

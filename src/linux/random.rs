@@ -16,8 +16,9 @@ pub fn u64() -> io::Result<u64> {
 /// Four random bytes as a number, never 0.
 ///
 /// # Errors
-/// As [`u64`].
+/// As [`u64()`].
 pub fn nonzero_u32() -> io::Result<u32> {
     let [a, b, c, d, ..] = u64()?.to_ne_bytes();
-    Ok(u32::from_ne_bytes([a, b, c, d]).max(1))
+    // Within 31 bits, since ip(8) prints link groups as signed numbers.
+    Ok((u32::from_ne_bytes([a, b, c, d]) >> 1).max(1))
 }

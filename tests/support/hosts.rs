@@ -157,6 +157,11 @@ impl Host {
         )
     }
 
+    /// The segment behind `interface`.
+    pub fn segment(&self, interface: &str) -> Arc<Segment> {
+        self.cable(interface, |c| Arc::clone(&c.segment))
+    }
+
     /// Index and name of the bridge port behind `interface`.
     pub fn port(&self, interface: &str) -> (u32, String) {
         self.cable(interface, |c| {
@@ -347,7 +352,10 @@ impl Host {
             old.is_none_or(|mut o| o.try_wait().unwrap().is_some()),
             "one daemon a host"
         );
-        let up = || self.finish(&mut self.command(&["ifconfig", "-a"])).code == Some(0);
+        let socket = self.run.join(self.place.inode().to_string()).join("ctl");
+        let up = || {
+            socket.exists() && self.finish(&mut self.command(&["ifconfig", "-a"])).code == Some(0)
+        };
         assert!(until(SOON, up), "{}: no daemon: {}", self.name, self.said());
     }
 

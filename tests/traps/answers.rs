@@ -30,6 +30,7 @@ fn answer(frame: &Frame, target: IpAddr) -> Option<MacAddr> {
 /// copier hands carpN requests (carpN answers for carpdev's address).
 #[test]
 fn t01_each_address_has_one_answer() {
+    super::support::privileged!();
     let scene = Scene::new();
     let heard = scene.c.hears("eth0");
     let out = scene.c.outlet("eth0");
@@ -74,6 +75,7 @@ fn t01_each_address_has_one_answer() {
 /// Fails without arp_announce=2 on carpdev.
 #[test]
 fn t02_a_packet_from_the_shared_address_does_not_move_it() {
+    super::support::privileged!();
     let scene = Scene::new();
     let d = Host::on(&scene.segment, "d", 0x0d, &["192.0.2.14/24"]);
     let _service = Service::on(&scene.a);
@@ -113,6 +115,7 @@ fn t02_a_packet_from_the_shared_address_does_not_move_it() {
 /// Fails without rp_filter=2 on carpN.
 #[test]
 fn t03_strict_reverse_path_filtering_elsewhere_does_no_harm() {
+    super::support::privileged!();
     let scene = Scene::bare();
     for interface in ["all", "default", "eth0"] {
         scene
@@ -133,6 +136,7 @@ fn t03_strict_reverse_path_filtering_elsewhere_does_no_harm() {
 /// Fails when addresses stay on carpN in BACKUP: packets of the MASTER from the shared address are martians then.
 #[test]
 fn t11_a_backup_hears_what_the_master_says_as_the_shared_address() {
+    super::support::privileged!();
     let scene = Scene::new();
     let _service = Service::on(&scene.b);
     for (shared, to) in [(SHARED, "192.0.2.12"), (SHARED6, "2001:db8::12")] {
@@ -154,6 +158,7 @@ fn t11_a_backup_hears_what_the_master_says_as_the_shared_address() {
 /// Fails when addresses stay on carpN in BACKUP (b reaches itself), or when the MASTER's copier takes what it sends itself.
 #[test]
 fn t12_both_hosts_reach_the_shared_address_and_find_the_master() {
+    super::support::privileged!();
     let scene = Scene::new();
     let (_a, _b) = (Service::on(&scene.a), Service::on(&scene.b));
     let (from_a, from_b) = (scene.a.sends("eth0"), scene.b.sends("eth0"));
@@ -178,6 +183,7 @@ fn t12_both_hosts_reach_the_shared_address_and_find_the_master() {
 /// Also T11: a host that has just left MASTER owns as little as one that never was.
 #[test]
 fn t11_a_former_master_reaches_its_successor() {
+    super::support::privileged!();
     let scene = Scene::bare();
     join(&scene.a, "eth0", 0);
     join(&scene.b, "eth0", 100);

@@ -26,6 +26,7 @@ fn uncalled(frame: &Frame) -> bool {
 /// Fails without addr_gen_mode=1, accept_ra=0, accept_dad=0 on carpN.
 #[test]
 fn t10_the_kernel_adds_nothing_to_carpn() {
+    super::support::privileged!();
     let scene = Scene::bare();
     let from_a = scene.a.sends("eth0");
     let heard_c = scene.c.hears("eth0");
@@ -65,6 +66,7 @@ fn t10_the_kernel_adds_nothing_to_carpn() {
 /// Fails when a copier that woke up after its lease sends what queued up in the TAP meanwhile.
 #[test]
 fn t14_what_queued_up_in_a_stopped_host_never_leaves() {
+    super::support::privileged!();
     let scene = Scene::bare();
     join_timed(&scene.a, "eth0", 0, 20);
     scene.a.master("carp1");
@@ -101,6 +103,7 @@ fn t14_what_queued_up_in_a_stopped_host_never_leaves() {
 /// Fails when carpN keeps its MTU: what is longer than carpdev's is refused by carpdev, silently for the sender.
 #[test]
 fn t15_carpn_follows_the_mtu_of_carpdev() {
+    super::support::privileged!();
     let scene = Scene::new();
     let from_a = scene.a.sends("eth0");
     let outbox = datagrams(&scene.a, SHARED, 0, Some("carp1"));
@@ -146,6 +149,7 @@ fn t15_carpn_follows_the_mtu_of_carpdev() {
 /// Fails when carpN has carrier without being MASTER: its routes stay in use and what follows them is lost.
 #[test]
 fn t16_routes_through_carpn_count_only_while_it_is_master() {
+    super::support::privileged!();
     let scene = Scene::bare();
     let from_b = scene.b.sends("eth0");
     scene

@@ -34,6 +34,7 @@ fn bridged() -> (Host, Host) {
 /// Fails without the unicast membership for the virtual MAC on carpdev.
 #[test]
 fn t08_a_bridge_can_be_carpdev() {
+    super::support::privileged!();
     let (a, c) = bridged();
     let _service = Service::on(&a);
     join(&a, "br0", 0);
@@ -47,6 +48,7 @@ fn t08_a_bridge_can_be_carpdev() {
 
 #[test]
 fn t17_a_bridge_port_can_be_carpdev() {
+    super::support::privileged!();
     let (a, c) = bridged();
     let _service = Service::on(&a);
     join(&a, "eth0", 0);
@@ -61,6 +63,7 @@ fn t17_a_bridge_port_can_be_carpdev() {
 /// Fails when one group's end closes what the other one needs: sockets, groups, memberships, settings of carpdev.
 #[test]
 fn t17_two_vhids_on_one_carpdev_live_and_die_apart() {
+    super::support::privileged!();
     let scene = Scene::bare();
     let _services = (Service::on(&scene.a), Service::on(&scene.b));
     join_numbered(&scene.a, "eth0", 1, 0);
@@ -85,6 +88,7 @@ fn t17_two_vhids_on_one_carpdev_live_and_die_apart() {
 /// Fails when the daemon keeps to the index of a carpdev that is gone.
 #[test]
 fn t17_a_carpdev_that_returns_serves_again() {
+    super::support::privileged!();
     let scene = Scene::bare();
     let _service = Service::on(&scene.a);
     join_numbered(&scene.a, "eth0", 1, 0);
@@ -102,6 +106,7 @@ fn t17_a_carpdev_that_returns_serves_again() {
 /// A macvlan never gets unicast frames for a foreign MAC: it is refused in one line, or it serves.
 #[test]
 fn t17_a_macvlan_is_refused_or_serves() {
+    super::support::privileged!();
     let scene = Scene::bare();
     let _service = Service::on(&scene.a);
     scene.a.net(|net| {

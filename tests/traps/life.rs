@@ -13,6 +13,7 @@ use std::time::Duration;
 /// Fails when TUNSETIFF's "Device or resource busy" is taken for an answer instead of tried again.
 #[test]
 fn t21_a_successor_need_not_wait_for_a_dying_daemon() {
+    super::support::privileged!();
     let scene = Scene::bare();
     let _service = Service::on(&scene.a);
     for _ in 0..3 {
@@ -29,6 +30,7 @@ fn t21_a_successor_need_not_wait_for_a_dying_daemon() {
 /// Fails when carpN's carrier is not made sure of before the first advertisement: the first answers vanish.
 #[test]
 fn t24_what_is_asked_after_the_first_advertisement_is_answered() {
+    super::support::privileged!();
     let segment = Segment::new();
     // Without an address on carpdev all answers leave by carpN.
     let a = Host::on(&segment, "a", 0x0a, &[]);
@@ -114,6 +116,7 @@ fn claims_any(frame: &Frame) -> bool {
 /// Fails when the interfaces are deleted one by one, or when answers go on while they are.
 #[test]
 fn t26_a_polite_end_removes_all_interfaces_at_once() {
+    super::support::privileged!();
     let (a, c) = many();
     let from_a = a.sends("eth0");
     let mark = clock::now();
@@ -149,6 +152,7 @@ fn t26_a_polite_end_removes_all_interfaces_at_once() {
 /// Fails when the kernel can answer for addresses that are still there (arp_ignore on carpdev).
 #[test]
 fn t26_a_killed_host_answers_nothing_while_its_interfaces_die() {
+    super::support::privileged!();
     let (a, c) = many();
     let from_a = a.sends("eth0");
     let mark = clock::now();

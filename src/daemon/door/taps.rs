@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Route metric of the shared addresses: carpdev's own connected route always wins (route order would be luck).
 const METRIC: u32 = 40_000;
+/// How long an address may take to become deliverable.
+const DELIVERY: Duration = Duration::from_millis(5);
 /// How long a destroyed name may stay taken.
 const NAME_FREE: Duration = Duration::from_secs(2);
 
@@ -144,8 +146,21 @@ impl Door {
         held.tap.set_carrier(true)?;
         // T24 and T33: asking for the link by index makes the kernel run the pending carrier event now.
         self.netlink.link_by_index(held.index)?;
+        self.await_delivery(addresses)?;
         // T31: it would draw multicast with the shared address as source; it comes back with each carrier.
         self.netlink.del_multicast_route(held.index).map(|_| ())
+    }
+
+    /// A worker of the kernel makes an IPv6 address deliverable some time after the request was answered; what arrives before
+    /// is lost. A busy machine must not hold up the promotion for long, though.
+    fn await_delivery(&self, addresses: &[IpNetwork]) -> Result<(), Error> {
+        let until = Instant::now() + DELIVERY;
+        for net in addresses.iter().filter(|net| net.is_ipv6()) {
+            while !self.netlink.is_local(net.ip())? && Instant::now() < until {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        }
+        Ok(())
     }
 
     /// Carrier first: an address removed while it is on makes the kernel send MLD with the virtual MAC (T32).

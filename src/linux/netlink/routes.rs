@@ -51,6 +51,27 @@ impl Netlink {
         Ok(routes)
     }
 
+    /// Whether a packet for `ip` would be delivered to this host.
+    pub fn is_local(&self, ip: IpAddr) -> Result<bool> {
+        let mut request = RouteMessage::default();
+        let (family, address, length) = match ip {
+            IpAddr::V4(ip) => (AddressFamily::Inet, RouteAddress::Inet(ip), 32),
+            IpAddr::V6(ip) => (AddressFamily::Inet6, RouteAddress::Inet6(ip), 128),
+        };
+        request.header.address_family = family;
+        request.header.destination_prefix_length = length;
+        request
+            .attributes
+            .push(RouteAttribute::Destination(address));
+        match self.ask("look up route to", ip.to_string(), &Rtm::GetRoute(request), 0) {
+            Ok(answers) => Ok(answers.iter().any(|answer| {
+                matches!(answer, Rtm::NewRoute(message) if message.header.kind == RouteType::Local)
+            })),
+            Err(error) if matches!(error.errno(), libc::ENETUNREACH | libc::EHOSTUNREACH) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Adds a route to the main table; without a gateway, `dst` is on the link.
     pub fn add_route(&self, dst: IpNetwork, gateway: Option<IpAddr>, index: u32) -> Result<()> {
         let mut request = message(dst, gateway, index);
@@ -79,8 +100,8 @@ impl Netlink {
             .map(drop)
     }
 
-    /// Removes an interface's ff00::/8 route from table local (T31): it would draw multicast. The kernel puts it back with each
-    /// carrier change. Gives whether there was one.
+    /// Removes an interface's ff00::/8 route from table local (T31): it would draw multicast. The kernel puts it back when
+    /// the interface gets ready, and only once a carrier change has settled: ask for the link before. Gives whether there was one.
     pub fn del_multicast_route(&self, index: u32) -> Result<bool> {
         let all = IpNetwork::V6(ipnetwork::Ipv6Network::from(Ipv6Addr::new(
             0xff00, 0, 0, 0, 0, 0, 0, 0,
