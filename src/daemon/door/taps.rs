@@ -7,6 +7,7 @@ use crate::linux::tap::Tap;
 use crate::linux::{Error, sysctl};
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -129,7 +130,7 @@ impl Door {
             .map(|a| a.net)
             .collect();
         for stale in present.iter().filter(|net| !addresses.contains(net)) {
-            self.netlink.del_address(held.index, *stale)?;
+            self.remove(held, *stale)?;
         }
         // Before the addresses: a question that comes in with no carrier would be answered by an ARP request that vanishes, and the
         // next one follows a second later.
@@ -145,9 +146,21 @@ impl Door {
                     metric: Some(METRIC),
                 },
             )?;
+            // Or the first requests after an IPv6 takeover are lost: the kernel has the address only when a work queue ran.
+            if let IpAddr::V6(ip) = net.ip() {
+                self.netlink.add_local_route(ip, METRIC, held.index)?;
+            }
         }
         // T31: it would draw multicast with the shared address as source; it comes back with each carrier.
         self.netlink.del_multicast_route(held.index).map(|_| ())
+    }
+
+    /// Takes an address off, and the route that `armed` made beside the kernel's.
+    fn remove(&self, held: &Held, net: IpNetwork) -> Result<(), Error> {
+        if let IpAddr::V6(ip) = net.ip() {
+            self.netlink.del_local_route(ip, METRIC, held.index)?;
+        }
+        self.netlink.del_address(held.index, net)
     }
 
     /// Carrier first: an address removed while it is on makes the kernel send MLD with the virtual MAC (T32).
@@ -156,7 +169,7 @@ impl Door {
         let off = || -> Result<(), Error> {
             held.tap.set_carrier(false)?;
             for address in self.netlink.addresses(Some(held.index))? {
-                self.netlink.del_address(held.index, address.net)?;
+                self.remove(held, address.net)?;
             }
             Ok(())
         };
