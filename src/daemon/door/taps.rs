@@ -7,6 +7,7 @@ use crate::linux::tap::Tap;
 use crate::linux::{Error, sysctl};
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -129,7 +130,7 @@ impl Door {
             .map(|a| a.net)
             .collect();
         for stale in present.iter().filter(|net| !addresses.contains(net)) {
-            self.netlink.del_address(held.index, *stale)?;
+            self.remove(held, *stale)?;
         }
         for net in addresses.iter().filter(|net| !present.contains(net)) {
             self.netlink.add_address(
@@ -140,6 +141,10 @@ impl Door {
                     metric: Some(METRIC),
                 },
             )?;
+            // Or the first requests after an IPv6 takeover are lost: the kernel has the address only when a work queue ran.
+            if let IpAddr::V6(ip) = net.ip() {
+                self.netlink.add_local_route(ip, METRIC, held.index)?;
+            }
         }
         held.tap.set_carrier(true)?;
         // T24 and T33: asking for the link by index makes the kernel run the pending carrier event now.
@@ -148,13 +153,21 @@ impl Door {
         self.netlink.del_multicast_route(held.index).map(|_| ())
     }
 
+    /// Takes an address off, and the route that `armed` made beside the kernel's.
+    fn remove(&self, held: &Held, net: IpNetwork) -> Result<(), Error> {
+        if let IpAddr::V6(ip) = net.ip() {
+            self.netlink.del_local_route(ip, METRIC, held.index)?;
+        }
+        self.netlink.del_address(held.index, net)
+    }
+
     /// Carrier first: an address removed while it is on makes the kernel send MLD with the virtual MAC (T32).
     pub(super) fn disarm(&self, name: &str) -> Result<(), Failure> {
         let held = self.held(name)?;
         let off = || -> Result<(), Error> {
             held.tap.set_carrier(false)?;
             for address in self.netlink.addresses(Some(held.index))? {
-                self.netlink.del_address(held.index, address.net)?;
+                self.remove(held, address.net)?;
             }
             Ok(())
         };
