@@ -165,7 +165,7 @@ impl Engine {
         &self.world
     }
 
-    /// Serves what is due: leases before all else, then by moment. Each timer that fires stops or moves beyond `now`.
+    /// Serves what is due: of each vhost the lease before all else, of all vhosts the earliest first. Each timer that fires stops or moves beyond `now`.
     fn run_timers(&mut self, now: Instant) {
         self.touched = true;
         self.end_departures(now);
@@ -184,11 +184,11 @@ impl Engine {
             });
         let due = vhosts.filter_map(|(unit, vhost)| {
             let timer = vhost.timers.due(now)?;
-            let order = (timer != Timer::Lease, vhost.timers.get(timer), timer);
+            let order = (vhost.timers.get(timer), timer);
             Some((order, unit, vhost.vhid))
         });
         due.min()
-            .map(|((_, _, timer), unit, vhid)| (unit, vhid, timer))
+            .map(|((_, timer), unit, vhid)| (unit, vhid, timer))
     }
 
     fn parent(&mut self, now: Instant, carpdev: Carpdev, parent: Option<Parent>) {

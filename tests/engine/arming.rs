@@ -204,6 +204,16 @@ fn a_host_frozen_while_arming_starts_over() {
     );
 }
 
+/// Its lease would be shorter than the ten milliseconds.
+#[test]
+fn at_advbase_0_a_silent_kernel_does_not_stop_it() {
+    let mut host = Host::backup(&[V4], 0, 0);
+    host.arms = false;
+    host.time(11.718);
+    assert_eq!(host.time(21.718)[0], "ad inet 0/0");
+    assert_eq!(host.state(), State::Master);
+}
+
 #[test]
 fn both_families_are_advertised_and_announced() {
     let mut host = Host::backup(&[V6, V4], 1, 0);
