@@ -1,3 +1,99 @@
 //! Chooses a front end by name or first word; exit codes, and nothing else.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use carp::cli::{demo, ifconfig, sysctl};
+use carp::daemon::{self, Options};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// carp(4) for Linux: hosts share an address, one of them answers for it
+#[derive(Debug, Parser)]
+#[command(name = "carp", version, max_term_width = 100)]
+struct Carp {
+    #[command(subcommand)]
+    front: Front,
+}
+
+#[derive(Debug, Subcommand)]
+enum Front {
+    /// Show and configure carp interfaces, in OpenBSD's words
+    #[command(disable_help_flag = true, after_help = ifconfig::words::help())]
+    Ifconfig {
+        /// What would stand after ifconfig(8)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
+    /// Show and set net.inet.carp.allow, preempt and log
+    Sysctl(sysctl::Args),
+    /// Serve this network namespace, in the foreground, logging to standard error
+    Daemon(Daemon),
+    /// Build a network in namespaces and show a failover in it
+    Demo(demo::Args),
+    /// Serve a daemon's door on standard input
+    #[command(hide = true)]
+    Door,
+    /// Be a daemon without privilege whose door is on standard input
+    #[command(hide = true)]
+    Engine(Daemon),
+}
+
+#[derive(Debug, Args)]
+struct Daemon {
+    /// A command started this: go to the background, report on standard output, end with the last interface
+    #[arg(long, hide = true)]
+    autostarted: bool,
+    /// Run engine and door as two processes
+    #[arg(long, hide = true)]
+    separate: bool,
+}
+
+impl Daemon {
+    const fn options(&self) -> Options {
+        Options {
+            autostarted: self.autostarted,
+            separate: self.separate,
+        }
+    }
+}
+
+/// Serve the carp interfaces of this network namespace, in the foreground, logging to standard error
+#[derive(Debug, Parser)]
+#[command(name = "carpd", version)]
+struct Carpd {
+    #[command(flatten)]
+    daemon: Daemon,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    match Path::new(&name).file_name().and_then(OsStr::to_str) {
+        Some("ifconfig") => ifconfig::run(&arguments.collect::<Vec<_>>()),
+        Some("carpd") => Carpd::try_parse().map_or_else(usage, |carpd| daemon(&carpd.daemon)),
+        _ => Carp::try_parse().map_or_else(usage, |carp| run(carp.front)),
+    }
+}
+
+fn run(front: Front) -> ExitCode {
+    match front {
+        Front::Ifconfig { words } => ifconfig::run(&words),
+        Front::Sysctl(args) => sysctl::run(&args),
+        Front::Daemon(args) => daemon(&args),
+        Front::Demo(args) => demo::run(args),
+        Front::Door => daemon::door_process(),
+        Front::Engine(args) => daemon::engine_process(args.options()),
+    }
+}
+
+/// Help is a success; a line that was not understood ends with 1, as everywhere in BSD's ifconfig.
+fn usage(error: clap::Error) -> ExitCode {
+    // Nobody is left to be told when the output is closed.
+    let _ = error.print();
+    ExitCode::from(u8::from(error.use_stderr()))
+}
+
+fn daemon(args: &Daemon) -> ExitCode {
+    daemon::daemon(args.options())
+}

@@ -19,13 +19,30 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["dataplane", "linux", "control", "carp", "wire", "time"],
     ),
     ("lab", &["linux", "wire", "time"]),
-    ("cli", &["control", "carp::config", "carp::Reason"]),
+    ("cli", CLI),
     (
         "cli::demo",
-        &["lab", "time", "control", "carp::config", "carp::Reason"],
+        &[
+            "lab",
+            "time",
+            "control",
+            "carp::config",
+            "carp::Reason",
+            "wire::Family",
+            "wire::MacAddr",
+        ],
     ),
     ("main", &["daemon", "cli"]),
     ("lib", &[]),
+];
+
+/// The front ends know the language and the values in it.
+const CLI: &[&str] = &[
+    "control",
+    "carp::config",
+    "carp::Reason",
+    "wire::Family",
+    "wire::MacAddr",
 ];
 
 /// Modules that compute and do nothing else, so that a simulator may drive them.

@@ -12,11 +12,32 @@
 //! `handle` never fails: what is wrong with a frame becomes a counter. Equal inputs give equal actions.
 #![forbid(unsafe_code)]
 
+mod answer;
+pub mod auth;
 pub mod config;
+mod configure;
+mod demote;
+mod departure;
+mod election;
+mod engine;
+mod outbox;
+mod random;
+mod receive;
+mod send;
+mod state;
+pub mod stats;
+pub mod timer;
+mod turn;
+mod vhost;
+
+pub use configure::ADDRESSES_MAX;
+pub use engine::{Engine, Status, dead_time, interval};
+pub use state::World;
 
 use crate::time::Instant;
 use crate::wire::{Family, MacAddr};
 use config::{Carpdev, Config, Settings, State, Unit, Vhid};
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// What the engine knows of a carpdev.
@@ -152,6 +173,29 @@ pub enum Reason {
     ArmFailed,
     /// Destroyed, or the daemon ended.
     Destroyed,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = match self {
+            Self::MasterTimedOut(family) => return write!(f, "master timed out ({family})"),
+            Self::Ready => "initialization complete",
+            Self::Preempting => "preempting a slower master",
+            Self::MasterWillTimeOut => "master will time out",
+            Self::Goodbye => "master said goodbye",
+            Self::MasterDemoted => "master is demoted",
+            Self::BetterMaster => "more frequent advertisement received",
+            Self::Requested => "user requested via ifconfig",
+            Self::CarpdevDown => "carpdev down",
+            Self::Down => "interface down",
+            Self::Reconfigured => "configuration changed",
+            Self::Incomplete => "vhid, carpdev or address is missing",
+            Self::Stalled => "stalled past its lease",
+            Self::ArmFailed => "the kernel refused to make it master",
+            Self::Destroyed => "interface destroyed",
+        };
+        f.write_str(words)
+    }
 }
 
 /// One thing for the caller to do.

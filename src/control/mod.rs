@@ -1,9 +1,16 @@
 //! The language between the front ends and the daemon: types and framing; must not know how anything is done.
 #![forbid(unsafe_code)]
 
-use crate::carp::Reason;
+pub mod path;
+pub mod socket;
+pub mod started;
+
+use crate::carp::Status;
 use crate::carp::config::{Key, Settings, State, Unit};
-use crate::wire::MacAddr;
+
+pub use crate::carp::Reason;
+pub use crate::wire::{Family, MacAddr};
+
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -11,11 +18,12 @@ use std::net::IpAddr;
 /// What a front end asks. One connection, one request, one reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// One command line for one interface: applied whole or not at all.
+    /// One command line for one interface: applied whole or not at all. A missing interface is made first, whatever
+    /// the words but `destroy`; no words at all (`state foo`) do only that (ifconfig-carp.md 2.1).
     Apply {
         /// Which carpN.
         unit: Unit,
-        /// In the order typed.
+        /// In the order typed, an address last. `Destroy` stands alone.
         changes: Vec<Change>,
     },
     /// One interface, or all of them.
@@ -24,6 +32,28 @@ pub enum Request {
     Settings,
     /// Change sysctls.
     Set(Vec<Setting>),
+}
+
+impl Request {
+    /// It changes something: the peer's uid decides ([`socket::may_change`]).
+    #[must_use]
+    pub const fn changes_anything(&self) -> bool {
+        matches!(self, Self::Apply { .. } | Self::Set(_))
+    }
+
+    /// What somebody without the privilege is told: BSD's call that would have failed.
+    #[must_use]
+    pub fn denied(&self) -> Refusal {
+        let call = match self {
+            Self::Apply { changes, .. } => changes.first().map_or("SIOCIFCREATE", Change::call),
+            Self::Set(settings) => settings.first().map_or("net.inet.carp", Setting::name),
+            Self::Show(_) | Self::Settings => "SIOCGVH",
+        };
+        Refusal {
+            text: format!("{call}: Operation not permitted"),
+            why: None,
+        }
+    }
 }
 
 /// One word of a command line, with its argument.
@@ -60,6 +90,26 @@ pub enum Change {
     Delete(Option<IpAddr>),
 }
 
+impl Change {
+    /// The system call that OpenBSD's ifconfig names when this fails (ifconfig-carp.md 2.2).
+    #[must_use]
+    pub const fn call(&self) -> &'static str {
+        match self {
+            Self::Create => "SIOCIFCREATE",
+            Self::Destroy => "SIOCIFDESTROY",
+            Self::Up | Self::Down => "SIOCSIFFLAGS",
+            Self::Vhid(_)
+            | Self::Pass(_)
+            | Self::Carpdev(_)
+            | Self::Advbase(_)
+            | Self::Advskew(_)
+            | Self::State(_) => "SIOCSVH",
+            Self::Address { .. } => "SIOCAIFADDR",
+            Self::Delete(_) => "SIOCDIFADDR",
+        }
+    }
+}
+
 /// A sysctl and its new value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Setting {
@@ -69,6 +119,18 @@ pub enum Setting {
     Preempt(bool),
     /// net.inet.carp.log
     Log(u8),
+}
+
+impl Setting {
+    /// The name under which sysctl knows it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Allow(_) => "net.inet.carp.allow",
+            Self::Preempt(_) => "net.inet.carp.preempt",
+            Self::Log(_) => "net.inet.carp.log",
+        }
+    }
 }
 
 /// What the daemon answers.
@@ -129,4 +191,15 @@ pub struct Vhost {
     pub state: State,
     /// Why it is in this state.
     pub reason: Reason,
+}
+
+impl From<Status> for Vhost {
+    fn from(status: Status) -> Self {
+        Self {
+            vhid: status.vhid.get(),
+            advskew: status.advskew,
+            state: status.state,
+            reason: status.reason,
+        }
+    }
 }

@@ -1,3 +1,151 @@
 //! One task owns the engine: inputs in, actions out; must not know the words typed by a user.
+//!
+//! Tasks that read (packet sockets, the door, connections, the kernel's events, signals) only hand `Event`s to it. What it
+//! wants done to the system goes through the [`door`]. Two rules keep that consistent whatever the door answers and when:
+//!
+//! * A command line is a transaction (`transact`): one at a time, effects first, committed when all of them are confirmed, else undone.
+//! * Everything else is reconciled (`settle`): what is wanted is compared with what was confirmed after every event, and
+//!   ordered again after a failure.
+#![forbid(unsafe_code)]
 
+mod ask;
+mod attend;
+mod carpdev;
 pub mod door;
+mod interface;
+mod kernel;
+mod log;
+mod perform;
+mod run;
+mod settle;
+mod start;
+mod transact;
+mod transaction;
+
+use crate::carp::Engine;
+use crate::carp::config::{Carpdev, Settings, Unit};
+use crate::control::{Reply, Request};
+use crate::dataplane::copy::Copier;
+use crate::linux::clock;
+use crate::linux::monitor::Monitor;
+use carpdev::Attached;
+use door::client::Client;
+use door::{Effect, Outcome};
+use interface::Interface;
+use kernel::Kernel;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use tokio::sync::{mpsc, oneshot};
+use transact::Transaction;
+
+pub use start::{Options, daemon, door_process, engine_process};
+
+/// What the reading tasks hand to the one that owns the engine.
+#[derive(Debug)]
+enum Event {
+    /// Frames from a carpdev, in order.
+    Frames(Carpdev, Vec<Vec<u8>>),
+    /// The far end of the door answered.
+    Outcome(Outcome, Vec<OwnedFd>),
+    /// The far end of the door is gone: nothing can be done to the system any more.
+    DoorGone,
+    /// A front end asks.
+    Asked(Asked),
+    /// Links or addresses changed, or a dump is due.
+    Kernel(Vec<crate::linux::monitor::Event>),
+    /// Look again at what failed.
+    Retry,
+    /// SIGTERM, SIGINT.
+    End,
+}
+
+/// A request and where its reply goes.
+#[derive(Debug)]
+struct Asked {
+    request: Request,
+    /// The asker may change things.
+    may_change: bool,
+    reply: oneshot::Sender<Reply>,
+}
+
+/// What an order was for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Purpose {
+    /// The step that the current transaction waits for.
+    Step,
+    /// A promotion, or a new address list.
+    Arm(Unit, u64),
+    /// The end of mastership.
+    Disarm(Unit),
+    /// The link of a carpN.
+    Shape(Unit),
+    /// What a carpdev listens for.
+    Listen(u32),
+    /// A carpdev that came back.
+    Reopen(String),
+    /// A carpdev nobody uses.
+    CloseCarpdev(u32),
+    /// The end.
+    Close,
+}
+
+/// How far the end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Not at all.
+    No,
+    /// Goodbyes are said, the linger runs.
+    Retiring,
+    /// The far end removes everything.
+    Closing,
+    /// Nothing is left.
+    Over,
+}
+
+/// The state of the one task.
+struct Daemon {
+    engine: Engine,
+    settings: Settings,
+    door: Client,
+    copier: Copier,
+    kernel: Kernel,
+    monitor: Rc<crate::linux::readiness::Readiness<Monitor>>,
+    interfaces: BTreeMap<Unit, Interface>,
+    carpdevs: BTreeMap<u32, Attached>,
+    /// Orders under way and what they were for.
+    pending: BTreeMap<u64, (Purpose, Effect)>,
+    /// What failed and is not tried again before the next [`Event::Retry`].
+    failed: BTreeSet<Purpose>,
+    transaction: Option<Transaction>,
+    waiting: VecDeque<Asked>,
+    /// carpN that the engine has let go of.
+    retired: BTreeSet<Unit>,
+    ending: Ending,
+    /// End by itself when nothing is left to do.
+    autostarted: bool,
+    /// Something was asked for, or long enough nothing.
+    begun: bool,
+    adverts: mpsc::Sender<Event>,
+    events: mpsc::Sender<Event>,
+    log: log::Log,
+}
+
+impl Daemon {
+    /// Gives an order and remembers what for.
+    fn order(&mut self, purpose: Purpose, effect: Effect) {
+        let id = self.door.order(effect.clone());
+        self.pending.insert(id, (purpose, effect));
+    }
+
+    /// True while an order for this purpose is under way.
+    fn under_way(&self, purpose: &Purpose) -> bool {
+        self.pending.values().any(|(held, _)| held == purpose)
+    }
+
+    /// One input for the engine at this moment, and all that comes of it.
+    fn tell(&mut self, input: crate::carp::Input<'_>) {
+        self.engine.handle(clock::now(), input);
+        self.perform();
+    }
+}

@@ -133,6 +133,7 @@ impl Lab {
         let index = host
             .namespace
             .try_run(|| configure(&interface, mac, addresses))??;
+        switch.try_run(|| settle(&Netlink::open()?, port_index))??;
         let port = Port {
             interface,
             index,
@@ -166,12 +167,28 @@ impl Lab {
         &self.switch
     }
 
-    /// Takes the switch's port out of service, or puts it back: the host's interface loses its carrier.
+    /// Takes the switch's port out of service, or puts it back: the host's interface loses its carrier. Of a loss the host
+    /// learns in the kernel's own time, up to a second, as with a real cable; after the return frames pass at once.
     pub fn link(&self, port: &str, up: bool) -> Result<()> {
         self.switch.try_run(|| {
             let netlink = Netlink::open()?;
-            netlink.set_up(found(&netlink, port)?.index, up)
-        })?
+            let index = found(&netlink, port)?.index;
+            netlink.set_up(index, up)?;
+            settle(&netlink, index)
+        })??;
+        match self.cable(port) {
+            Some((host, cable)) if up => host
+                .namespace
+                .try_run(|| settle(&Netlink::open()?, cable.index))?,
+            _ => Ok(()),
+        }
+    }
+
+    fn cable(&self, port: &str) -> Option<(&Host, &Port)> {
+        self.hosts.iter().find_map(|host| {
+            let cable = host.ports.iter().find(|cable| cable.port == port)?;
+            Some((host, cable))
+        })
     }
 
     fn find(&self, name: &str) -> Result<&Host> {
@@ -218,6 +235,7 @@ fn configure(interface: &str, mac: MacAddr, addresses: &[IpNetwork]) -> Result<u
     // Before "up", or the link-local address is tentative for two seconds.
     sysctl::write(&format!("net/ipv6/conf/{interface}/accept_dad"), "0")?;
     netlink.set_up(index, true)?;
+    settle(&netlink, index)?;
     for address in addresses {
         netlink.add_address(
             index,
@@ -229,6 +247,11 @@ fn configure(interface: &str, mac: MacAddr, addresses: &[IpNetwork]) -> Result<u
         )?;
     }
     Ok(index)
+}
+
+/// Has the kernel act on a carrier that changed just now; until it has, frames vanish (T24, T33).
+fn settle(netlink: &Netlink, index: u32) -> Result<()> {
+    netlink.link_by_index(index).map(drop)
 }
 
 fn found(netlink: &Netlink, name: &str) -> Result<Link> {

@@ -12,6 +12,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 pub const MAX_MESSAGE: usize = 256 * 1024;
 /// The most descriptors beside one message.
 pub const MAX_DESCRIPTORS: usize = 16;
+/// The most that the kernel lets anybody send (unix(7), SCM_MAX_FD): room for all, so that what is too much can be closed.
+const KERNEL_DESCRIPTORS: usize = 253;
 
 /// One end of a connected `SOCK_SEQPACKET` socket.
 #[derive(Debug)]
@@ -65,9 +67,8 @@ impl Channel {
         let Some(length) = self.next_length()? else {
             return Ok(None);
         };
-        // One byte for the case that the length lies: the kernel would tell by MSG_TRUNC.
         let mut message = vec![0_u8; length.min(MAX_MESSAGE)];
-        let mut control = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);
+        let mut control = nix::cmsg_space!([RawFd; KERNEL_DESCRIPTORS]);
         let (received, flags, descriptors) = {
             let mut parts = [IoSliceMut::new(&mut message)];
             let got = recvmsg::<()>(
@@ -89,7 +90,8 @@ impl Channel {
             }
             (got.bytes, got.flags, descriptors)
         };
-        if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+        let cut = flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
+        if cut || descriptors.len() > MAX_DESCRIPTORS {
             return Err(Errno::EMSGSIZE.into());
         }
         message.truncate(received);

@@ -60,6 +60,16 @@ impl Filter {
         Self::exact(program)
     }
 
+    /// Lets everything pass that arrives, tagged frames too: for a capture.
+    #[must_use]
+    pub fn everything() -> Self {
+        let mut program = Program::default();
+        program.load(LD_W, PACKET_TYPE);
+        program.refuse_if(OUTGOING);
+        program.pass();
+        Self::exact(program)
+    }
+
     /// IP protocol 112 in IPv4 (options or not, fragments too) and IPv6. Behind IPv6 extension headers the first
     /// header's successor decides, so that MLD reports wake nobody; what is behind a second one the reader looks up.
     #[must_use]

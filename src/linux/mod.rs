@@ -11,6 +11,7 @@ pub mod monitor;
 pub mod netlink;
 pub mod netns;
 pub mod packet;
+pub mod random;
 pub mod readiness;
 pub mod sandbox;
 pub mod sysctl;

@@ -169,3 +169,125 @@ pub fn request(mac: MacAddr, sender: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
     };
     request.emit()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::wire::{Frame, frame};
+
+    /// FreeBSD's reply for its shared address: the Ethernet source is the physical MAC.
+    const BYTES: [u8; 42] = [
+        0x02, 0xfb, 0x5d, 0, 0, 2, 0x02, 0xfb, 0x5d, 0, 0, 1, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0,
+        2, 0, 0, 0x5e, 0, 1, 9, 192, 0, 2, 10, 0x02, 0xfb, 0x5d, 0, 0, 2, 192, 0, 2, 2,
+    ];
+    const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+    const ASKER: MacAddr = MacAddr([0x02, 0xfb, 0x5d, 0, 0, 2]);
+
+    fn value() -> Packet {
+        Packet {
+            src_mac: MacAddr([0x02, 0xfb, 0x5d, 0, 0, 1]),
+            dst_mac: ASKER,
+            operation: Operation::Reply,
+            sender_mac: MacAddr::of_vhid(9),
+            sender_ip: VIP,
+            target_mac: ASKER,
+            target_ip: Ipv4Addr::new(192, 0, 2, 2),
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Packet {
+        let Ok(Frame::Arp(packet)) = frame::parse(bytes) else {
+            panic!("not ARP: {bytes:02x?}")
+        };
+        packet
+    }
+
+    #[test]
+    fn parses() {
+        assert_eq!(frame::parse(&BYTES), Ok(Frame::Arp(value())));
+    }
+
+    #[test]
+    fn emits() {
+        assert_eq!(value().emit(), BYTES);
+    }
+
+    #[test]
+    fn ethernet_padding_is_ignored() {
+        assert_eq!(parse(&[&BYTES[..], &[0; 18]].concat()), value());
+    }
+
+    #[test]
+    fn a_reply_goes_to_the_asker_from_the_virtual_mac() {
+        let asked = parse(&request(ASKER, Ipv4Addr::new(192, 0, 2, 2), VIP));
+        assert_eq!(
+            parse(&reply(&asked, MacAddr::of_vhid(9))),
+            Packet {
+                src_mac: MacAddr::of_vhid(9),
+                ..value()
+            }
+        );
+    }
+
+    #[test]
+    fn gratuitous_is_a_broadcast_request_with_an_empty_target() {
+        let bytes = gratuitous(MacAddr::of_vhid(9), VIP);
+        assert_eq!(
+            bytes[..22],
+            [
+                255, 255, 255, 255, 255, 255, 0, 0, 0x5e, 0, 1, 9, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1
+            ]
+        );
+        assert_eq!(
+            bytes[22..],
+            [
+                0, 0, 0x5e, 0, 1, 9, 192, 0, 2, 10, 0, 0, 0, 0, 0, 0, 192, 0, 2, 10
+            ]
+        );
+        assert!(parse(&bytes).is_gratuitous());
+        assert!(!parse(&bytes).is_probe());
+    }
+
+    #[test]
+    fn a_probe_has_no_sender_address() {
+        let probe = parse(&request(ASKER, Ipv4Addr::UNSPECIFIED, VIP));
+        assert!(probe.is_probe() && !probe.is_gratuitous());
+        let nothing = parse(&request(
+            ASKER,
+            Ipv4Addr::UNSPECIFIED,
+            Ipv4Addr::UNSPECIFIED,
+        ));
+        assert!(!nothing.is_gratuitous());
+    }
+
+    #[test]
+    fn what_is_not_ipv4_on_ethernet_is_other() {
+        // Hardware type, protocol type, both lengths, operation.
+        for at in [15, 16, 18, 19, 21] {
+            let mut bytes = BYTES;
+            bytes[at] = 99;
+            assert_eq!(frame::parse(&bytes), Ok(Frame::Other), "byte {at}");
+        }
+        assert_eq!(frame::parse(&BYTES[..41]), Err(Error::Truncated));
+    }
+
+    #[test]
+    fn nobody_answers_to_a_group() {
+        let asked = request(MacAddr::BROADCAST, Ipv4Addr::new(192, 0, 2, 2), VIP);
+        assert_eq!(frame::parse(&asked), Err(Error::Neighbour));
+    }
+
+    #[test]
+    fn shows_itself_in_one_line() {
+        assert_eq!(
+            value().to_string(),
+            "ARP 192.0.2.10 is-at 00:00:5e:00:01:09"
+        );
+        let line = parse(&gratuitous(MacAddr::of_vhid(9), VIP)).to_string();
+        assert_eq!(
+            line,
+            "ARP who-has 192.0.2.10 tell 192.0.2.10 (00:00:5e:00:01:09)"
+        );
+    }
+}

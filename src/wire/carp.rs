@@ -181,3 +181,128 @@ pub fn verify(
     }
     checksum_form(bytes, addresses).ok_or(Error::BadSum)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// OpenBSD's with one demotion: vector v4-openbsd-demote-1.
+    const BYTES: [u8; LEN] = [
+        0x21, 0x01, 0x00, 0x07, 0x01, 0x01, 0xe6, 0xaa, 0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06,
+        0x07, 0x14, 0x47, 0xf5, 0x26, 0xc3, 0xc5, 0x39, 0xd1, 0x07, 0xa9, 0x49, 0x7a, 0x90, 0xfd,
+        0xbe, 0xe2, 0x8c, 0x1f, 0xb7, 0x13,
+    ];
+    const SRC: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+    const DST: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+
+    fn value() -> Advertisement {
+        let mut digest = [0; 20];
+        digest.copy_from_slice(&BYTES[16..]);
+        let counter = 0x0001_0203_0405_0607_u64.to_be_bytes();
+        Advertisement {
+            vhid: 1,
+            advskew: 0,
+            demote: 1,
+            advbase: 1,
+            counter,
+            digest,
+        }
+    }
+
+    #[test]
+    fn deconstructs() {
+        assert_eq!(
+            (version(&BYTES), kind(&BYTES), vhid(&BYTES)),
+            (Some(2), Some(1), Some(1))
+        );
+        assert_eq!((version(&[]), kind(&[]), vhid(&[0x21])), (None, None, None));
+    }
+
+    #[test]
+    fn parses() {
+        assert_eq!(Advertisement::parse(&BYTES), Ok(value()));
+    }
+
+    #[test]
+    fn emits() {
+        assert_eq!(value().emit(), BYTES);
+    }
+
+    #[test]
+    fn every_field_survives_the_round_trip() {
+        let goodbye = Advertisement {
+            vhid: 255,
+            advskew: 254,
+            demote: 253,
+            advbase: 252,
+            ..value()
+        };
+        assert_eq!(Advertisement::parse(&goodbye.emit()), Ok(goodbye));
+        assert_eq!(
+            Advertisement::parse(&goodbye.emit_with(Checksum::PseudoHeader(SRC, DST))),
+            Ok(goodbye)
+        );
+    }
+
+    #[test]
+    fn more_than_36_bytes_are_tolerated_and_not_summed() {
+        let longer = [&BYTES[..], &[0xde, 0xad]].concat();
+        assert_eq!(Advertisement::parse(&longer), Ok(value()));
+        assert_eq!(verify(255, &longer, None), Ok(Checksum::Plain));
+    }
+
+    #[test]
+    fn type_and_authlen_are_nobodys_but_version_is() {
+        let mut odd = BYTES;
+        (odd[0], odd[3]) = (0x22, 0);
+        assert_eq!(Advertisement::parse(&odd), Ok(value()));
+        odd[0] = 0x31;
+        assert_eq!(Advertisement::parse(&odd), Err(Error::BadVer));
+        assert_eq!(Advertisement::parse(&odd[..35]), Err(Error::BadLen));
+    }
+
+    #[test]
+    fn the_checks_come_in_the_order_of_the_bsds() {
+        let mut bad = BYTES;
+        bad[6] ^= 1;
+        assert_eq!(verify(254, &bad[..35], None), Err(Error::BadTtl));
+        assert_eq!(verify(255, &bad[..35], None), Err(Error::BadLen));
+        assert_eq!(verify(255, &bad, None), Err(Error::BadSum));
+    }
+
+    #[test]
+    fn the_pseudo_header_form_is_accepted_over_ipv6_only() {
+        let form = Checksum::PseudoHeader(SRC, DST);
+        let bytes = value().emit_with(form);
+        assert_ne!(bytes, BYTES);
+        assert_eq!(checksum_form(&bytes, Some((SRC, DST))), Some(form));
+        assert_eq!(
+            checksum_form(&BYTES, Some((SRC, DST))),
+            Some(Checksum::Plain)
+        );
+        assert!(!checksum_ok(&bytes, None));
+        assert!(!checksum_ok(&bytes, Some((SRC, SRC))));
+    }
+
+    #[test]
+    fn both_zeros_of_ones_complement_are_a_right_checksum() {
+        let mut bytes = BYTES;
+        // Takes the sum without the checksum field to 0xffff, so that the field may be 0x0000 or 0xffff.
+        bytes[6..8].fill(0);
+        let rest = u16::from_be_bytes([bytes[34], bytes[35]]);
+        let missing = util::checksum(&bytes, CHECKSUM_WORD);
+        let sum = u32::from(rest) + u32::from(missing);
+        let sum = u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+        bytes[34..].copy_from_slice(&sum.to_be_bytes());
+        assert!(checksum_ok(&bytes, None));
+        bytes[6..8].fill(0xff);
+        assert!(checksum_ok(&bytes, None));
+    }
+
+    #[test]
+    fn shows_itself_in_one_line() {
+        let line = "CARP vhid 1 advbase 1 advskew 0 demote 1 counter 0x0001020304050607";
+        assert_eq!(value().to_string(), line);
+    }
+}

@@ -61,11 +61,7 @@ pub fn parse(bytes: &[u8]) -> Result<Frame<'_>, Error> {
 fn advertisement<'a>(header: ethernet::Header, envelope: &ip::Envelope<'a>) -> Frame<'a> {
     debug_assert_eq!(envelope.protocol.0, carp::PROTOCOL);
     Frame::Advertisement {
-        family: if envelope.src.is_ipv4() {
-            Family::Inet
-        } else {
-            Family::Inet6
-        },
+        family: Family::of(envelope.src),
         src_mac: header.src,
         dst_mac: header.dst,
         src: envelope.src,

@@ -1,7 +1,7 @@
 //! The IPv4 and IPv6 headers around what we read and send; must not know what an advertisement says.
 
 use super::carp::{self, LEN as CARP_LEN};
-use super::{Error, MacAddr, ethernet};
+use super::{Error, Family, MacAddr, ethernet};
 use pnet::packet::ethernet::EtherTypes;
 use pnet::packet::ip::{IpNextHeaderProtocol, IpNextHeaderProtocols};
 use pnet::packet::ipv4::{Ipv4Flags, Ipv4Packet, MutableIpv4Packet};
@@ -30,6 +30,15 @@ pub(super) const V6_HEADER_LEN: usize = 40;
 /// How many extension headers are walked. A sane packet has at most one of hop-by-hop options and two of destination
 /// options (RFC 8200 section 4.1), and each costs the sender 8 bytes and us a step.
 const EXTENSIONS_MAX: usize = 4;
+
+/// Where advertisements of a family go.
+#[must_use]
+pub const fn group(family: Family) -> IpAddr {
+    match family {
+        Family::Inet => IpAddr::V4(GROUP_V4),
+        Family::Inet6 => IpAddr::V6(GROUP_V6),
+    }
+}
 
 /// The Ethernet group of an IPv4 group (RFC 1112 section 6.4): its lower 23 bits.
 #[must_use]
@@ -67,8 +76,8 @@ pub(super) struct Envelope<'a> {
 
 /// Opens an IPv4 packet of protocol 112; `None` for any other protocol. Options are skipped.
 ///
-/// A packet socket sees what the kernel's IP input has not checked yet, so its checks are ours (traps of
-/// `captures/`, cases 4, 17, 18 and 26).
+/// A packet socket sees what the kernel's IP input has not checked yet, so its checks are ours (input cases
+/// 4, 17, 18 and 26 in tests/wire).
 pub(super) fn parse_v4(bytes: &[u8]) -> Result<Option<Envelope<'_>>, Error> {
     let view = Ipv4Packet::new(bytes).ok_or(Error::Truncated)?;
     let protocol = view.get_next_level_protocol();
@@ -246,3 +255,6 @@ pub(super) fn v6_frame(
     packet[V6_HEADER_LEN..].copy_from_slice(payload);
     frame
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ pub use frame::Frame;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::IpAddr;
 
 /// An Ethernet address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
@@ -27,6 +28,15 @@ impl MacAddr {
     #[must_use]
     pub const fn of_vhid(vhid: u8) -> Self {
         Self([0x00, 0x00, 0x5e, 0x00, 0x01, vhid])
+    }
+
+    /// The vhid of a virtual MAC, `None` for any other address.
+    #[must_use]
+    pub const fn vhid(self) -> Option<u8> {
+        match self.0 {
+            [0x00, 0x00, 0x5e, 0x00, 0x01, vhid] => Some(vhid),
+            _ => None,
+        }
     }
 
     /// True for group addresses, broadcast among them.
@@ -57,6 +67,17 @@ pub enum Family {
     Inet,
     /// IPv6.
     Inet6,
+}
+
+impl Family {
+    /// The family of an address.
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Inet,
+            IpAddr::V6(_) => Self::Inet6,
+        }
+    }
 }
 
 impl fmt::Display for Family {
@@ -149,5 +170,35 @@ impl Error {
             | Self::Extension
             | Self::Neighbour => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_virtual_mac_names_its_vhid() {
+        assert_eq!(MacAddr::of_vhid(7).to_string(), "00:00:5e:00:01:07");
+        assert_eq!(MacAddr::of_vhid(255).vhid(), Some(255));
+        // ucarp's, VRRP's for IPv6, OpenBSD's for ip balancing.
+        for other in [
+            [0, 0, 0x5e, 0, 0, 1],
+            [0, 0, 0x5e, 0, 2, 1],
+            [1, 0, 0x5e, 0, 1, 1],
+        ] {
+            assert_eq!(MacAddr(other).vhid(), None);
+        }
+        assert!(
+            MacAddr([1, 0, 0x5e, 0, 1, 1]).is_multicast() && !MacAddr::of_vhid(1).is_multicast()
+        );
+    }
+
+    #[test]
+    fn only_what_a_bsd_counts_has_a_counter() {
+        assert_eq!(Error::BadTtl.counter(), Some("badttl"));
+        assert_eq!(Error::Hdrops.counter(), Some("hdrops"));
+        assert_eq!(Error::Fragment.counter(), None);
+        assert_eq!(Error::BadTtl.to_string(), "wrong TTL");
     }
 }

@@ -1,7 +1,6 @@
 //! Neighbour solicitation and advertisement (RFC 4861, RFC 4862); must not know who owns an address.
-//!
-//! The options are walked here, not with the packet crate's iterator: that one multiplies the length in eight bits
-//! (32 or more overflows) and takes a length of 0, which must void the packet.
+
+mod options;
 
 use super::ethernet::Header;
 use super::ip::{self, Envelope};
@@ -18,10 +17,6 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// Bytes of either message without options.
 const FIXED_LEN: usize = 24;
-/// Bytes of a link-layer address option of Ethernet.
-const OPTION_LEN: usize = 8;
-const SOURCE_LINK_LAYER: u8 = 1;
-const TARGET_LINK_LAYER: u8 = 2;
 /// Flags of an advertisement, in the byte behind the checksum.
 const ROUTER: u8 = 0x80;
 const SOLICITED: u8 = 0x40;
@@ -102,14 +97,21 @@ impl Solicitation {
     /// The whole frame, checksum made.
     #[must_use]
     pub fn emit(&self) -> Vec<u8> {
-        let mut message = [0; FIXED_LEN + OPTION_LEN];
-        let length = put_option(&mut message, SOURCE_LINK_LAYER, self.source_link_layer);
-        let message = &mut message[..length];
+        let mut message = vec![0; FIXED_LEN];
+        options::put(
+            &mut message,
+            options::SOURCE_LINK_LAYER,
+            self.source_link_layer,
+        );
         let mut view =
-            MutableNeighborSolicitPacket::new(message).expect("24 bytes hold a solicitation");
+            MutableNeighborSolicitPacket::new(&mut message).expect("24 bytes hold a solicitation");
         view.set_icmpv6_type(Icmpv6Types::NeighborSolicit);
         view.set_target_addr(self.target);
-        emit((self.src_mac, self.dst_mac), (self.src, self.dst), message)
+        emit(
+            (self.src_mac, self.dst_mac),
+            (self.src, self.dst),
+            &mut message,
+        )
     }
 
     /// RFC 4861 section 7.1.1, as far as [`parse`] has not seen to it.
@@ -120,7 +122,8 @@ impl Solicitation {
     ) -> Result<Self, Error> {
         let view = NeighborSolicitPacket::new(message).ok_or(Error::Neighbour)?;
         let target = view.get_target_addr();
-        let source_link_layer = link_layer(&message[FIXED_LEN..], SOURCE_LINK_LAYER)?;
+        let source_link_layer =
+            options::link_layer(&message[FIXED_LEN..], options::SOURCE_LINK_LAYER)?;
         let probe = src.is_unspecified();
         if target.is_multicast()
             || (probe && (source_link_layer.is_some() || !is_solicited_node(dst)))
@@ -178,16 +181,19 @@ impl Advertisement {
     /// The whole frame, checksum made.
     #[must_use]
     pub fn emit(&self) -> Vec<u8> {
-        let mut message = [0; FIXED_LEN + OPTION_LEN];
-        let length = put_option(&mut message, TARGET_LINK_LAYER, self.target_link_layer);
-        let message = &mut message[..length];
+        let mut message = vec![0; FIXED_LEN];
+        options::put(
+            &mut message,
+            options::TARGET_LINK_LAYER,
+            self.target_link_layer,
+        );
         let flags = [
             (self.router, ROUTER),
             (self.solicited, SOLICITED),
             (self.overriding, OVERRIDE),
         ];
         let mut view =
-            MutableNeighborAdvertPacket::new(message).expect("24 bytes hold an advertisement");
+            MutableNeighborAdvertPacket::new(&mut message).expect("24 bytes hold an advertisement");
         view.set_icmpv6_type(Icmpv6Types::NeighborAdvert);
         view.set_flags(
             flags
@@ -196,7 +202,11 @@ impl Advertisement {
                 .fold(0, |sum, (_, bit)| sum | bit),
         );
         view.set_target_addr(self.target);
-        emit((self.src_mac, self.dst_mac), (self.src, self.dst), message)
+        emit(
+            (self.src_mac, self.dst_mac),
+            (self.src, self.dst),
+            &mut message,
+        )
     }
 
     /// RFC 4861 section 7.1.2, as far as [`parse`] has not seen to it.
@@ -207,7 +217,8 @@ impl Advertisement {
     ) -> Result<Self, Error> {
         let view = NeighborAdvertPacket::new(message).ok_or(Error::Neighbour)?;
         let (target, flags) = (view.get_target_addr(), view.get_flags());
-        let target_link_layer = link_layer(&message[FIXED_LEN..], TARGET_LINK_LAYER)?;
+        let target_link_layer =
+            options::link_layer(&message[FIXED_LEN..], options::TARGET_LINK_LAYER)?;
         let solicited = flags & SOLICITED != 0;
         if target.is_multicast() || (solicited && dst.is_multicast()) {
             return Err(Error::Neighbour);
@@ -252,41 +263,6 @@ pub(super) fn parse<'a>(header: Header, envelope: &Envelope<'_>) -> Result<Frame
     }
 }
 
-/// The first link-layer address option of this kind. Each step takes at least 8 bytes, so the packet bounds the walk.
-fn link_layer(mut options: &[u8], wanted: u8) -> Result<Option<MacAddr>, Error> {
-    let mut found = None;
-    while let &[kind, units, ..] = options {
-        // RFC 4861 section 4.6: a packet with an option of length 0 is discarded whole.
-        if units == 0 {
-            return Err(Error::Neighbour);
-        }
-        let (option, rest) = options
-            .split_at_checked(usize::from(units) * 8)
-            .ok_or(Error::Neighbour)?;
-        if kind == wanted && found.is_none() {
-            let &[_, _, a, b, c, d, e, g] = option else {
-                return Err(Error::Neighbour);
-            };
-            found = Some(MacAddr([a, b, c, d, e, g]));
-        }
-        options = rest;
-    }
-    if options.is_empty() {
-        Ok(found)
-    } else {
-        Err(Error::Neighbour)
-    }
-}
-
-/// Writes the option behind the fixed part and says how long the message is with it.
-fn put_option(message: &mut [u8; FIXED_LEN + OPTION_LEN], kind: u8, mac: Option<MacAddr>) -> usize {
-    let Some(mac) = mac else { return FIXED_LEN };
-    message[FIXED_LEN] = kind;
-    message[FIXED_LEN + 1] = 1;
-    message[FIXED_LEN + 2..].copy_from_slice(&mac.0);
-    message.len()
-}
-
 fn emit(macs: (MacAddr, MacAddr), (src, dst): (Ipv6Addr, Ipv6Addr), message: &mut [u8]) -> Vec<u8> {
     let mut view = MutableIcmpv6Packet::new(message).expect("24 bytes hold an ICMPv6 header");
     view.set_checksum(pnet::packet::icmpv6::checksum(
@@ -324,3 +300,6 @@ impl fmt::Display for Advertisement {
             .try_for_each(|(_, word)| f.write_str(word))
     }
 }
+
+#[cfg(test)]
+mod tests;

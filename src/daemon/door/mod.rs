@@ -8,6 +8,12 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
+pub mod client;
+mod parents;
+pub mod serve;
+mod settings;
+mod taps;
+
 /// A numbered effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
@@ -36,7 +42,7 @@ pub enum Effect {
         /// carpN.
         name: String,
     },
-    /// MAC, MTU, the UP flag, and forwarding as on `carpdev`.
+    /// MAC, MTU and the UP flag.
     Configure {
         /// carpN.
         name: String,
@@ -46,15 +52,16 @@ pub enum Effect {
         mtu: u32,
         /// IFF_UP.
         up: bool,
-        /// Whose forwarding setting it takes, for both families.
-        like: Option<String>,
     },
-    /// Exactly these addresses on carpN (nodad, metric 40000), carrier on and taken (T33), no ff00::/8 route (T31).
+    /// Exactly these addresses on carpN (nodad, metric 40000), carrier on and taken (T33), no ff00::/8 route (T31),
+    /// forwarding as on `like` for both families. Value: 1 when IPv6 is forwarded there.
     Arm {
         /// carpN.
         name: String,
         /// With their prefix lengths.
         addresses: Vec<IpNetwork>,
+        /// The carpdev's name.
+        like: String,
     },
     /// Carrier off, then all addresses off.
     Disarm {

@@ -124,16 +124,29 @@ impl Netlink {
         )
     }
 
-    /// Whether a bridge listens to IGMP and MLD to learn who wants which group.
+    /// Whether a bridge sends multicast only to the ports whose IGMP and MLD reports asked for it. It then also asks for reports
+    /// itself (only in IPv4, unless it has an IPv6 address), since without anybody who asks it would flood all the same.
     pub fn set_multicast_snooping(&self, bridge: u32, yes: bool) -> Result<()> {
-        let data = InfoData::Bridge(vec![InfoBridge::MulticastSnooping(yes)]);
+        // In hundredths of a second: it begins to hold back so long after it has begun to ask.
+        self.set_bridge(bridge, vec![InfoBridge::MulticastQueryResponseInterval(10)])?;
+        self.set_bridge(
+            bridge,
+            vec![
+                InfoBridge::MulticastQuerier(yes),
+                InfoBridge::MulticastSnooping(yes),
+            ],
+        )
+    }
+
+    fn set_bridge(&self, bridge: u32, options: Vec<InfoBridge>) -> Result<()> {
         let mut request = about(bridge);
-        request.attributes.push(LinkAttribute::LinkInfo(vec![
+        let info = vec![
             LinkInfo::Kind(InfoKind::Bridge),
-            LinkInfo::Data(data),
-        ]));
+            LinkInfo::Data(InfoData::Bridge(options)),
+        ];
+        request.attributes.push(LinkAttribute::LinkInfo(info));
         self.ask(
-            "set multicast snooping",
+            "set multicast snooping of",
             numbered(bridge),
             &Rtm::NewLink(request),
             0,

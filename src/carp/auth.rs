@@ -1,0 +1,125 @@
+//! HMAC-SHA1 as carp(4) does it; must not know state, timers or who sent what.
+//!
+//! The message is version, type, vhid, every shared address in ascending order, counter (carp-protocol.md 3.2). All but
+//! the counter is constant until the configuration changes, so the keyed context behind it is kept and cloned.
+
+use super::config::{Key, Vhid};
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Version and type as they are hashed: two bytes, unlike the one byte 0x21 of the header.
+const VERSION_AND_TYPE: [u8; 2] = [2, 1];
+
+/// Which addresses a digest covers (carp-protocol.md 3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// All of them: FreeBSD, NetBSD, DragonFly, UCARP.
+    Orig,
+    /// Without link-local IPv6 addresses: OpenBSD.
+    NoV6Ll,
+}
+
+/// Which kinds a received digest equals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verified {
+    /// Both: no link-local address is shared.
+    Either,
+    /// One only.
+    Only(Kind),
+}
+
+/// The keyed contexts of one vhost. Never printed.
+#[derive(Clone)]
+pub struct Auth {
+    orig: Hmac<Sha1>,
+    /// Only where it differs from `orig`.
+    nov6ll: Option<Hmac<Sha1>>,
+}
+
+impl Auth {
+    /// The contexts for a key, a vhid and the shared addresses in any order.
+    #[must_use]
+    pub fn new(key: &Key, vhid: Vhid, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        let hashed = hashed(addresses);
+        let without: Vec<IpAddr> = hashed
+            .iter()
+            .copied()
+            .filter(|a| !is_link_local(a))
+            .collect();
+        let nov6ll = (without.len() < hashed.len()).then(|| context(key, vhid, &without));
+        Self {
+            orig: context(key, vhid, &hashed),
+            nov6ll,
+        }
+    }
+
+    /// The digest of an advertisement with this counter.
+    #[must_use]
+    pub fn digest(&self, kind: Kind, counter: u64) -> [u8; 20] {
+        let context = match kind {
+            Kind::Orig => &self.orig,
+            Kind::NoV6Ll => self.nov6ll.as_ref().unwrap_or(&self.orig),
+        };
+        let mut mac = context.clone();
+        mac.update(&counter.to_be_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Compares a received digest with both kinds, each in constant time and none left out because of the other.
+    #[must_use]
+    pub fn verify(&self, counter: u64, digest: &[u8; 20]) -> Option<Verified> {
+        let equals = |context: &Hmac<Sha1>| {
+            let mut mac = context.clone();
+            mac.update(&counter.to_be_bytes());
+            mac.verify_slice(digest).is_ok()
+        };
+        let orig = equals(&self.orig);
+        match self.nov6ll.as_ref().map(equals) {
+            None => orig.then_some(Verified::Either),
+            Some(_) if orig => Some(Verified::Only(Kind::Orig)),
+            Some(other) => other.then_some(Verified::Only(Kind::NoV6Ll)),
+        }
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Auth(..)")
+    }
+}
+
+/// What is hashed of an address list: ascending, IPv4 first, each address once, without those that name nobody.
+#[must_use]
+pub fn hashed(addresses: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let sorted: BTreeSet<IpAddr> = addresses.into_iter().filter(|a| !is_nobody(a)).collect();
+    sorted.into_iter().collect()
+}
+
+fn context(key: &Key, vhid: Vhid, addresses: &[IpAddr]) -> Hmac<Sha1> {
+    // RFC 2104 pads the key with zeros, so BSD's 20-byte array and its unpadded phrase are the same key.
+    let mut mac =
+        Hmac::<Sha1>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length");
+    mac.update(&VERSION_AND_TYPE);
+    mac.update(&[vhid.get()]);
+    for address in addresses {
+        match address {
+            IpAddr::V4(v4) => mac.update(&v4.octets()),
+            IpAddr::V6(v6) => mac.update(&v6.octets()),
+        }
+    }
+    mac
+}
+
+fn is_nobody(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => *v4 == Ipv4Addr::UNSPECIFIED || *v4 == Ipv4Addr::BROADCAST,
+        IpAddr::V6(v6) => *v6 == Ipv6Addr::UNSPECIFIED || v6.to_bits() == u128::MAX,
+    }
+}
+
+fn is_link_local(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}

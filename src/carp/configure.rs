@@ -1,0 +1,166 @@
+//! A new configuration meets the old one: what it ends, what goes on under it, and what starts.
+
+use super::auth::{Auth, Kind};
+use super::config::{Carpdev, Config, Unit};
+use super::engine::Engine;
+use super::state::{Interface, addresses};
+use super::turn::Turn;
+use super::vhost::{ARMING, Phase, Vhost};
+use super::{Reason, demote, timer::Timer};
+use crate::time::Instant;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// Shared addresses of one family on one carpN; the daemon refuses more, and the engine does not look at them.
+pub const ADDRESSES_MAX: usize = 256;
+
+impl Engine {
+    pub(super) fn configure(
+        &mut self,
+        now: Instant,
+        unit: Unit,
+        config: Option<(Config, Option<Carpdev>)>,
+    ) {
+        self.touched = true;
+        match config {
+            None => self.destroy(now, unit),
+            Some(_) if self.world.ending => {}
+            Some((config, carpdev)) => self.reconfigure(now, unit, bounded(config), carpdev),
+        }
+    }
+
+    pub(super) fn shutdown(&mut self, now: Instant) {
+        self.touched = true;
+        self.world.ending = true;
+        let units: Vec<Unit> = self.world.interfaces.keys().copied().collect();
+        for unit in units {
+            self.destroy(now, unit);
+        }
+    }
+
+    fn destroy(&mut self, now: Instant, unit: Unit) {
+        for vhid in self.vhids(unit) {
+            if let Some(mut turn) = self.turn(now, unit, vhid) {
+                turn.stop(Reason::Destroyed);
+            }
+            self.auths.remove(&(unit, vhid));
+        }
+        // One that was never configured is answered all the same.
+        let interface = self.world.interfaces.entry(unit).or_default();
+        interface.vhosts.clear();
+        interface.grace = None;
+        interface.retiring = true;
+        self.retire();
+    }
+
+    fn reconfigure(&mut self, now: Instant, unit: Unit, config: Config, carpdev: Option<Carpdev>) {
+        if self
+            .world
+            .interfaces
+            .get(&unit)
+            .is_some_and(|interface| interface.retiring)
+        {
+            // The same name again before the old one was done.
+            self.cut_departures_of(unit);
+        }
+        self.end_old(now, unit, &config, carpdev);
+        let interface = self.world.interfaces.entry(unit).or_default();
+        let old = std::mem::replace(&mut interface.config, config.clone());
+        interface.carpdev = carpdev;
+        interface.grace = demote::grace(now, &old, &config, interface.grace);
+        let mut vhosts = std::mem::take(&mut interface.vhosts);
+        vhosts.retain(|vhost| config.nodes.iter().any(|node| node.vhid == vhost.vhid));
+        for node in &config.nodes {
+            if !vhosts.iter().any(|vhost| vhost.vhid == node.vhid) {
+                vhosts.push(Vhost::new(node.vhid, node.advskew));
+            }
+        }
+        vhosts.sort_by_key(|vhost| vhost.vhid);
+        interface.vhosts = vhosts;
+        self.auths
+            .retain(|(u, vhid), _| *u != unit || config.nodes.iter().any(|n| n.vhid == *vhid));
+        for node in &config.nodes {
+            let auth = Auth::new(&config.key, node.vhid, addresses(&config));
+            self.auths.insert((unit, node.vhid), auth);
+            if let Some(mut turn) = self.turn(now, unit, node.vhid) {
+                turn.follow(&old, node.advskew);
+                turn.setrun();
+            }
+        }
+    }
+
+    /// Under the old configuration, so that a goodbye says what the peers can verify.
+    fn end_old(&mut self, now: Instant, unit: Unit, new: &Config, carpdev: Option<Carpdev>) {
+        let up = self.world.carpdev_up(carpdev);
+        let old_carpdev = self
+            .world
+            .interfaces
+            .get(&unit)
+            .and_then(|interface| interface.carpdev);
+        for vhid in self.vhids(unit) {
+            let kept = old_carpdev == carpdev && new.nodes.iter().any(|node| node.vhid == vhid);
+            let lacks = Interface::lacks(new, up);
+            let reason = if kept {
+                lacks
+            } else {
+                Some(lacks.unwrap_or(Reason::Reconfigured))
+            };
+            if let Some(reason) = reason
+                && let Some(mut turn) = self.turn(now, unit, vhid)
+            {
+                turn.stop(reason);
+            }
+        }
+    }
+}
+
+/// The first addresses of each family.
+fn bounded(mut config: Config) -> Config {
+    let mut counts = [0; 2];
+    config.addresses.retain(|net| {
+        let count = &mut counts[usize::from(net.is_ipv6())];
+        *count += 1;
+        *count <= ADDRESSES_MAX
+    });
+    config
+}
+
+impl Turn<'_> {
+    /// Goes on under the present configuration, which was `old` before.
+    fn follow(&mut self, old: &Config, advskew: u8) {
+        let rearm = old.addresses != self.config.addresses;
+        let rekey = rearm || old.key != self.config.key;
+        let retime = old.advbase != self.config.advbase || self.vhost.advskew != advskew;
+        self.vhost.advskew = advskew;
+        if retime {
+            self.vhost.briefest = None;
+            self.vhost.warned_slow = false;
+        }
+        if rekey {
+            // What was learned from packets of the old group.
+            self.vhost.kind = Kind::Orig;
+        }
+        match self.vhost.phase {
+            Phase::Init => {}
+            Phase::Backup if rekey => self.restart_master_down(),
+            Phase::Backup if retime => self.hasten_master_down(),
+            Phase::Backup => {}
+            Phase::Arming(_) if rearm => {
+                self.ask_to_arm();
+                self.vhost.timers.set(Timer::Arming, self.now + ARMING);
+            }
+            Phase::Arming(_) => {}
+            Phase::Master if rearm => {
+                self.ask_to_arm();
+                self.advertise();
+                let before: BTreeSet<IpAddr> = addresses(old).collect();
+                let new: Vec<IpAddr> = addresses(self.config)
+                    .filter(|a| !before.contains(a))
+                    .collect();
+                self.announce(&new);
+            }
+            Phase::Master if rekey || retime => self.advertise(),
+            Phase::Master => {}
+        }
+    }
+}

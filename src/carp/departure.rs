@@ -1,0 +1,118 @@
+//! What a former MASTER leaves behind, until it is over: linger, successor, retirement; must not know elections.
+
+use super::auth::Auth;
+use super::config::{Carpdev, Unit, Vhid};
+use super::engine::Engine;
+use super::state::Departure;
+use super::turn::LINGER_HEARD;
+use super::vhost::Echo;
+use super::{Action, Gate};
+use crate::time::Instant;
+
+impl Engine {
+    /// Ends the departures whose moment has come.
+    pub(super) fn end_departures(&mut self, now: Instant) {
+        self.end_where(|left| left.until <= now);
+    }
+
+    /// A carpdev that is down or gone carries no last frames.
+    pub(super) fn cut_departures(&mut self, carpdev: Carpdev) {
+        self.end_where(|left| left.carpdev == carpdev);
+    }
+
+    /// Ends those of one carpN.
+    pub(super) fn cut_departures_of(&mut self, unit: Unit) {
+        let Some(interface) = self.world.interfaces.get_mut(&unit) else {
+            return;
+        };
+        for left in &mut interface.departures {
+            left.until = Instant::ZERO;
+        }
+        self.end_where(|left| left.until == Instant::ZERO);
+    }
+
+    fn end_where(&mut self, over: impl Fn(&Departure) -> bool) {
+        for (unit, interface) in &mut self.world.interfaces {
+            let (ended, kept) = std::mem::take(&mut interface.departures)
+                .into_iter()
+                .partition(&over);
+            interface.departures = kept;
+            let ended: Vec<Departure> = ended;
+            for left in &ended {
+                self.out.push(Action::Gate {
+                    unit: *unit,
+                    vhid: left.vhid,
+                    gate: Gate::Shut,
+                });
+            }
+            if !ended.is_empty() && interface.is_idle() {
+                self.out.push(Action::Disarm { unit: *unit });
+            }
+        }
+        self.retire();
+    }
+
+    /// Forgets each destroyed carpN that has nothing left to serve.
+    pub(super) fn retire(&mut self) {
+        let out = &mut self.out;
+        self.world.interfaces.retain(|unit, interface| {
+            let over = interface.retiring && interface.departures.is_empty();
+            if over {
+                out.push(Action::Retired { unit: *unit });
+            }
+            !over
+        });
+    }
+
+    /// Is somebody waited for on this carpdev under this vhid, and is the digest his?
+    pub(super) fn awaits(&self, carpdev: Carpdev, vhid: Vhid) -> bool {
+        let mut departures = self.world.interfaces.values().flat_map(|i| &i.departures);
+        departures.any(|left| (left.carpdev, left.vhid) == (carpdev, vhid))
+    }
+
+    /// An advertisement that may be the successor's. True if its digest is right.
+    pub(super) fn successor(
+        &mut self,
+        now: Instant,
+        (carpdev, vhid): (Carpdev, Vhid),
+        echo: Echo,
+        digest: &[u8; 20],
+    ) -> bool {
+        self.touched = true;
+        let mut valid = false;
+        for (unit, interface) in &mut self.world.interfaces {
+            for left in &mut interface.departures {
+                // Made anew for the few packets of a tenth of a second, so that nothing need be kept for it.
+                let auth = || Auth::new(&left.key, left.vhid, left.addresses.iter().copied());
+                let asked = (left.carpdev, left.vhid) == (carpdev, vhid);
+                if !asked || auth().verify(echo.counter, digest).is_none() {
+                    continue;
+                }
+                valid = true;
+                if left.successor_heard || left.echoes.contains(&echo) {
+                    continue;
+                }
+                left.successor_heard = true;
+                left.until = now + LINGER_HEARD;
+                let unit = *unit;
+                if left.until > left.lease {
+                    left.lease = left.until;
+                    self.out.push(Action::Lease {
+                        unit,
+                        vhid,
+                        until: left.lease,
+                    });
+                }
+                if left.gate != Gate::Yielded {
+                    left.gate = Gate::Yielded;
+                    self.out.push(Action::Gate {
+                        unit,
+                        vhid,
+                        gate: Gate::Yielded,
+                    });
+                }
+            }
+        }
+        valid
+    }
+}

@@ -1,0 +1,142 @@
+//! Who is better: OpenBSD's rules (carp-protocol.md 5.1) as pure functions; must not know time or state.
+
+use super::Reason;
+
+/// What is compared, lower is better: the order of the intervals, since advskew never reaches one second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority {
+    /// Seconds.
+    pub advbase: u8,
+    /// 1/256 s.
+    pub advskew: u8,
+}
+
+impl Priority {
+    /// What a MASTER that steps down says of itself.
+    pub const GOODBYE: Self = Self {
+        advbase: 255,
+        advskew: 255,
+    };
+}
+
+/// This host in an election.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mine {
+    /// With the effective skew.
+    pub priority: Priority,
+    /// The demotion count.
+    pub demote: u8,
+}
+
+/// What an advertisement claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Theirs {
+    /// As in the header.
+    pub priority: Priority,
+    /// The demotion count; `None` when this sender has never told one, since most systems send 0 always.
+    pub demote: Option<u8>,
+}
+
+/// Does a MASTER step down? Equality yields, as in every BSD: no tie-break by address.
+#[must_use]
+pub fn yields(mine: Mine, theirs: Theirs) -> bool {
+    let not_better = mine.priority >= theirs.priority;
+    match theirs.demote {
+        None => not_better,
+        Some(demote) => (not_better && demote <= mine.demote) || demote < mine.demote,
+    }
+}
+
+/// Does a BACKUP take over, and why?
+#[must_use]
+pub fn takes_over(mine: Mine, theirs: Theirs, preempt: bool) -> Option<Reason> {
+    let demote = theirs.demote.unwrap_or(mine.demote);
+    if theirs.priority == Priority::GOODBYE {
+        return Some(Reason::Goodbye);
+    }
+    if preempt && mine.priority < theirs.priority && demote >= mine.demote {
+        return Some(Reason::Preempting);
+    }
+    if demote > mine.demote {
+        return Some(Reason::MasterDemoted);
+    }
+    will_time_out(mine.priority, theirs.priority).then_some(Reason::MasterWillTimeOut)
+}
+
+/// The MASTER's interval is longer than three of ours. Not with advbase 0, where only a goodbye counts.
+fn will_time_out(mine: Priority, theirs: Priority) -> bool {
+    let thrice = (3 * u16::from(mine.advbase), mine.advskew);
+    mine.advbase != 0 && thrice < (u16::from(theirs.advbase), theirs.advskew)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mine(advbase: u8, advskew: u8, demote: u8) -> Mine {
+        Mine {
+            priority: Priority { advbase, advskew },
+            demote,
+        }
+    }
+
+    fn theirs(advbase: u8, advskew: u8, demote: Option<u8>) -> Theirs {
+        Theirs {
+            priority: Priority { advbase, advskew },
+            demote,
+        }
+    }
+
+    #[test]
+    fn a_master_yields_to_better_and_equal() {
+        assert!(yields(mine(1, 100, 0), theirs(1, 0, None)));
+        assert!(yields(mine(1, 100, 0), theirs(1, 100, None)));
+        assert!(!yields(mine(1, 100, 0), theirs(1, 101, None)));
+        assert!(!yields(mine(1, 0, 0), theirs(2, 0, None)));
+    }
+
+    #[test]
+    fn a_known_demotion_goes_before_the_skew() {
+        assert!(
+            !yields(mine(1, 100, 0), theirs(1, 0, Some(1))),
+            "a demoted one is not better"
+        );
+        assert!(
+            yields(mine(1, 0, 2), theirs(1, 100, Some(1))),
+            "a less demoted one is"
+        );
+        assert!(yields(mine(1, 100, 1), theirs(1, 100, Some(1))));
+        let master = theirs(1, 0, Some(1));
+        assert_eq!(
+            takes_over(mine(1, 100, 0), master, false),
+            Some(Reason::MasterDemoted)
+        );
+        assert_eq!(takes_over(mine(1, 100, 1), master, true), None);
+        let worse = theirs(1, 100, Some(0));
+        assert_eq!(
+            takes_over(mine(1, 0, 1), worse, true),
+            None,
+            "preempts nobody less demoted"
+        );
+    }
+
+    #[test]
+    fn a_slow_master_is_one_with_more_than_three_of_our_intervals() {
+        let why = |m, t| takes_over(m, t, false);
+        assert_eq!(why(mine(1, 0, 0), theirs(3, 0, None)), None);
+        assert_eq!(
+            why(mine(1, 0, 0), theirs(3, 1, None)),
+            Some(Reason::MasterWillTimeOut)
+        );
+        assert_eq!(why(mine(1, 50, 0), theirs(3, 50, None)), None);
+        assert_eq!(why(mine(0, 0, 0), theirs(9, 0, None)), None);
+        assert_eq!(
+            why(mine(0, 0, 0), theirs(255, 255, None)),
+            Some(Reason::Goodbye)
+        );
+        assert_eq!(
+            why(mine(100, 0, 0), theirs(255, 255, None)),
+            Some(Reason::Goodbye)
+        );
+    }
+}

@@ -1,0 +1,332 @@
+//! The engine: hands each input to the vhosts that it concerns and serves their timers; must not know how a vhost decides.
+
+use super::auth::Auth;
+use super::config::{Settings, State, Unit, Vhid};
+use super::outbox::{Outbox, Topic};
+use super::state::World;
+use super::stats::Stats;
+use super::timer::Timer;
+use super::turn::{Leaving, Turn};
+use super::vhost::{self, Phase, Vhost};
+use super::{Action, Input, Parent, Reason, demote};
+use crate::carp::config::Carpdev;
+use crate::time::Instant;
+use std::collections::BTreeMap;
+
+/// The protocol of a whole daemon: all carpN on all carpdevs. See the module above for its contract.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(super) world: World,
+    pub(super) auths: BTreeMap<(Unit, Vhid), Auth>,
+    pub(super) out: Outbox,
+    /// The earliest timer, so that garbage costs no walk through all vhosts.
+    next: Option<Instant>,
+    /// Something that timers or demotion depend on may have changed.
+    pub(super) touched: bool,
+}
+
+/// One vhost as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// Which group.
+    pub vhid: Vhid,
+    /// As configured.
+    pub advskew: u8,
+    /// As advertised: at least 240 while demoted.
+    pub effective_advskew: u8,
+    /// INIT, BACKUP or MASTER; BACKUP while it prepares to be MASTER.
+    pub state: State,
+    /// Why it is in this state.
+    pub reason: Reason,
+    /// What it waits for, and until when.
+    pub next: Option<(Instant, Timer)>,
+    /// Advertisements that failed to leave since the last good one.
+    pub send_errors: u32,
+}
+
+impl Engine {
+    /// An engine with nothing configured. Counters of a MASTER that has heard nobody are drawn from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let world = World::new(seed);
+        let out = Outbox::new(world.settings.log);
+        Self {
+            world,
+            auths: BTreeMap::new(),
+            out,
+            next: None,
+            touched: false,
+        }
+    }
+
+    /// Takes one fact. Whatever is due by `now` happens first. `now` must not run backwards.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        if self.next.is_some_and(|at| at <= now) {
+            self.run_timers(now);
+        }
+        match input {
+            Input::Time => {}
+            Input::Frame { carpdev, bytes } => self.frame(now, carpdev, bytes),
+            Input::Parent { carpdev, parent } => self.parent(now, carpdev, parent),
+            Input::Configure { unit, config } => self.configure(now, unit, config),
+            Input::State { unit, state } => self.state(now, unit, state),
+            Input::Settings(settings) => self.settings(settings),
+            Input::Armed { unit, attempt, ok } => self.armed(now, unit, attempt, ok),
+            Input::Sent {
+                unit,
+                vhid,
+                family,
+                ok,
+            } => {
+                if let Some(mut turn) = self.turn(now, unit, vhid) {
+                    turn.sent(family, ok);
+                }
+            }
+            Input::Shutdown => self.shutdown(now),
+        }
+        if std::mem::take(&mut self.touched) {
+            self.settle(now);
+            self.next = self.next_timer().map(|(at, ..)| at);
+        }
+    }
+
+    /// The next thing to do; `None` when there is nothing left.
+    #[must_use]
+    pub fn poll(&mut self) -> Option<Action> {
+        self.out.pop()
+    }
+
+    /// When to come back with [`Input::Time`].
+    #[must_use]
+    pub fn timeout(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// When to come back, for which carpN and vhid, and what happens then.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<(Instant, Timer, Unit, Vhid)> {
+        let mut next = None;
+        for (unit, interface) in &self.world.interfaces {
+            let running = interface.vhosts.iter().filter_map(|vhost| {
+                vhost
+                    .timers
+                    .next()
+                    .map(|(at, timer)| (at, timer, *unit, vhost.vhid))
+            });
+            let lingering = interface.departures.iter();
+            let lingering = lingering.map(|left| (left.until, Timer::Linger, *unit, left.vhid));
+            let first = interface.vhosts.first();
+            let grace = first.and_then(|v| Some((interface.grace?, Timer::Grace, *unit, v.vhid)));
+            next = running.chain(lingering).chain(grace).chain(next).min();
+        }
+        next
+    }
+
+    /// The vhosts of one carpN, ascending by vhid; none if there is no such carpN or no vhid was given.
+    pub fn vhosts(&self, unit: Unit) -> impl Iterator<Item = Status> + '_ {
+        let interface = self
+            .world
+            .interfaces
+            .get(&unit)
+            .filter(|interface| !interface.retiring);
+        let vhosts = interface.map_or(&[][..], |interface| &interface.vhosts);
+        vhosts.iter().map(|vhost| Status {
+            vhid: vhost.vhid,
+            advskew: vhost.advskew,
+            effective_advskew: demote::effective_skew(vhost.advskew, self.world.demotion),
+            state: vhost.state(),
+            reason: vhost.reason,
+            next: vhost.timers.next(),
+            send_errors: vhost.send_errors,
+        })
+    }
+
+    /// What `netstat -s -p carp` shows.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.out.stats
+    }
+
+    /// The demotion count of group `carp`.
+    #[must_use]
+    pub fn demotion(&self) -> u8 {
+        self.world.demotion
+    }
+
+    /// The sysctls in force.
+    #[must_use]
+    pub fn current_settings(&self) -> Settings {
+        self.world.settings
+    }
+
+    /// All that decides what the engine does next.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Serves what is due: leases before all else, then by moment. Each timer that fires stops or moves beyond `now`.
+    fn run_timers(&mut self, now: Instant) {
+        self.touched = true;
+        self.end_departures(now);
+        while let Some((unit, vhid, timer)) = self.first_due(now) {
+            let Some(mut turn) = self.turn(now, unit, vhid) else {
+                return;
+            };
+            turn.expired(timer);
+        }
+    }
+
+    fn first_due(&self, now: Instant) -> Option<(Unit, Vhid, Timer)> {
+        let vhosts =
+            self.world.interfaces.iter().flat_map(|(unit, interface)| {
+                interface.vhosts.iter().map(move |vhost| (*unit, vhost))
+            });
+        let due = vhosts.filter_map(|(unit, vhost)| {
+            let timer = vhost.timers.due(now)?;
+            let order = (timer != Timer::Lease, vhost.timers.get(timer), timer);
+            Some((order, unit, vhost.vhid))
+        });
+        due.min()
+            .map(|((_, _, timer), unit, vhid)| (unit, vhid, timer))
+    }
+
+    fn parent(&mut self, now: Instant, carpdev: Carpdev, parent: Option<Parent>) {
+        self.touched = true;
+        match parent {
+            Some(parent) => self.world.parents.insert(carpdev, parent),
+            None => self.world.parents.remove(&carpdev),
+        };
+        if !parent.is_some_and(|parent| parent.up) {
+            self.cut_departures(carpdev);
+        }
+        self.setrun_all(now);
+    }
+
+    fn settings(&mut self, settings: Settings) {
+        self.world.settings = settings;
+        self.out.level = settings.log;
+    }
+
+    fn state(&mut self, now: Instant, unit: Unit, state: State) {
+        for vhid in self.vhids(unit) {
+            let Some(mut turn) = self.turn(now, unit, vhid) else {
+                continue;
+            };
+            match (state, turn.vhost.phase) {
+                (State::Master, Phase::Backup) => turn.arm(Reason::Requested),
+                (State::Backup, Phase::Master) => {
+                    turn.step_down(Leaving::Silently, Reason::Requested);
+                }
+                (State::Backup, Phase::Arming(_)) => {
+                    turn.withdraw();
+                    turn.become_backup(Reason::Requested);
+                }
+                // INIT cannot be asked for, nor left: what is missing decides.
+                _ => {}
+            }
+        }
+    }
+
+    fn armed(&mut self, now: Instant, unit: Unit, attempt: u64, ok: bool) {
+        for vhid in self.vhids(unit) {
+            if let Some(mut turn) = self.turn(now, unit, vhid)
+                && turn.vhost.attempt == attempt
+            {
+                turn.armed(ok);
+            }
+        }
+    }
+
+    /// After every input: the group's demotion, and what follows from it.
+    fn settle(&mut self, now: Instant) {
+        demote::end_graces(now, &mut self.world);
+        let (before, after) = (self.world.demotion, demote::count(&self.world));
+        if before == after {
+            return;
+        }
+        self.world.demotion = after;
+        let (verb, by) = match after.checked_sub(before) {
+            Some(more) => ("demoted", more),
+            None => ("undemoted", before - after),
+        };
+        self.out.warn(now, Topic::Demoted, 3, || {
+            format!("carp: {verb} group carp by {by} to {after} (carpdev)")
+        });
+        if before == 0 {
+            // All MASTERs of this machine offer themselves to the others at once, as every BSD does.
+            for (unit, vhid) in self.all_vhids() {
+                if let Some(mut turn) = self.turn(now, unit, vhid)
+                    && turn.vhost.phase == Phase::Master
+                {
+                    turn.advertise();
+                }
+            }
+        }
+    }
+
+    pub(super) fn setrun_all(&mut self, now: Instant) {
+        for (unit, vhid) in self.all_vhids() {
+            if let Some(mut turn) = self.turn(now, unit, vhid) {
+                turn.setrun();
+            }
+        }
+    }
+
+    pub(super) fn vhids(&self, unit: Unit) -> Vec<Vhid> {
+        let interface = self.world.interfaces.get(&unit);
+        interface.map_or_else(Vec::new, |i| {
+            i.vhosts.iter().map(|vhost| vhost.vhid).collect()
+        })
+    }
+
+    pub(super) fn all_vhids(&self) -> Vec<(Unit, Vhid)> {
+        let interfaces = self.world.interfaces.iter();
+        interfaces
+            .flat_map(|(unit, i)| i.vhosts.iter().map(|v| (*unit, v.vhid)))
+            .collect()
+    }
+
+    /// One vhost with all that it may touch.
+    pub(super) fn turn(&mut self, now: Instant, unit: Unit, vhid: Vhid) -> Option<Turn<'_>> {
+        self.touched = true;
+        let world = &mut self.world;
+        let interface = world.interfaces.get_mut(&unit)?;
+        let serves = |vhost: &Vhost| vhost.vhid != vhid && vhost.serves();
+        let shared = interface.vhosts.iter().any(serves);
+        Some(Turn {
+            now,
+            unit,
+            carpdev: interface.carpdev,
+            parent: interface
+                .carpdev
+                .and_then(|carpdev| world.parents.get(&carpdev))
+                .copied(),
+            config: &interface.config,
+            preempt: world.settings.preempt,
+            demotion: world.demotion,
+            shared,
+            attempts: &mut world.attempts,
+            departures: &mut interface.departures,
+            vhost: interface
+                .vhosts
+                .iter_mut()
+                .find(|vhost| vhost.vhid == vhid)?,
+            auth: self.auths.get(&(unit, vhid))?,
+            random: &mut world.random,
+            out: &mut self.out,
+        })
+    }
+}
+
+/// The time from one advertisement of a MASTER to the next, with the skew in effect (carp-protocol.md 5.3).
+#[must_use]
+pub fn interval(advbase: u8, advskew: u8) -> std::time::Duration {
+    vhost::interval(advbase, advskew)
+}
+
+/// How long a BACKUP with this configuration waits for an advertisement (carp-protocol.md 5.3).
+#[must_use]
+pub fn dead_time(advbase: u8, advskew: u8) -> std::time::Duration {
+    vhost::dead_time(advbase, advskew)
+}

@@ -1,0 +1,271 @@
+//! An advertisement arrives: carp(4)'s checks in their order, one counter for each, then the election.
+
+use super::Reason;
+use super::auth::Verified;
+use super::config::{Carpdev, Unit, Vhid};
+use super::election::{self, Priority, Theirs};
+use super::engine::Engine;
+use super::outbox::Topic;
+use super::turn::{Leaving, Turn};
+use super::vhost::{Echo, Phase};
+use crate::time::Instant;
+use crate::wire::{Error, Family, carp, frame, ip};
+use std::net::IpAddr;
+
+/// An advertisement before it is known whether it concerns us.
+#[derive(Debug, Clone, Copy)]
+struct Received<'a> {
+    carpdev: Carpdev,
+    family: Family,
+    src: IpAddr,
+    dst: IpAddr,
+    ttl: u8,
+    payload: &'a [u8],
+}
+
+impl Engine {
+    pub(super) fn frame(&mut self, now: Instant, carpdev: Carpdev, bytes: &[u8]) {
+        match frame::parse(bytes) {
+            Ok(frame::Frame::Advertisement {
+                family,
+                src,
+                dst,
+                ttl,
+                payload,
+                ..
+            }) => {
+                let received = Received {
+                    carpdev,
+                    family,
+                    src,
+                    dst,
+                    ttl,
+                    payload,
+                };
+                if let Err(error) = self.advertisement(now, received) {
+                    self.count(error);
+                    self.note(now, error, received);
+                }
+            }
+            Ok(frame::Frame::Arp(packet)) => self.arp(now, carpdev, &packet),
+            Ok(frame::Frame::Solicitation(asked)) => self.solicitation(now, carpdev, &asked),
+            Ok(frame::Frame::NeighbourAdvertisement(_) | frame::Frame::Other) => {}
+            Err(error) => self.count(error),
+        }
+    }
+
+    fn advertisement(&mut self, now: Instant, received: Received<'_>) -> Result<(), Error> {
+        match received.family {
+            Family::Inet => self.out.stats.ipackets += 1,
+            Family::Inet6 => self.out.stats.ipackets6 += 1,
+        }
+        if !self.world.settings.allow {
+            return Ok(());
+        }
+        // No unicast peers yet, so only the groups are ours, as on NetBSD.
+        let to_group = received.dst == ip::GROUP_V4 || received.dst == ip::GROUP_V6;
+        if !to_group || !self.world.parents.contains_key(&received.carpdev) {
+            return Err(Error::BadIf);
+        }
+        carp::verify(received.ttl, received.payload, pseudo_header(received))?;
+        let vhid = carp::vhid(received.payload)
+            .and_then(Vhid::new)
+            .ok_or(Error::BadVhid)?;
+        let listening = self.listening(received.carpdev, vhid);
+        if listening.is_empty() && !self.awaits(received.carpdev, vhid) {
+            return Err(Error::BadVhid);
+        }
+        let ad = carp::Advertisement::parse(received.payload)?;
+        self.deliver(now, received, &ad, (vhid, &listening))
+    }
+
+    /// The digest, then whoever it is right for.
+    fn deliver(
+        &mut self,
+        now: Instant,
+        received: Received<'_>,
+        ad: &carp::Advertisement,
+        (vhid, listening): (Vhid, &[Unit]),
+    ) -> Result<(), Error> {
+        let echo = as_echo(received, ad);
+        let mut valid = false;
+        for unit in listening {
+            let auth = self.auths.get(&(*unit, vhid));
+            let verified = auth.and_then(|auth| auth.verify(echo.counter, &ad.digest));
+            let Some(verified) = verified else { continue };
+            let Some(mut turn) = self.turn(now, *unit, vhid) else {
+                continue;
+            };
+            valid = true;
+            if turn.vhost.echoes.contains(&echo) {
+                turn.note_echo(received.src);
+                return Ok(());
+            }
+            turn.hear(received, ad, verified);
+        }
+        let goodbye =
+            (ad.advbase, ad.advskew) == (Priority::GOODBYE.advbase, Priority::GOODBYE.advskew);
+        if !goodbye && self.awaits(received.carpdev, vhid) {
+            valid |= self.successor(now, (received.carpdev, vhid), echo, &ad.digest);
+        }
+        if valid { Ok(()) } else { Err(Error::BadAuth) }
+    }
+
+    /// The carpN with this vhid on this carpdev, unless in INIT. One, unless the admin made two of a kind.
+    fn listening(&self, carpdev: Carpdev, vhid: Vhid) -> Vec<Unit> {
+        let interfaces = self
+            .world
+            .interfaces
+            .iter()
+            .filter(|(_, i)| i.carpdev == Some(carpdev));
+        let takes_part = interfaces.filter(|(_, interface)| {
+            interface
+                .vhosts
+                .iter()
+                .any(|v| v.vhid == vhid && v.phase != Phase::Init)
+        });
+        takes_part.map(|(unit, _)| *unit).collect()
+    }
+
+    fn count(&mut self, error: Error) {
+        let stats = &mut self.out.stats;
+        match error {
+            Error::BadIf => stats.badif += 1,
+            Error::BadTtl => stats.badttl += 1,
+            Error::Hdrops => stats.hdrops += 1,
+            Error::BadSum => stats.badsum += 1,
+            Error::BadVer => stats.badver += 1,
+            Error::BadLen => stats.badlen += 1,
+            Error::BadAuth => stats.badauth += 1,
+            Error::BadVhid => stats.badvhid += 1,
+            Error::BadAddrs => stats.badaddrs += 1,
+            // Below carp: no BSD counts these under carp.
+            Error::Truncated
+            | Error::IpHeader
+            | Error::Fragment
+            | Error::Extension
+            | Error::Neighbour => {}
+        }
+    }
+
+    /// OpenBSD's levels and words (carp-protocol.md 15), with the sender.
+    fn note(&mut self, now: Instant, error: Error, received: Received<'_>) {
+        let Received {
+            src, ttl, payload, ..
+        } = received;
+        let (topic, level) = match error {
+            Error::BadTtl => (Topic::BadTtl, 5),
+            Error::BadLen => (Topic::BadLength, 6),
+            Error::BadSum => (Topic::BadChecksum, 6),
+            Error::BadVer => (Topic::BadVersion, 5),
+            Error::BadAuth => (Topic::BadDigest, 6),
+            _ => return,
+        };
+        self.out.packet(now, topic, level, || match error {
+            Error::BadTtl => format!("carp: received ttl {ttl} != 255 from {src}"),
+            Error::BadVer => {
+                let version = carp::version(payload).unwrap_or(0);
+                format!("carp: invalid version {version} != 2 from {src}")
+            }
+            Error::BadAuth => {
+                let vhid = carp::vhid(payload).unwrap_or(0);
+                format!("carp: incorrect hash for vhid {vhid} from {src}: another password or other addresses")
+            }
+            other => format!("carp: {other} from {src}"),
+        });
+    }
+}
+
+fn pseudo_header(received: Received<'_>) -> Option<(std::net::Ipv6Addr, std::net::Ipv6Addr)> {
+    match (received.src, received.dst) {
+        (IpAddr::V6(src), IpAddr::V6(dst)) => Some((src, dst)),
+        _ => None,
+    }
+}
+
+/// What our own advertisement would look like if it came back. Never judged by its source: hosts without an address on
+/// their carpdev have source and MAC in common.
+fn as_echo(received: Received<'_>, ad: &carp::Advertisement) -> Echo {
+    let mut header = [0; 7];
+    header.copy_from_slice(&received.payload[1..8]);
+    Echo {
+        counter: u64::from_be_bytes(ad.counter),
+        family: received.family,
+        header,
+    }
+}
+
+impl Turn<'_> {
+    fn note_echo(&mut self, src: IpAddr) {
+        self.out.stats.echoes += 1;
+        let unit = self.unit;
+        self.out.packet(self.now, Topic::Echo, 4, || {
+            format!("{unit}: replay or network loop detected: our own advertisement came back from {src}")
+        });
+    }
+
+    /// A valid advertisement of another host.
+    fn hear(&mut self, received: Received<'_>, ad: &carp::Advertisement, verified: Verified) {
+        self.vhost.counter = Some(u64::from_be_bytes(ad.counter));
+        if let Verified::Only(kind) = verified {
+            self.vhost.kind = kind;
+        }
+        let priority = Priority {
+            advbase: ad.advbase,
+            advskew: ad.advskew,
+        };
+        if priority != Priority::GOODBYE {
+            let briefest = self.vhost.briefest.unwrap_or(priority);
+            self.vhost.briefest = Some(briefest.min(priority));
+            self.warn_of_slow_peer(priority, received.src);
+        }
+        let demote = self.vhost.demotion_of(received.src, ad.demote);
+        self.decide(received.family, Theirs { priority, demote });
+    }
+
+    fn decide(&mut self, family: Family, theirs: Theirs) {
+        let mine = self.mine();
+        match self.vhost.phase {
+            Phase::Init => {}
+            Phase::Backup => match election::takes_over(mine, theirs, self.preempt) {
+                Some(reason) => self.arm(reason),
+                None => self.restart_family(family),
+            },
+            // The MASTER that was thought dead is heard at the last moment.
+            Phase::Arming(Reason::MasterTimedOut(_))
+                if election::takes_over(mine, theirs, self.preempt).is_none() =>
+            {
+                self.give_way();
+            }
+            Phase::Arming(_) if election::yields(mine, theirs) => self.give_way(),
+            Phase::Arming(_) => {}
+            Phase::Master if election::yields(mine, theirs) => {
+                self.step_down(Leaving::Yielding, Reason::BetterMaster);
+            }
+            Phase::Master => self.reassert(),
+        }
+    }
+
+    fn give_way(&mut self) {
+        self.withdraw();
+        self.become_backup(Reason::BetterMaster);
+    }
+
+    /// With advbase 0 nobody takes over from a slow MASTER by its priority; its interval just exceeds the dead time.
+    fn warn_of_slow_peer(&mut self, theirs: Priority, src: IpAddr) {
+        let own = self.vhost.advskew.max(1);
+        let slow = theirs.advbase > 0 || u16::from(theirs.advskew) >= 3 * u16::from(own);
+        if self.config.advbase > 0 || !slow || self.vhost.warned_slow {
+            return;
+        }
+        self.vhost.warned_slow = true;
+        let unit = self.unit;
+        let Priority { advbase, advskew } = theirs;
+        self.out.warn(self.now, Topic::SlowPeer, 4, || {
+            format!(
+                "{unit}: {src} advertises with advbase {advbase} advskew {advskew}, too slowly for this host with advbase 0 \
+                 advskew {own}: it will be timed out whenever it is MASTER"
+            )
+        });
+    }
+}

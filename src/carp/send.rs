@@ -1,0 +1,216 @@
+//! What a vhost sends: advertisements, goodbyes, announcements; and what the outcome means for its lease.
+
+use super::config::Carpdev;
+use super::election::Priority;
+use super::outbox::Topic;
+use super::state::{addresses, families, first_address};
+use super::timer::Timer;
+use super::turn::Turn;
+use super::vhost::{self, Echo, Round};
+use super::{Action, Sending};
+use crate::wire::{Family, MacAddr, arp, carp, ip, nd};
+use std::net::IpAddr;
+
+impl Turn<'_> {
+    /// One advertisement in each family, IPv4 first, and the next ones an interval from now.
+    pub(super) fn advertise(&mut self) {
+        let mine = self.mine();
+        self.send_ad(mine.priority);
+        let mut awaited = [false; 2];
+        for family in families(self.config) {
+            awaited[family as usize] = true;
+        }
+        // The lease counts from before sending: this moment.
+        self.vhost.round = Some(Round {
+            until: self.now + self.lease_length(),
+            awaited,
+        });
+        let interval = vhost::interval(mine.priority.advbase, mine.priority.advskew);
+        self.vhost.timers.set(Timer::Advertise, self.now + interval);
+    }
+
+    pub(super) fn advertise_periodically(&mut self) {
+        self.advertise();
+        if self.vhost.until_burst > 0 {
+            self.vhost.until_burst -= 1;
+            if self.vhost.until_burst == 0 {
+                self.announce_all();
+            }
+        }
+    }
+
+    /// The bow-out: an ordinary advertisement that everybody is better than.
+    pub(super) fn say_goodbye(&mut self) {
+        self.send_ad(Priority::GOODBYE);
+    }
+
+    /// To hosts and switches that believed a worse MASTER; at most once per interval, whatever it sends.
+    pub(super) fn reassert(&mut self) {
+        if self.now < self.vhost.quiet_until {
+            return;
+        }
+        let mine = self.mine().priority;
+        self.vhost.quiet_until = self.now + vhost::interval(mine.advbase, mine.advskew);
+        self.advertise();
+        self.announce_all();
+    }
+
+    pub(super) fn announce_all(&mut self) {
+        let all: Vec<IpAddr> = addresses(self.config).collect();
+        self.announce(&all);
+    }
+
+    /// Gratuitous ARP and unsolicited neighbour advertisements from the virtual MAC, so that switches learn it as well.
+    pub(super) fn announce(&mut self, addresses: &[IpAddr]) {
+        let Some((carpdev, parent)) = self.carpdev.zip(self.parent) else {
+            return;
+        };
+        let mac = self.mac();
+        for address in addresses {
+            let frame = match *address {
+                IpAddr::V4(v4) => arp::gratuitous(mac, v4),
+                IpAddr::V6(v6) => nd::Advertisement::unsolicited(mac, v6, parent.router).emit(),
+            };
+            self.send(carpdev, Sending::Announcement, frame);
+        }
+    }
+
+    /// An advertisement was reported to have left, or not. Reports come in the order of sending, so one belongs to the
+    /// present round only when no older one of its family is missing.
+    pub(super) fn sent(&mut self, family: Family, ok: bool) {
+        let unreported = &mut self.vhost.unreported[family as usize];
+        let latest = *unreported == 1;
+        *unreported = unreported.saturating_sub(1);
+        self.count_send(ok);
+        let Some(round) = self.vhost.round.as_mut().filter(|_| latest) else {
+            return;
+        };
+        if !ok {
+            self.vhost.round = None;
+            return;
+        }
+        round.awaited[family as usize] = false;
+        if round.awaited == [false; 2] {
+            let until = round.until;
+            self.vhost.round = None;
+            self.vhost.timers.set(Timer::Lease, until);
+            self.lease(until);
+        }
+    }
+
+    fn count_send(&mut self, ok: bool) {
+        if ok {
+            self.vhost.send_errors = 0;
+            return;
+        }
+        self.vhost.send_errors = self.vhost.send_errors.saturating_add(1);
+        self.out.stats.senderrors += 1;
+        let (unit, errors) = (self.unit, self.vhost.send_errors);
+        self.out.warn(self.now, Topic::SendFailed, 4, || {
+            format!("{unit}: an advertisement did not leave, failed in a row: {errors}")
+        });
+    }
+
+    fn send_ad(&mut self, priority: Priority) {
+        for family in families(self.config).collect::<Vec<_>>() {
+            let Some((carpdev, src)) = self.carpdev.zip(self.source(family)) else {
+                continue;
+            };
+            let bytes = self.ad(family, priority);
+            let frame = self.envelope(src, &bytes);
+            let unreported = &mut self.vhost.unreported[family as usize];
+            *unreported = unreported.saturating_add(1);
+            match family {
+                Family::Inet => self.out.stats.opackets += 1,
+                Family::Inet6 => self.out.stats.opackets6 += 1,
+            }
+            self.send(carpdev, Sending::Advertisement(family), frame);
+        }
+    }
+
+    /// The 36 bytes, with a counter and a digest of their own.
+    fn ad(&mut self, family: Family, priority: Priority) -> [u8; carp::LEN] {
+        let counter = match self.vhost.counter {
+            Some(last) => *self.vhost.counter.insert(last.wrapping_add(1)),
+            None => self.random.next(),
+        };
+        let bytes = carp::Advertisement {
+            vhid: self.vhost.vhid.get(),
+            advskew: priority.advskew,
+            demote: self.demotion,
+            advbase: priority.advbase,
+            counter: counter.to_be_bytes(),
+            digest: self.auth.digest(self.vhost.kind, counter),
+        }
+        .emit();
+        let [_, header @ ..] = bytes.first_chunk::<8>().expect("36 bytes hold 8");
+        self.vhost.remember_sent(Echo {
+            counter,
+            family,
+            header: *header,
+        });
+        bytes
+    }
+
+    /// The carpdev's address, else the first shared one, as OpenBSD 5 and NetBSD 10 do (carp-protocol.md 1.2).
+    fn source(&self, family: Family) -> Option<IpAddr> {
+        let own = match family {
+            Family::Inet => self.parent?.inet.map(IpAddr::V4),
+            Family::Inet6 => self.parent?.inet6.map(IpAddr::V6),
+        };
+        own.or_else(|| first_address(self.config, family))
+    }
+
+    fn envelope(&self, src: IpAddr, bytes: &[u8; carp::LEN]) -> Vec<u8> {
+        let mac = self.mac();
+        match src {
+            // With DF set the identification may be 0 (RFC 6864), as FreeBSD and NetBSD send it.
+            IpAddr::V4(src) => {
+                ip::advertisement_v4(mac, ip::GROUP_V4_MAC, src, ip::GROUP_V4, ip::TOS, 0, bytes)
+            }
+            IpAddr::V6(src) => ip::advertisement_v6(
+                mac,
+                ip::GROUP_V6_MAC,
+                src,
+                ip::GROUP_V6,
+                ip::TRAFFIC_CLASS,
+                bytes,
+            ),
+        }
+    }
+
+    fn mac(&self) -> MacAddr {
+        MacAddr::of_vhid(self.vhost.vhid.get())
+    }
+
+    pub(super) fn send(&mut self, carpdev: Carpdev, what: Sending, frame: Vec<u8>) {
+        let (unit, vhid) = (self.unit, self.vhost.vhid);
+        self.out.push(Action::Send {
+            carpdev,
+            unit,
+            vhid,
+            what,
+            frame,
+        });
+    }
+
+    /// An answer to ARP.
+    pub(super) fn answer_arp(&mut self, request: &arp::Packet) {
+        let frame = arp::reply(request, self.mac());
+        self.answer(frame);
+    }
+
+    /// An answer to a neighbour solicitation: to the asker, or to all nodes if it was a probe.
+    pub(super) fn answer_nd(&mut self, asked: &nd::Solicitation) {
+        let router = self.parent.is_some_and(|parent| parent.router);
+        let frame = nd::Advertisement::answer(asked, self.mac(), router).emit();
+        self.answer(frame);
+    }
+
+    fn answer(&mut self, frame: Vec<u8>) {
+        if let Some(carpdev) = self.carpdev {
+            self.out.stats.answers += 1;
+            self.send(carpdev, Sending::Answer, frame);
+        }
+    }
+}

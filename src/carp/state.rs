@@ -1,0 +1,148 @@
+//! All that decides what the engine does next, as plain data: cloned, compared and hashed by a model checker.
+
+use super::auth::hashed;
+use super::config::{Carpdev, Config, Key, Settings, Unit, Vhid};
+use super::random::Random;
+use super::vhost::{Echo, Vhost};
+use super::{Gate, Parent, Reason};
+use crate::time::Instant;
+use crate::wire::Family;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+/// What a former MASTER still does for one vhid: it serves the frames that are on their way, and waits for the successor.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Departure {
+    pub(super) carpdev: Carpdev,
+    pub(super) vhid: Vhid,
+    /// The key and addresses under which the successor advertises, whatever was configured since.
+    pub(super) key: Key,
+    pub(super) addresses: Vec<IpAddr>,
+    /// What it sent last and may hear again.
+    pub(super) echoes: VecDeque<Echo>,
+    /// As told to the data plane.
+    pub(super) gate: Gate,
+    /// As told to the data plane.
+    pub(super) lease: Instant,
+    pub(super) successor_heard: bool,
+    /// [`super::timer::Timer::Linger`].
+    pub(super) until: Instant,
+}
+
+/// One carpN: what its vhosts have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Interface {
+    pub(super) config: Config,
+    pub(super) carpdev: Option<Carpdev>,
+    pub(super) vhosts: Vec<Vhost>,
+    pub(super) departures: Vec<Departure>,
+    /// Until then a carpdev that is not up has not had the time to come up: [`super::timer::Timer::Grace`].
+    pub(super) grace: Option<Instant>,
+    /// Destroyed; [`super::Action::Retired`] when the last departure is over.
+    pub(super) retiring: bool,
+}
+
+impl Interface {
+    /// Nothing of this host owns the addresses of carpN.
+    pub(super) fn is_idle(&self) -> bool {
+        self.departures.is_empty() && !self.vhosts.iter().any(Vhost::serves)
+    }
+
+    /// What is missing before a vhost can take part, if anything.
+    pub(super) fn lacks(config: &Config, carpdev_up: bool) -> Option<Reason> {
+        if !config.up {
+            Some(Reason::Down)
+        } else if config.carpdev.is_none() || hashed(addresses(config)).is_empty() {
+            Some(Reason::Incomplete)
+        } else if !carpdev_up {
+            Some(Reason::CarpdevDown)
+        } else {
+            None
+        }
+    }
+}
+
+/// The shared addresses without their prefix lengths, in order of configuration.
+pub(super) fn addresses(config: &Config) -> impl Iterator<Item = IpAddr> + '_ {
+    config.addresses.iter().map(ipnetwork::IpNetwork::ip)
+}
+
+/// The first shared address of a family.
+pub(super) fn first_address(config: &Config, family: Family) -> Option<IpAddr> {
+    addresses(config).find(|address| address.is_ipv4() == (family == Family::Inet))
+}
+
+/// The families that have addresses, IPv4 first.
+pub(super) fn families(config: &Config) -> impl Iterator<Item = Family> + '_ {
+    [Family::Inet, Family::Inet6]
+        .into_iter()
+        .filter(|family| first_address(config, *family).is_some())
+}
+
+/// The state of one engine without its counters, its queue, its log limits and its keyed contexts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct World {
+    pub(super) interfaces: BTreeMap<Unit, Interface>,
+    pub(super) parents: BTreeMap<Carpdev, Parent>,
+    pub(super) settings: Settings,
+    pub(super) random: Random,
+    /// The number of the latest `Action::Arm`.
+    pub(super) attempts: u64,
+    /// The count of group `carp` that the last advertisements told.
+    pub(super) demotion: u8,
+    /// Shut down: nothing new is taken.
+    pub(super) ending: bool,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            interfaces: BTreeMap::new(),
+            parents: BTreeMap::new(),
+            settings: Settings::default(),
+            random: Random(seed),
+            attempts: 0,
+            demotion: 0,
+            ending: false,
+        }
+    }
+
+    pub(super) fn carpdev_up(&self, carpdev: Option<Carpdev>) -> bool {
+        self.parent(carpdev).is_some_and(|parent| parent.up)
+    }
+
+    pub(super) fn parent(&self, carpdev: Option<Carpdev>) -> Option<&Parent> {
+        self.parents.get(&carpdev?)
+    }
+
+    /// The same state for another reckoning, so that states which differ only in when they are reached compare equal:
+    /// moments count from `origin` (what is past becomes zero), counters are replaced by `rename` (which the checker also
+    /// applies to packets on their way), attempts to arm keep their order only, random numbers start anew.
+    #[must_use]
+    pub fn rebased(&self, origin: Instant, mut rename: impl FnMut(u64) -> u64) -> Self {
+        let mut world = self.clone();
+        world.random = Random(0);
+        let vhosts = self
+            .interfaces
+            .values()
+            .flat_map(|interface| &interface.vhosts);
+        let attempts: BTreeSet<u64> = vhosts.map(|vhost| vhost.attempt).chain([0]).collect();
+        let rank = |attempt: u64| attempts.range(..attempt).count() as u64;
+        world.attempts = rank(u64::MAX);
+        for interface in world.interfaces.values_mut() {
+            for vhost in &mut interface.vhosts {
+                vhost.rebase(origin, &mut rename);
+                vhost.attempt = rank(vhost.attempt);
+            }
+            interface.grace = interface.grace.map(|at| Instant::ZERO + at.since(origin));
+            for departure in &mut interface.departures {
+                departure.lease = Instant::ZERO + departure.lease.since(origin);
+                for echo in &mut departure.echoes {
+                    echo.counter = rename(echo.counter);
+                }
+                departure.until = Instant::ZERO + departure.until.since(origin);
+            }
+        }
+        world
+    }
+}

@@ -1,0 +1,243 @@
+//! One virtual host as plain data, and the arithmetic of its intervals; must not know what is sent or why it changes.
+
+use super::Reason;
+use super::auth::Kind;
+use super::config::{State, Vhid};
+use super::election::Priority;
+use super::timer::{Timer, Timers};
+use crate::time::Instant;
+use crate::wire::Family;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How many of its last advertisements a vhost recognises when they come back.
+const ECHOES: usize = 32;
+/// How many senders a vhost remembers as ones that tell their demotion.
+const DEMOTERS: usize = 8;
+
+/// How long a MASTER waits for the answer to `Action::Arm` before it goes on without.
+pub(super) const ARMING: Duration = Duration::from_millis(10);
+
+/// The state machine's states; `ifconfig` sees `Arming` as BACKUP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Phase {
+    Init,
+    Backup,
+    /// Becoming MASTER for this reason: carpN is being prepared and nothing has been sent.
+    Arming(Reason),
+    Master,
+}
+
+/// An advertisement of ours as its echo would show it: BSD peers repeat the number they last heard, so the counter alone
+/// tells nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Echo {
+    pub(super) counter: u64,
+    pub(super) family: Family,
+    /// Bytes 1 to 7 of the header: vhid, advskew, authlen, demote, advbase, checksum.
+    pub(super) header: [u8; 7],
+}
+
+/// The latest advertisements of all families, as long as not all of them are known to have left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Round {
+    /// The lease that they earn.
+    pub(super) until: Instant,
+    /// Which reports are still to come, by family.
+    pub(super) awaited: [bool; 2],
+}
+
+/// One virtual host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Vhost {
+    pub(super) vhid: Vhid,
+    pub(super) advskew: u8,
+    pub(super) phase: Phase,
+    pub(super) reason: Reason,
+    pub(super) timers: Timers,
+    /// The latest `Action::Arm`.
+    pub(super) attempt: u64,
+    /// The counter last heard or sent; `None` until a valid advertisement was heard (carp-protocol.md 12).
+    pub(super) counter: Option<u64>,
+    /// The kind of digest that is sent.
+    pub(super) kind: Kind,
+    /// The last advertisements sent, oldest first.
+    pub(super) echoes: VecDeque<Echo>,
+    pub(super) round: Option<Round>,
+    /// Advertisements whose outcome has not been reported, by family.
+    pub(super) unreported: [u8; 2],
+    /// Failed sends since the last good one.
+    pub(super) send_errors: u32,
+    /// No answer to a worse MASTER before this moment.
+    pub(super) quiet_until: Instant,
+    /// Periodic advertisements before the second burst of announcements; 0: it is done.
+    pub(super) until_burst: u8,
+    /// Senders that have told a demotion, oldest first.
+    pub(super) demoters: VecDeque<IpAddr>,
+    /// The briefest interval heard: whoever sends so often also waits no longer than that asks for.
+    pub(super) briefest: Option<Priority>,
+    /// The admin was told once that a peer is too slow.
+    pub(super) warned_slow: bool,
+}
+
+impl Vhost {
+    pub(super) fn new(vhid: Vhid, advskew: u8) -> Self {
+        Self {
+            vhid,
+            advskew,
+            phase: Phase::Init,
+            reason: Reason::Incomplete,
+            timers: Timers::default(),
+            attempt: 0,
+            counter: None,
+            kind: Kind::Orig,
+            echoes: VecDeque::new(),
+            round: None,
+            unreported: [0; 2],
+            send_errors: 0,
+            quiet_until: Instant::ZERO,
+            until_burst: 0,
+            demoters: VecDeque::new(),
+            briefest: None,
+            warned_slow: false,
+        }
+    }
+
+    /// As `ifconfig` shows it.
+    pub(super) fn state(&self) -> State {
+        match self.phase {
+            Phase::Init => State::Init,
+            Phase::Backup | Phase::Arming(_) => State::Backup,
+            Phase::Master => State::Master,
+        }
+    }
+
+    /// carpN is, or is about to be, a MASTER's because of this vhost.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self.phase, Phase::Arming(_) | Phase::Master)
+    }
+
+    pub(super) fn remember_sent(&mut self, echo: Echo) {
+        if self.echoes.len() == ECHOES {
+            self.echoes.pop_front();
+        }
+        self.echoes.push_back(echo);
+    }
+
+    /// The demotion that `demote` tells: 0 means nothing unless this sender has told another number before.
+    pub(super) fn demotion_of(&mut self, sender: IpAddr, demote: u8) -> Option<u8> {
+        let known = self.demoters.contains(&sender);
+        if demote > 0 && !known {
+            if self.demoters.len() == DEMOTERS {
+                self.demoters.pop_front();
+            }
+            self.demoters.push_back(sender);
+        }
+        (known || demote > 0).then_some(demote)
+    }
+
+    /// The same vhost with moments counted from `origin` and counters renamed.
+    pub(super) fn rebase(&mut self, origin: Instant, rename: &mut dyn FnMut(u64) -> u64) {
+        self.timers.rebase(origin);
+        self.quiet_until = Instant::ZERO + self.quiet_until.since(origin);
+        if let Some(round) = &mut self.round {
+            round.until = Instant::ZERO + round.until.since(origin);
+        }
+        self.counter = self.counter.map(&mut *rename);
+        for echo in &mut self.echoes {
+            echo.counter = rename(echo.counter);
+        }
+    }
+}
+
+/// 1/256 s units as a time, in whole microseconds like the BSDs' (carp-protocol.md 5.3).
+fn skew_time(units: u32) -> Duration {
+    Duration::from_micros(u64::from(units) * 1_000_000 / 256)
+}
+
+/// From one advertisement to the next. With advbase 0 the skew alone counts, 0 as 1.
+pub(super) fn interval(advbase: u8, advskew: u8) -> Duration {
+    match advbase {
+        0 => skew_time(u32::from(advskew.max(1))),
+        _ => Duration::from_secs(advbase.into()) + skew_time(advskew.into()),
+    }
+}
+
+/// How long a BACKUP waits for an advertisement, with its own undemoted skew.
+pub(super) fn dead_time(advbase: u8, advskew: u8) -> Duration {
+    match advbase {
+        0 => skew_time(3 * u32::from(advskew.max(1))),
+        _ => 3 * Duration::from_secs(advbase.into()) + skew_time(advskew.into()),
+    }
+}
+
+/// How long after its last good advertisement a MASTER may go on: less than the dead time of every BACKUP, more than the
+/// own interval. `mine` with the effective skew.
+pub(super) fn lease(mine: Priority, briefest: Option<Priority>) -> Duration {
+    let interval = interval(mine.advbase, mine.advskew);
+    let own = lease_against(mine, interval).unwrap_or(2 * interval);
+    briefest
+        .and_then(|theirs| lease_against(theirs, interval))
+        .map_or(own, |other| own.min(other))
+}
+
+/// The lease that is over before a host of this priority takes over; `None` if it takes over within `interval` anyway.
+fn lease_against(theirs: Priority, interval: Duration) -> Option<Duration> {
+    let (dead, margin) = match theirs.advbase {
+        0 => {
+            let dead = dead_time(0, theirs.advskew);
+            let halves = 5 * u64::from(theirs.advskew.max(1));
+            (dead, dead - Duration::from_micros(halves * 1_000_000 / 512))
+        }
+        advbase => (
+            3 * Duration::from_secs(advbase.into()),
+            Duration::from_millis(100),
+        ),
+    };
+    let room = dead.checked_sub(interval).filter(|room| !room.is_zero())?;
+    // The usual margin, but never so much that the lease ends before the next advertisement renews it.
+    Some(dead - margin.min(room / 2))
+}
+
+/// The master-down timer of a family.
+pub(super) fn master_down(family: Family) -> Timer {
+    match family {
+        Family::Inet => Timer::MasterDown,
+        Family::Inet6 => Timer::MasterDown6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_outlives_the_interval_and_not_the_dead_time() {
+        for (advbase, advskew) in (0..=254).flat_map(|b| (0..=254).map(move |s| (b, s))) {
+            let mine = Priority { advbase, advskew };
+            let lease = lease(mine, None);
+            assert!(lease > interval(advbase, advskew), "{mine:?}");
+            assert!(lease < dead_time(advbase, advskew), "{mine:?}");
+        }
+        let of = |advbase, advskew| lease(Priority { advbase, advskew }, None);
+        assert_eq!(of(1, 254), Duration::from_millis(2900));
+        assert_eq!(of(0, 2), Duration::from_nanos(19_531_000), "2.5 x 2/256 s");
+    }
+
+    #[test]
+    fn a_brisker_peer_shortens_the_lease_as_long_as_it_could_be_our_backup() {
+        let mine = Priority {
+            advbase: 2,
+            advskew: 254,
+        };
+        let heard = |advbase, advskew| lease(mine, Some(Priority { advbase, advskew }));
+        assert!(heard(1, 0) > interval(2, 254) && heard(1, 0) < Duration::from_secs(3));
+        assert_eq!(
+            heard(0, 1),
+            Duration::from_millis(5900),
+            "it never lets us be MASTER"
+        );
+        assert_eq!(heard(9, 0), Duration::from_millis(5900));
+    }
+}

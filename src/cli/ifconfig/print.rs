@@ -1,0 +1,324 @@
+//! An interface as OpenBSD's ifconfig prints it, line by line (ifconfig-carp.md 2.3); must not know where it comes from.
+//!
+//! Scripts count the fields of the `carp:` line and read the second of `status:`: neither words nor their places may move.
+#![forbid(unsafe_code)]
+
+use super::address;
+use crate::carp::config::State;
+use crate::control::Family;
+use crate::control::{Interface, Vhost};
+use ipnetwork::IpNetwork;
+use std::fmt::{self, Write};
+
+/// The flags that a carpN may show: bit of OpenBSD's net/if.h and its word, in order.
+const FLAGS: [(u16, &str); 5] = [
+    (0x1, "UP"),
+    (0x2, "BROADCAST"),
+    (0x40, "RUNNING"),
+    (0x800, "SIMPLEX"),
+    (0x8000, "MULTICAST"),
+];
+/// What every carpN is.
+const ALWAYS: u16 = 0x8802;
+
+/// The whole text of one interface, its addresses only of `family` when one is given.
+#[must_use]
+pub fn interface(interface: &Interface, family: Option<Family>) -> String {
+    let mut text = String::new();
+    write(&mut text, interface, family).expect("a String takes all that is written");
+    text
+}
+
+fn write(text: &mut String, interface: &Interface, family: Option<Family>) -> fmt::Result {
+    writeln!(
+        text,
+        "{}: {} mtu {}",
+        interface.unit,
+        flags(interface),
+        interface.mtu
+    )?;
+    writeln!(text, "\tlladdr {}", interface.lladdr)?;
+    writeln!(text, "\tindex {} priority 15 llprio 3", interface.index)?;
+    carp(text, interface)?;
+    if !interface.groups.is_empty() {
+        writeln!(text, "\tgroups: {}", interface.groups.join(" "))?;
+    }
+    writeln!(text, "\tstatus: {}", status(state(interface)))?;
+    let of_family = |network: &&IpNetwork| {
+        family.is_none_or(|family| network.is_ipv4() == (family == Family::Inet))
+    };
+    for network in interface.addresses.iter().filter(of_family) {
+        address(text, interface, *network)?;
+    }
+    Ok(())
+}
+
+/// `8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST>`: hexadecimal, without 0x.
+fn flags(interface: &Interface) -> String {
+    let up = if interface.up { 0x1 } else { 0 };
+    let running = if interface.up && state(interface) != State::Init {
+        0x40
+    } else {
+        0
+    };
+    let bits = ALWAYS | up | running;
+    let words: Vec<_> = FLAGS
+        .iter()
+        .filter(|(bit, _)| bits & bit != 0)
+        .map(|(_, word)| *word)
+        .collect();
+    format!("flags={bits:x}<{}>", words.join(","))
+}
+
+/// No line before a vhid is set; one line for one vhost, a head and a line each for several.
+fn carp(text: &mut String, interface: &Interface) -> fmt::Result {
+    let carpdev = interface.carpdev.as_deref().unwrap_or("none");
+    let advbase = interface.advbase;
+    match interface.vhosts.as_slice() {
+        [] => Ok(()),
+        [
+            Vhost {
+                vhid,
+                advskew,
+                state,
+                ..
+            },
+        ] => {
+            writeln!(
+                text,
+                "\tcarp: {state} carpdev {carpdev} vhid {vhid} advbase {advbase} advskew {advskew}"
+            )
+        }
+        several => {
+            writeln!(text, "\tcarp: carpdev {carpdev} advbase {advbase}")?;
+            several.iter().try_for_each(
+                |Vhost {
+                     vhid,
+                     advskew,
+                     state,
+                     ..
+                 }| {
+                    writeln!(text, "\t\tstate {state} vhid {vhid} advskew {advskew}")
+                },
+            )
+        }
+    }
+}
+
+/// The interface is what the best of its vhosts is.
+fn state(interface: &Interface) -> State {
+    interface
+        .vhosts
+        .iter()
+        .map(|vhost| vhost.state)
+        .max()
+        .unwrap_or(State::Init)
+}
+
+const fn status(state: State) -> &'static str {
+    match state {
+        State::Init => "invalid",
+        State::Backup => "backup",
+        State::Master => "master",
+    }
+}
+
+fn address(text: &mut String, interface: &Interface, network: IpNetwork) -> fmt::Result {
+    match network {
+        IpNetwork::V4(inet) => {
+            write!(
+                text,
+                "\tinet {} netmask {:#010x}",
+                inet.ip(),
+                u32::from(inet.mask())
+            )?;
+            if let Some(broadcast) = address::broadcast(network) {
+                write!(text, " broadcast {broadcast}")?;
+            }
+            writeln!(text)
+        }
+        IpNetwork::V6(inet6) if inet6.ip().is_unicast_link_local() => {
+            let (unit, index) = (interface.unit, interface.index);
+            writeln!(
+                text,
+                "\tinet6 {}%{unit} prefixlen {} scopeid {index:#x}",
+                inet6.ip(),
+                inet6.prefix()
+            )
+        }
+        IpNetwork::V6(inet6) => {
+            writeln!(text, "\tinet6 {} prefixlen {}", inet6.ip(), inet6.prefix())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::carp::config::Unit;
+    use crate::control::MacAddr;
+    use crate::control::Reason;
+
+    fn fresh() -> Interface {
+        Interface {
+            unit: Unit(0),
+            index: 6,
+            up: false,
+            lladdr: MacAddr::of_vhid(1),
+            mtu: 1500,
+            carpdev: None,
+            advbase: 1,
+            vhosts: Vec::new(),
+            groups: vec!["carp".into()],
+            addresses: Vec::new(),
+        }
+    }
+
+    fn configured(state: State) -> Interface {
+        let addresses = [
+            "192.0.2.1/24",
+            "fe80::200:5eff:fe00:101/64",
+            "2001:db8::1/64",
+        ];
+        Interface {
+            up: true,
+            carpdev: Some("em0".into()),
+            vhosts: vec![Vhost {
+                vhid: 1,
+                advskew: 0,
+                state,
+                reason: Reason::Ready,
+            }],
+            addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+            ..fresh()
+        }
+    }
+
+    #[test]
+    fn a_master() {
+        let expected = "\
+carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500
+\tlladdr 00:00:5e:00:01:01
+\tindex 6 priority 15 llprio 3
+\tcarp: MASTER carpdev em0 vhid 1 advbase 1 advskew 0
+\tgroups: carp
+\tstatus: master
+\tinet 192.0.2.1 netmask 0xffffff00 broadcast 192.0.2.255
+\tinet6 fe80::200:5eff:fe00:101%carp0 prefixlen 64 scopeid 0x6
+\tinet6 2001:db8::1 prefixlen 64
+";
+        assert_eq!(interface(&configured(State::Master), None), expected);
+    }
+
+    #[test]
+    fn a_backup_runs_as_well() {
+        let text = interface(&configured(State::Backup), None);
+        assert!(
+            text.starts_with(
+                "carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500\n"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains("\tcarp: BACKUP carpdev em0 vhid 1 advbase 1 advskew 0\n"),
+            "{text}"
+        );
+        assert!(text.contains("\tstatus: backup\n"), "{text}");
+    }
+
+    #[test]
+    fn up_in_init_does_not_run() {
+        let text = interface(&configured(State::Init), None);
+        assert!(
+            text.starts_with("carp0: flags=8803<UP,BROADCAST,SIMPLEX,MULTICAST> mtu 1500\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\tcarp: INIT carpdev em0 vhid 1 advbase 1 advskew 0\n"),
+            "{text}"
+        );
+        assert!(text.contains("\tstatus: invalid\n"), "{text}");
+    }
+
+    #[test]
+    fn a_fresh_one_has_no_carp_line() {
+        let expected = "\
+carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
+\tlladdr 00:00:5e:00:01:01
+\tindex 6 priority 15 llprio 3
+\tgroups: carp
+\tstatus: invalid
+";
+        assert_eq!(interface(&fresh(), None), expected);
+    }
+
+    #[test]
+    fn down_with_a_vhid_and_no_carpdev() {
+        let vhosts = vec![Vhost {
+            vhid: 7,
+            advskew: 100,
+            state: State::Init,
+            reason: Reason::Incomplete,
+        }];
+        let text = interface(
+            &Interface {
+                vhosts,
+                groups: Vec::new(),
+                ..fresh()
+            },
+            None,
+        );
+        let expected = "\
+carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
+\tlladdr 00:00:5e:00:01:01
+\tindex 6 priority 15 llprio 3
+\tcarp: INIT carpdev none vhid 7 advbase 1 advskew 100
+\tstatus: invalid
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn several_vhosts_have_a_line_each() {
+        let mut several = configured(State::Backup);
+        several.vhosts.push(Vhost {
+            vhid: 2,
+            advskew: 100,
+            state: State::Master,
+            reason: Reason::Ready,
+        });
+        let text = interface(&several, None);
+        assert!(
+            text.contains(
+                "\t\tstate BACKUP vhid 1 advskew 0\n\t\tstate MASTER vhid 2 advskew 100\n"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("\tstatus: master\n"), "{text}");
+    }
+
+    #[test]
+    fn addresses_stand_in_the_order_of_configuration_and_by_family() {
+        let mut mixed = configured(State::Master);
+        mixed.addresses = ["2001:db8::1/128", "192.0.2.1/32", "192.0.2.2/31"]
+            .iter()
+            .map(|a| a.parse().unwrap())
+            .collect();
+        let lines = |family| {
+            interface(&mixed, family)
+                .lines()
+                .skip(6)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let inet6 = "\tinet6 2001:db8::1 prefixlen 128";
+        let inet = [
+            "\tinet 192.0.2.1 netmask 0xffffffff broadcast 192.0.2.1",
+            "\tinet 192.0.2.2 netmask 0xfffffffe",
+        ];
+        assert_eq!(lines(None), [inet6, inet[0], inet[1]]);
+        assert_eq!(lines(Some(Family::Inet)), inet);
+        assert_eq!(lines(Some(Family::Inet6)), [inet6]);
+    }
+}

@@ -1,0 +1,309 @@
+//! The words of ifconfig as data: name, negation, argument, range, one line of help; must not know how a line is read.
+#![forbid(unsafe_code)]
+
+use crate::carp::config::{ADVBASE_MAX, ADVSKEW_MAX};
+use crate::control::Change;
+use crate::control::Family;
+use std::fmt::Write;
+
+/// One word.
+#[derive(Debug, Clone, Copy)]
+pub struct Word {
+    /// As typed.
+    pub name: &'static str,
+    /// As typed to undo it, where it can be.
+    pub negation: Option<&'static str>,
+    /// The argument's name in the help; empty for none.
+    pub argument: &'static str,
+    /// What it means.
+    pub sense: Sense,
+    /// One line for the help.
+    pub help: &'static str,
+}
+
+/// What a word means.
+#[derive(Debug, Clone, Copy)]
+pub enum Sense {
+    /// A change without argument.
+    Plain(fn() -> Change),
+    /// A change with a number.
+    Number {
+        /// The smallest taken.
+        least: u8,
+        /// The greatest taken.
+        most: u8,
+        /// What it makes.
+        make: fn(u8) -> Change,
+    },
+    /// The parent.
+    Carpdev,
+    /// The passphrase, or `-` for standard input.
+    Pass,
+    /// A file whose first line is the passphrase.
+    Passfile,
+    /// A state to go to.
+    State,
+    /// How the address is read.
+    Family(Family),
+    /// The address comes beside the others; negated it goes.
+    Alias,
+    /// The address goes.
+    Delete,
+    /// The address's prefix, as a mask.
+    Netmask,
+    /// The address's prefix, as a length.
+    Prefixlen,
+    /// Follows from the prefix.
+    Broadcast,
+    /// A word of the BSDs that is not here yet.
+    Later,
+}
+
+const fn word(
+    name: &'static str,
+    argument: &'static str,
+    sense: Sense,
+    help: &'static str,
+) -> Word {
+    Word {
+        name,
+        negation: None,
+        argument,
+        sense,
+        help,
+    }
+}
+
+const fn later(name: &'static str, negation: Option<&'static str>) -> Word {
+    Word {
+        name,
+        negation,
+        argument: "",
+        sense: Sense::Later,
+        help: "not supported yet",
+    }
+}
+
+const VHID: Sense = Sense::Number {
+    least: 1,
+    most: 255,
+    make: Change::Vhid,
+};
+const ADVBASE: Sense = Sense::Number {
+    least: 0,
+    most: ADVBASE_MAX,
+    make: Change::Advbase,
+};
+const ADVSKEW: Sense = Sense::Number {
+    least: 0,
+    most: ADVSKEW_MAX,
+    make: Change::Advskew,
+};
+
+/// Every word that stands after an interface's name; what is not here is an address.
+pub static WORDS: &[Word] = &[
+    word(
+        "create",
+        "",
+        Sense::Plain(|| Change::Create),
+        "make the interface; any other word makes a missing one, too",
+    ),
+    word(
+        "destroy",
+        "",
+        Sense::Plain(|| Change::Destroy),
+        "say goodbye and remove the interface",
+    ),
+    word(
+        "up",
+        "",
+        Sense::Plain(|| Change::Up),
+        "take part; an address does this, too",
+    ),
+    word(
+        "down",
+        "",
+        Sense::Plain(|| Change::Down),
+        "say goodbye and take no part; the configuration stays",
+    ),
+    word("vhid", "n", VHID, "the group, 1 to 255"),
+    word(
+        "pass",
+        "phrase",
+        Sense::Pass,
+        "the group's passphrase, 19 bytes count; - reads it from standard input",
+    ),
+    word(
+        "passfile",
+        "path",
+        Sense::Passfile,
+        "the passphrase is the first line of this file",
+    ),
+    word(
+        "advbase",
+        "n",
+        ADVBASE,
+        "seconds between advertisements, 0 to 254",
+    ),
+    word(
+        "advskew",
+        "n",
+        ADVSKEW,
+        "1/256 seconds added to advbase, 0 to 254: the higher, the later MASTER",
+    ),
+    word(
+        "state",
+        "state",
+        Sense::State,
+        "go to init, backup or master now",
+    ),
+    Word {
+        negation: Some("-carpdev"),
+        ..word(
+            "carpdev",
+            "if",
+            Sense::Carpdev,
+            "the interface that carries the group",
+        )
+    },
+    word(
+        "inet",
+        "",
+        Sense::Family(Family::Inet),
+        "the address is IPv4, as without it",
+    ),
+    word(
+        "inet6",
+        "",
+        Sense::Family(Family::Inet6),
+        "the address is IPv6",
+    ),
+    Word {
+        negation: Some("-alias"),
+        ..word(
+            "alias",
+            "",
+            Sense::Alias,
+            "add the address, replace none; -alias removes it",
+        )
+    },
+    word(
+        "delete",
+        "",
+        Sense::Delete,
+        "remove the address; without one the first inet one",
+    ),
+    word(
+        "netmask",
+        "mask",
+        Sense::Netmask,
+        "as 255.255.255.0 or 0xffffff00; else /n, prefixlen, or by class",
+    ),
+    word(
+        "prefixlen",
+        "n",
+        Sense::Prefixlen,
+        "the prefix length; an inet6 address has 64 without it",
+    ),
+    word(
+        "broadcast",
+        "address",
+        Sense::Broadcast,
+        "taken when it is the network's, which it is anyway",
+    ),
+    later("anycast", Some("-anycast")),
+    later("arp", Some("-arp")),
+    later("autoconf", Some("-autoconf")),
+    later("autoconf4", Some("-autoconf4")),
+    later("autoconfprivacy", Some("-autoconfprivacy")),
+    later("balancing", None),
+    later("carpnodes", None),
+    later("carppeer", Some("-carppeer")),
+    later("debug", Some("-debug")),
+    later("description", Some("-description")),
+    later("descr", Some("-descr")),
+    later("eui64", None),
+    later("group", Some("-group")),
+    later("link0", Some("-link0")),
+    later("link1", Some("-link1")),
+    later("link2", Some("-link2")),
+    later("lladdr", Some("-lladdr")),
+    later("llprio", None),
+    later("metric", None),
+    later("mtu", None),
+    later("peer", None),
+    later("peer6", None),
+    later("mcast", None),
+    later("mcast6", None),
+    later("pltime", None),
+    later("priority", None),
+    later("rdomain", Some("-rdomain")),
+    later("rtlabel", Some("-rtlabel")),
+    later("tentative", Some("-tentative")),
+    later("vltime", None),
+    later("-inet", None),
+    later("-inet6", None),
+];
+
+/// The entry of a typed word, and whether it was its negation.
+#[must_use]
+pub fn find(typed: &str) -> Option<(&'static Word, bool)> {
+    let named = |word: &&Word| word.name == typed || word.negation == Some(typed);
+    WORDS
+        .iter()
+        .find(named)
+        .map(|word| (word, word.name != typed))
+}
+
+/// The words with their lines of help.
+#[must_use]
+pub fn help() -> String {
+    let mut text = String::from(
+        "Words after an interface's name, in any order; what is none of them is an address:\n",
+    );
+    for word in WORDS
+        .iter()
+        .filter(|word| !matches!(word.sense, Sense::Later))
+    {
+        let typed = format!("{} {}", word.name, word.argument);
+        // Writing into a String does not fail.
+        let _ = writeln!(text, "  {typed:<18} {}", word.help);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_word_stands_twice() {
+        let mut seen = HashSet::new();
+        for word in WORDS {
+            assert!(seen.insert(word.name), "{}", word.name);
+            assert!(
+                word.negation.is_none_or(|negation| seen.insert(negation)),
+                "{}",
+                word.name
+            );
+        }
+    }
+
+    #[test]
+    fn every_line_of_help_fits_a_terminal() {
+        for line in help().lines() {
+            assert!(
+                line.chars().count() <= 100 && !line.ends_with(' '),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn negations_are_found_under_their_word() {
+        assert!(find("-alias").is_some_and(|(word, negated)| word.name == "alias" && negated));
+        assert!(find("alias").is_some_and(|(_, negated)| !negated));
+        assert!(find("192.0.2.1").is_none());
+    }
+}

@@ -1,0 +1,358 @@
+//! `sysctl`: the three names of net.inet.carp as OpenBSD's sysctl reads and writes them; must not know what they do.
+#![forbid(unsafe_code)]
+
+use super::{because, plain, refuse, say, start, unanswered};
+use crate::carp::config::Settings;
+use crate::control::socket::{Client, Error};
+use crate::control::{Refusal, Reply, Request, Setting};
+use std::fmt::Write;
+use std::process::ExitCode;
+
+/// Under this name errors are printed.
+const NAME: &str = "sysctl";
+
+/// What `carp sysctl` takes.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Args {
+    /// Print values without their names
+    #[arg(short)]
+    numeric: bool,
+    /// Say nothing about what was set
+    #[arg(short)]
+    quiet: bool,
+    /// All names, as without any
+    #[arg(short)]
+    all: bool,
+    /// Needed by older systems to set a value
+    #[arg(short)]
+    write: bool,
+    /// name, or name=value; net.inet.carp lists them
+    names: Vec<String>,
+}
+
+/// A name of the tree.
+#[derive(Debug)]
+struct Variable {
+    /// After `net.inet.carp.`.
+    leaf: &'static str,
+    /// The greatest value; the least is 0.
+    most: u8,
+    /// Its value in the settings.
+    get: fn(&Settings) -> u8,
+    /// The change to a value within its range.
+    set: fn(u8) -> Setting,
+}
+
+/// In OpenBSD's order.
+static VARIABLES: [Variable; 3] = [
+    Variable {
+        leaf: "allow",
+        most: 1,
+        get: |s| u8::from(s.allow),
+        set: |v| Setting::Allow(v == 1),
+    },
+    Variable {
+        leaf: "preempt",
+        most: 1,
+        get: |s| u8::from(s.preempt),
+        set: |v| Setting::Preempt(v == 1),
+    },
+    Variable {
+        leaf: "log",
+        most: 7,
+        get: |s| s.log,
+        set: Setting::Log,
+    },
+];
+const TREE: [&str; 3] = ["net", "inet", "carp"];
+const LEVELS: [&str; 5] = ["top", "second", "third", "fourth", "fifth"];
+
+impl Variable {
+    fn name(&self) -> String {
+        format!("{}.{}", TREE.join("."), self.leaf)
+    }
+}
+
+/// One word of the line.
+enum Item {
+    Read(Vec<&'static Variable>),
+    Set(&'static Variable, u8),
+}
+
+/// Runs `sysctl`.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    match items(args).and_then(|items| answer(args, &items)) {
+        Ok(text) => say(&text),
+        Err(refusal) => refuse(NAME, &refusal),
+    }
+}
+
+/// All words are read before anything is asked: one wrong word changes nothing.
+fn items(args: &Args) -> Result<Vec<Item>, Refusal> {
+    let mut items = Vec::new();
+    if args.all || args.names.is_empty() {
+        if args.write {
+            return Err(plain("-w needs name=value"));
+        }
+        items.push(Item::Read(VARIABLES.iter().collect()));
+    }
+    for word in &args.names {
+        items.push(item(word)?);
+    }
+    Ok(items)
+}
+
+fn item(word: &str) -> Result<Item, Refusal> {
+    let Some((name, value)) = word.split_once('=') else {
+        return Ok(Item::Read(find(word)?));
+    };
+    let found = find(name)?;
+    let [variable] = found.as_slice() else {
+        return Err(because(
+            format!("{name}: Is a directory"),
+            format!("set one of those below {name}"),
+        ));
+    };
+    let number: i64 = value
+        .trim()
+        .parse()
+        .map_err(|_| plain(format!("{name}: value is invalid: {value}")))?;
+    let range = || {
+        because(
+            format!("{name}: Invalid argument"),
+            format!("{name} takes 0 to {}", variable.most),
+        )
+    };
+    let number = u8::try_from(number)
+        .ok()
+        .filter(|number| *number <= variable.most)
+        .ok_or_else(range)?;
+    Ok(Item::Set(variable, number))
+}
+
+/// The variables that a name or the beginning of one means.
+fn find(name: &str) -> Result<Vec<&'static Variable>, Refusal> {
+    let parts: Vec<&str> = name.trim_end_matches('.').split('.').collect();
+    let wrong = |level: usize| {
+        let text = format!(
+            "{} level name {} in {name} is invalid",
+            LEVELS[level.min(4)],
+            parts[level]
+        );
+        Refusal {
+            text,
+            why: Some(suggestion(name)),
+        }
+    };
+    for (level, part) in parts.iter().enumerate().take(TREE.len()) {
+        if *part != TREE[level] {
+            return Err(wrong(level));
+        }
+    }
+    match parts.get(TREE.len()) {
+        None => Ok(VARIABLES.iter().collect()),
+        Some(leaf) => {
+            let found = VARIABLES
+                .iter()
+                .find(|v| v.leaf == *leaf)
+                .ok_or_else(|| wrong(3))?;
+            if parts.len() > 4 {
+                Err(wrong(4))
+            } else {
+                Ok(vec![found])
+            }
+        }
+    }
+}
+
+/// What was probably meant.
+fn suggestion(name: &str) -> String {
+    let names = VARIABLES.iter().map(Variable::name);
+    // The nearest full name, or the nearest leaf when only that was typed.
+    let distance = |full: &str| {
+        let leaf = full.rsplit('.').next().unwrap_or(full);
+        edits(name, full).min(edits(name, leaf))
+    };
+    match names.min_by_key(|full| distance(full)) {
+        Some(full) if distance(&full) <= 3 => format!("did you mean {full}?"),
+        _ => "only net.inet.carp is here: allow, preempt and log".to_owned(),
+    }
+}
+
+/// How many letters must be inserted, removed or replaced.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// Asks the daemon, and prints in the order typed what was and what is.
+fn answer(args: &Args, items: &[Item]) -> Result<String, Refusal> {
+    let changes: Vec<Setting> = items.iter().filter_map(change).collect();
+    let mut settings = if changes.is_empty() {
+        read()?
+    } else {
+        set(changes)?
+    };
+    let mut text = String::new();
+    for item in items {
+        match item {
+            Item::Read(variables) => variables
+                .iter()
+                .for_each(|v| line(&mut text, args, v, (v.get)(&settings))),
+            Item::Set(variable, new) => {
+                let old = (variable.get)(&settings);
+                apply(&mut settings, (variable.set)(*new));
+                if !args.quiet {
+                    let told = if args.numeric {
+                        new.to_string()
+                    } else {
+                        format!("{}: {old} -> {new}", variable.name())
+                    };
+                    // Writing into a String does not fail.
+                    let _ = writeln!(text, "{told}");
+                }
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn change(item: &Item) -> Option<Setting> {
+    match item {
+        Item::Read(_) => None,
+        Item::Set(variable, value) => Some((variable.set)(*value)),
+    }
+}
+
+fn line(text: &mut String, args: &Args, variable: &Variable, value: u8) {
+    // Writing into a String does not fail.
+    let _ = if args.numeric {
+        writeln!(text, "{value}")
+    } else {
+        writeln!(text, "{}={value}", variable.name())
+    };
+}
+
+const fn apply(settings: &mut Settings, setting: Setting) {
+    match setting {
+        Setting::Allow(value) => settings.allow = value,
+        Setting::Preempt(value) => settings.preempt = value,
+        Setting::Log(value) => settings.log = value,
+    }
+}
+
+/// The settings as they are; without a daemon those that it would start with.
+fn read() -> Result<Settings, Refusal> {
+    match Client::find() {
+        Err(Error::NotRunning) => Ok(Settings::default()),
+        client => {
+            let reply = client.and_then(|client| client.ask(&Request::Settings));
+            settings(reply.map_err(|error| unanswered(&error))?)
+        }
+    }
+}
+
+/// The settings as they were before.
+fn set(changes: Vec<Setting>) -> Result<Settings, Refusal> {
+    settings(start::ask(&Request::Set(changes))?)
+}
+
+fn settings(reply: Reply) -> Result<Settings, Refusal> {
+    match reply {
+        Reply::Settings(settings) => Ok(settings),
+        Reply::Refused(refusal) => Err(refusal),
+        _ => Err(plain("the carp daemon answered something else")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(word: &str) -> (String, Option<String>) {
+        match item(word) {
+            Err(Refusal { text, why }) => (text, why),
+            Ok(_) => panic!("{word} was taken"),
+        }
+    }
+
+    #[test]
+    fn names_are_whole_or_a_beginning() {
+        let count = |name| find(name).map(|found| found.len());
+        for name in ["net", "net.inet", "net.inet.carp", "net.inet.carp."] {
+            assert_eq!(count(name), Ok(3), "{name}");
+        }
+        assert_eq!(count("net.inet.carp.log"), Ok(1));
+    }
+
+    #[test]
+    fn wrong_names_are_told_by_level_with_a_suggestion() {
+        let meant = |name: &str| Some(format!("did you mean net.inet.carp.{name}?"));
+        let text = |level, part, name| format!("{level} level name {part} in {name} is invalid");
+        let only = Some("only net.inet.carp is here: allow, preempt and log".to_owned());
+        for (name, level, part, why) in [
+            ("net.inet.card.allow", "third", "card", meant("allow")),
+            (
+                "net.inet.carp.premept",
+                "fourth",
+                "premept",
+                meant("preempt"),
+            ),
+            ("net.inet.carp.log.x", "fifth", "x", meant("log")),
+            ("preempt", "top", "preempt", meant("preempt")),
+            ("kern.hostname", "top", "kern", only),
+        ] {
+            assert_eq!(refusal(name), (text(level, part, name), why), "{name}");
+        }
+    }
+
+    #[test]
+    fn values_have_their_range() {
+        for (word, text) in [
+            ("net.inet.carp.log=8", "net.inet.carp.log: Invalid argument"),
+            (
+                "net.inet.carp.allow=2",
+                "net.inet.carp.allow: Invalid argument",
+            ),
+            (
+                "net.inet.carp.allow=-1",
+                "net.inet.carp.allow: Invalid argument",
+            ),
+            (
+                "net.inet.carp.preempt=yes",
+                "net.inet.carp.preempt: value is invalid: yes",
+            ),
+            (
+                "net.inet.carp.preempt=",
+                "net.inet.carp.preempt: value is invalid: ",
+            ),
+            ("net.inet.carp=1", "net.inet.carp: Is a directory"),
+        ] {
+            assert_eq!(refusal(word).0, text, "{word}");
+        }
+        assert!(matches!(item("net.inet.carp.log=7"), Ok(Item::Set(_, 7))));
+    }
+
+    #[test]
+    fn distances_count_letters() {
+        assert_eq!(
+            [
+                edits("carp", "card"),
+                edits("", "abc"),
+                edits("abc", "abc"),
+                edits("ab", "ba")
+            ],
+            [1, 3, 0, 2]
+        );
+    }
+}

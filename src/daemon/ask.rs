@@ -1,0 +1,59 @@
+//! What a front end asks: answered at once where it only looks, queued where it changes; must not know how changes are made.
+
+use super::{Asked, Daemon, Ending};
+use crate::carp::Input;
+use crate::carp::config::{Settings, Unit};
+use crate::control::{Reply, Request, Setting};
+
+impl Daemon {
+    /// A front end asks. What only looks is answered at once, what changes waits its turn.
+    pub(super) fn asked(&mut self, asked: Asked) {
+        let reply = match &asked.request {
+            Request::Show(which) => self.show(*which),
+            Request::Settings => Reply::Settings(self.settings),
+            Request::Apply { .. } | Request::Set(_) if !asked.may_change => {
+                Reply::Refused(asked.request.denied())
+            }
+            Request::Apply { .. } | Request::Set(_) if self.ending != Ending::No => return,
+            Request::Set(settings) => self.set(settings),
+            Request::Apply { .. } => {
+                self.waiting.push_back(asked);
+                self.next_transaction();
+                return;
+            }
+        };
+        // A front end that went away does not want its answer.
+        let _ = asked.reply.send(reply);
+    }
+
+    fn show(&self, which: Option<Unit>) -> Reply {
+        let shown = self
+            .interfaces
+            .iter()
+            .filter(|(unit, _)| which.is_none_or(|asked| asked == **unit));
+        Reply::Interfaces(
+            shown
+                .map(|(unit, interface)| {
+                    let vhosts = self.engine.vhosts(*unit).map(Into::into);
+                    interface.shown(*unit, vhosts.collect())
+                })
+                .collect(),
+        )
+    }
+
+    fn set(&mut self, changes: &[Setting]) -> Reply {
+        let before = self.settings;
+        let mut next: Settings = before;
+        for change in changes {
+            match *change {
+                Setting::Allow(on) => next.allow = on,
+                Setting::Preempt(on) => next.preempt = on,
+                Setting::Log(level) => next.log = level,
+            }
+        }
+        self.settings = next;
+        self.begun = true;
+        self.tell(Input::Settings(next));
+        Reply::Settings(before)
+    }
+}

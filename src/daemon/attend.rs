@@ -1,0 +1,62 @@
+//! Attends to the control socket: connections in, requests to the one task, replies out; must not know what is asked.
+
+use super::{Asked, Event};
+use crate::control::socket;
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{UnixListener as Listener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Connections at once. A front end waits its turn, so this bounds memory and refuses nobody for long.
+const CONNECTIONS: usize = 32;
+/// For the whole request, and for the whole reply.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Accepts for ever.
+pub async fn attend(listener: UnixListener, events: mpsc::Sender<Event>) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = Listener::from_std(listener)?;
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return Ok(());
+        };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors: let some connections end.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let events = events.clone();
+        tokio::task::spawn_local(async move {
+            // A connection that breaks concerns only its own front end.
+            let _ = converse(stream, events).await;
+            drop(place);
+        });
+    }
+}
+
+/// One request, one reply.
+async fn converse(mut stream: UnixStream, events: mpsc::Sender<Event>) -> io::Result<()> {
+    let may_change = socket::may_change(socket::peer_uid(&stream)?);
+    let request = socket::read_request(&mut stream, PATIENCE)
+        .await
+        .map_err(io::Error::other)?;
+    let (reply, answer) = oneshot::channel();
+    let asked = Asked {
+        request,
+        may_change,
+        reply,
+    };
+    if events.send(Event::Asked(asked)).await.is_err() {
+        return Ok(());
+    }
+    // Without an answer the daemon is ending; the front end sees the connection close.
+    if let Ok(answer) = answer.await {
+        socket::write_reply(&mut stream, &answer, PATIENCE)
+            .await
+            .map_err(io::Error::other)?;
+    }
+    Ok(())
+}

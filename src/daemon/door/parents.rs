@@ -1,0 +1,94 @@
+//! A carpdev in use: its sockets, groups, memberships and settings; must not know who uses it.
+
+use super::Failure;
+use super::serve::{Done, Door, Opened, failed, gone, of};
+use crate::linux::Error;
+use crate::linux::groups::Groups;
+use crate::linux::packet::{PacketSocket, Vnet};
+use crate::wire::MacAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+
+impl Door {
+    pub(super) fn open_carpdev(&mut self, name: &str) -> Done {
+        let link = self
+            .netlink
+            .link(name)
+            .map_err(|e| of(&e))?
+            .ok_or_else(|| gone(name))?;
+        let open = || -> Result<(Vec<OwnedFd>, Groups), Error> {
+            let sockets = vec![
+                OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
+                OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
+                OwnedFd::from(PacketSocket::open(link.index, Vnet::Yes)?),
+            ];
+            Ok((sockets, Groups::open(link.index)?))
+        };
+        let (sockets, groups) = open().map_err(|e| of(&e))?;
+        // T1 and T2: carpdev's own responder stays silent about addresses that are not its own, and never asks as one.
+        for (key, least) in [("arp_ignore", 1), ("arp_announce", 2)] {
+            let setting = format!("net/ipv4/conf/{}/{key}", name);
+            if let Err(e) = self.settings.raise(&setting, least) {
+                self.settings.restore(&format!("net/ipv4/conf/{}/", name));
+                return Err(of(&e));
+            }
+        }
+        let opened = Opened {
+            name: name.to_owned(),
+            groups,
+            joined: BTreeSet::new(),
+            accepted: BTreeMap::new(),
+        };
+        self.carpdevs.insert(link.index, opened);
+        Ok((link.index, sockets))
+    }
+
+    pub(super) fn listen(
+        &mut self,
+        index: u32,
+        groups: &[IpAddr],
+        macs: &[MacAddr],
+    ) -> Result<(), Failure> {
+        let opened = self
+            .carpdevs
+            .get_mut(&index)
+            .ok_or_else(|| gone("carpdev"))?;
+        // Kept true step by step: what fails half way is tried again from there.
+        let wanted: BTreeSet<IpAddr> = groups.iter().copied().collect();
+        for stale in opened
+            .joined
+            .difference(&wanted)
+            .copied()
+            .collect::<Vec<_>>()
+        {
+            // A group that was left with its interface is no failure.
+            let _ = opened.groups.leave(stale);
+            opened.joined.remove(&stale);
+        }
+        for group in wanted {
+            if !opened.joined.contains(&group) {
+                opened.groups.join(group).map_err(|e| of(&e))?;
+                opened.joined.insert(group);
+            }
+        }
+        opened.accepted.retain(|mac, _| macs.contains(mac));
+        for mac in macs {
+            if !opened.accepted.contains_key(mac) {
+                let socket = PacketSocket::open(index, Vnet::No).map_err(|e| of(&e))?;
+                socket
+                    .accept_unicast(*mac)
+                    .map_err(|e| failed(&mac.to_string(), &e))?;
+                opened.accepted.insert(*mac, socket);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn close_carpdev(&mut self, index: u32) {
+        if let Some(opened) = self.carpdevs.remove(&index) {
+            self.settings
+                .restore(&format!("net/ipv4/conf/{}/", opened.name));
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The far end of the door: performs effects in order, decides nothing, parses no packet; must not know the protocol.
+
+use super::settings::Settings;
+use super::{Effect, Failure, Order, Outcome};
+use crate::control::path::Place;
+use crate::linux::groups::Groups;
+use crate::linux::monitor::Monitor;
+use crate::linux::netlink::Netlink;
+use crate::linux::packet::PacketSocket;
+use crate::linux::tap::Tap;
+use crate::linux::{Error, channel::Channel};
+use crate::wire::MacAddr;
+use nix::fcntl::{Flock, FlockArg};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+
+/// Everything the far end holds.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) netlink: Netlink,
+    place: Place,
+    /// The instance lock; held until the end.
+    lock: Option<Flock<fs::File>>,
+    /// The number that only our links carry, so that one request deletes them all.
+    pub(super) group: u32,
+    pub(super) taps: BTreeMap<String, Held>,
+    pub(super) carpdevs: BTreeMap<u32, Opened>,
+    pub(super) settings: Settings,
+}
+
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) tap: Tap,
+    pub(super) index: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) name: String,
+    pub(super) groups: Groups,
+    pub(super) joined: BTreeSet<IpAddr>,
+    /// A deaf socket per virtual MAC; its end ends the membership.
+    pub(super) accepted: BTreeMap<MacAddr, PacketSocket>,
+}
+
+/// Serves a channel until its other end is gone, then removes whatever is left.
+///
+/// `place` is the run directory of this namespace; `group` a random number.
+///
+/// # Errors
+/// The channel or the first netlink socket failed.
+pub fn serve(channel: &Channel, place: Place, group: u32) -> io::Result<()> {
+    let netlink = Netlink::open().map_err(io::Error::other)?;
+    let settings = Settings::at(place.directory().join("settings"));
+    let mut door = Door {
+        netlink,
+        place,
+        lock: None,
+        group,
+        taps: BTreeMap::new(),
+        carpdevs: BTreeMap::new(),
+        settings,
+    };
+    while let Some((bytes, _)) = channel.recv()? {
+        let order: Order = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
+        let (result, descriptors) = match door.perform(order.effect) {
+            Ok((value, descriptors)) => (Ok(value), descriptors),
+            Err(failure) => (Err(failure), Vec::new()),
+        };
+        let reply = serde_json::to_vec(&Outcome {
+            id: order.id,
+            result,
+        })
+        .map_err(io::Error::other)?;
+        let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+        if channel.send(&reply, &borrowed).is_err() {
+            break;
+        }
+    }
+    door.close();
+    Ok(())
+}
+
+pub(super) type Done = Result<(u32, Vec<OwnedFd>), Failure>;
+
+impl Door {
+    fn perform(&mut self, effect: Effect) -> Done {
+        match effect {
+            Effect::Open => self.open(),
+            Effect::Create { name, mac } => self.create(&name, mac),
+            Effect::Destroy { name } => self.destroy(&name).map(plain),
+            Effect::Configure { name, mac, mtu, up } => {
+                self.configure(&name, mac, mtu, up).map(plain)
+            }
+            Effect::Arm {
+                name,
+                addresses,
+                like,
+            } => self.arm(&name, &addresses, &like).map(value),
+            Effect::Disarm { name } => self.disarm(&name).map(plain),
+            Effect::OpenCarpdev { name } => self.open_carpdev(&name),
+            Effect::Listen {
+                index,
+                groups,
+                macs,
+            } => self.listen(index, &groups, &macs).map(plain),
+            Effect::CloseCarpdev { index } => {
+                self.close_carpdev(index);
+                Ok((0, Vec::new()))
+            }
+            Effect::Close => {
+                self.close();
+                Ok((0, Vec::new()))
+            }
+        }
+    }
+
+    /// The lock comes first: who holds it is the instance, and may clear what a dead predecessor left.
+    fn open(&mut self) -> Done {
+        let lock = self.lock().map_err(|e| failed("lock", &e))?;
+        self.lock = Some(lock);
+        self.settings.restore_all();
+        let listener = self.bind().map_err(|e| failed("control socket", &e))?;
+        let monitor = Monitor::open().map_err(|e| of(&e))?;
+        let descriptor = monitor
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|e| failed("netlink", &e))?;
+        Ok((0, vec![OwnedFd::from(listener), descriptor]))
+    }
+
+    /// Taken without waiting: EWOULDBLOCK says that another daemon serves this namespace.
+    fn lock(&self) -> io::Result<Flock<fs::File>> {
+        loop {
+            for directory in [self.place.base().to_owned(), self.place.directory()] {
+                match fs::DirBuilder::new().mode(0o755).create(&directory) {
+                    Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+                    _ => {}
+                }
+            }
+            let mut options = fs::OpenOptions::new();
+            let file = options
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .open(self.place.lock())?;
+            let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+                .map_err(|(_, errno)| io::Error::from(errno))?;
+            // Who ends takes the file away: a lock on a file that is no longer there protects nothing.
+            match fs::metadata(self.place.lock()) {
+                Ok(there) if there.ino() == lock.metadata()?.ino() => return Ok(lock),
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+    }
+
+    /// Anybody may look; the peer's uid decides about more.
+    fn bind(&self) -> io::Result<UnixListener> {
+        let socket = self.place.socket();
+        match fs::remove_file(&socket) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&socket)?;
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o666))?;
+        Ok(listener)
+    }
+
+    /// Addresses go first, the settings that kept the kernel silent about them after (DESIGN, "Leaving").
+    fn close(&mut self) {
+        self.delete_all();
+        self.taps.clear();
+        for index in self.carpdevs.keys().copied().collect::<Vec<_>>() {
+            self.close_carpdev(index);
+        }
+        self.settings.restore_all();
+        self.leave();
+    }
+
+    /// The run directory goes with its daemon; the shared one above it stays.
+    fn leave(&mut self) {
+        if self.lock.is_some() {
+            let _ = fs::remove_file(self.place.socket());
+            let _ = fs::remove_file(self.place.lock());
+            let _ = fs::remove_dir(self.place.directory());
+            self.lock = None;
+        }
+    }
+
+    /// One request for all carpN (T26), unless a link of somebody else carries our number; then one by one.
+    fn delete_all(&self) {
+        let ours: BTreeSet<u32> = self.taps.values().map(|held| held.index).collect();
+        if ours.is_empty() {
+            return;
+        }
+        let links = self.netlink.links().unwrap_or_default();
+        let carriers: BTreeSet<u32> = links
+            .iter()
+            .filter(|l| l.group == self.group)
+            .map(|l| l.index)
+            .collect();
+        if carriers == ours && self.netlink.delete_group(self.group).is_ok() {
+            return;
+        }
+        for index in ours {
+            let _ = self.netlink.delete(index);
+        }
+    }
+}
+
+fn plain((): ()) -> (u32, Vec<OwnedFd>) {
+    (0, Vec::new())
+}
+
+fn value(number: u32) -> (u32, Vec<OwnedFd>) {
+    (number, Vec::new())
+}
+
+pub(super) fn of(error: &Error) -> Failure {
+    Failure {
+        errno: error.errno(),
+        why: error.to_string(),
+    }
+}
+
+pub(super) fn failed(what: &str, error: &io::Error) -> Failure {
+    Failure {
+        errno: error.raw_os_error().unwrap_or(0),
+        why: format!("{what}: {error}"),
+    }
+}
+
+pub(super) fn gone(name: &str) -> Failure {
+    Failure {
+        errno: libc::ENODEV,
+        why: format!("{name}: no such interface"),
+    }
+}

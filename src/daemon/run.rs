@@ -1,0 +1,191 @@
+//! The loop: waits for events, hands them to the one task's parts, keeps the timer; must not know what they mean.
+
+use super::{Daemon, Ending, Event};
+use crate::carp::Input;
+use crate::linux::clock::TimerFd;
+use crate::linux::monitor::{self, Monitor};
+use crate::linux::readiness::Readiness;
+use std::collections::BTreeSet;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How long goodbyes and the linger may take before the end comes anyway.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The two queues: advertisements are always taken first.
+pub(super) struct Queues {
+    pub adverts: mpsc::Receiver<Event>,
+    pub events: mpsc::Receiver<Event>,
+}
+
+/// Runs until nothing is left.
+pub(super) async fn run(
+    mut daemon: Daemon,
+    mut queues: Queues,
+    timer: Readiness<TimerFd>,
+) -> io::Result<()> {
+    let mut armed = None;
+    loop {
+        let timeout = daemon.engine.timeout();
+        if timeout != armed {
+            timer.get_ref().set(timeout).map_err(io::Error::other)?;
+            armed = timeout;
+        }
+        let event = tokio::select! {
+            biased;
+            expired = timer.read(TimerFd::read) => {
+                expired?;
+                armed = None;
+                None
+            }
+            Some(event) = queues.adverts.recv() => Some(event),
+            Some(event) = queues.events.recv() => Some(event),
+            else => return Ok(()),
+        };
+        // Time first, always: a MASTER that slept past its lease must know before it reads its queue (DESIGN, "The lease").
+        daemon.tell(Input::Time);
+        if let Some(event) = event
+            && !daemon.take(event)?
+        {
+            return Ok(());
+        }
+        daemon.step();
+        daemon.settle();
+        if daemon.ending == Ending::Over {
+            return Ok(());
+        }
+    }
+}
+
+impl Daemon {
+    /// One event. False: the end, at once.
+    fn take(&mut self, event: Event) -> io::Result<bool> {
+        match event {
+            Event::Frames(carpdev, frames) => {
+                for bytes in &frames {
+                    self.tell(Input::Frame { carpdev, bytes });
+                }
+            }
+            Event::Outcome(outcome, descriptors) => {
+                self.door.flush();
+                self.settled(outcome, descriptors);
+            }
+            Event::DoorGone => return self.abandoned(),
+            Event::Asked(asked) => self.asked(asked),
+            Event::Kernel(events) => self.changed(events)?,
+            Event::Retry => {
+                self.begun = true;
+                self.retry();
+            }
+            Event::End => return Ok(self.end()),
+        }
+        Ok(true)
+    }
+
+    /// Goodbye everywhere; the second time, or when it takes too long, without further waiting.
+    fn end(&mut self) -> bool {
+        if self.ending != Ending::No {
+            self.ending = Ending::Closing;
+            self.order(super::Purpose::Close, super::door::Effect::Close);
+            return true;
+        }
+        self.ending = Ending::Retiring;
+        let dropped = self.transaction.take();
+        self.retired
+            .extend(dropped.and_then(|transaction| transaction.unfinished()));
+        self.waiting.clear();
+        self.tell(Input::Shutdown);
+        let events = self.events.clone();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(PATIENCE).await;
+            let _ = events.send(Event::End).await;
+        });
+        true
+    }
+
+    /// Without the door the addresses cannot be taken away, but the peers can be told; the TAPs go with this process.
+    fn abandoned(&mut self) -> io::Result<bool> {
+        if self.ending != Ending::Closing {
+            self.tell(Input::Shutdown);
+            return Err(io::Error::other("the privileged side is gone"));
+        }
+        Ok(false)
+    }
+
+    /// Links and addresses changed: tell the engine about every carpdev concerned.
+    fn changed(&mut self, events: Vec<monitor::Event>) -> io::Result<()> {
+        let mut concerned: BTreeSet<u32> = BTreeSet::new();
+        let mut all = false;
+        for event in events {
+            concerned.extend(index_of(&event));
+            if !self.kernel.take(event) {
+                all = true;
+            }
+        }
+        if all {
+            self.kernel
+                .dump(self.monitor.get_ref())
+                .map_err(io::Error::other)?;
+            concerned.extend(self.carpdevs.keys().copied());
+        }
+        for index in concerned {
+            if self.carpdevs.contains_key(&index) {
+                self.parent(index);
+                if self.kernel.link(index).is_none() {
+                    self.lost(index);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A carpdev was deleted. Its interfaces wait for one of that name (the engine was told already).
+    fn lost(&mut self, index: u32) {
+        let units: Vec<_> = self
+            .interfaces
+            .iter()
+            .filter(|(_, held)| held.carpdev == Some(index))
+            .map(|(unit, _)| *unit)
+            .collect();
+        for unit in units {
+            self.commit(unit);
+        }
+    }
+}
+
+fn index_of(event: &monitor::Event) -> Option<u32> {
+    match event {
+        monitor::Event::Link(link) => Some(link.index),
+        monitor::Event::LinkGone { index, .. } => Some(*index),
+        monitor::Event::Address { address, .. } => Some(address.index),
+        monitor::Event::Overflow => None,
+    }
+}
+
+/// Hands on what the kernel says.
+pub(super) async fn watch(monitor: Rc<Readiness<Monitor>>, events: mpsc::Sender<Event>) {
+    while let Ok(changes) = monitor.read(Monitor::read).await {
+        if events.send(Event::Kernel(changes)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Hands on what the far end of the door answers.
+pub(super) async fn listen_to_door(
+    outcomes: super::door::client::Outcomes,
+    events: mpsc::Sender<Event>,
+) {
+    while let Ok(Some((outcome, descriptors))) = outcomes.next().await {
+        if events
+            .send(Event::Outcome(outcome, descriptors))
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+    let _ = events.send(Event::DoorGone).await;
+}

@@ -1,0 +1,362 @@
+//! Makes what is there into what is wanted, after every event; must not know transactions' inside.
+
+use super::carpdev::{Attached, Listening};
+use super::door::{Effect, Failure, Outcome};
+use super::interface::{MTU, Shape};
+use super::log::level;
+use super::{Daemon, Ending, Event, Purpose};
+use crate::carp::Input;
+use crate::carp::config::{Carpdev, Config, Unit};
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// How soon a failed effect is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+impl Daemon {
+    /// What a carpdev is to listen for, with one interface taken as it will be.
+    pub(super) fn listening_for(&self, index: u32, next: Option<(Unit, &Config)>) -> Listening {
+        let mut wanted = Listening::for_advertisements();
+        let name = self
+            .carpdevs
+            .get(&index)
+            .map_or("", |attached| attached.name.as_str());
+        let present = self
+            .interfaces
+            .iter()
+            .map(|(unit, interface)| (*unit, &interface.config));
+        for (unit, config) in present.chain(next) {
+            let replaced = next.is_some_and(|(changed, replacement)| {
+                changed == unit && !std::ptr::eq(replacement, config)
+            });
+            if replaced || config.carpdev.as_deref() != Some(name) {
+                continue;
+            }
+            config.nodes.iter().for_each(|node| {
+                wanted
+                    .macs
+                    .insert(crate::wire::MacAddr::of_vhid(node.vhid.get()));
+            });
+            config
+                .addresses
+                .iter()
+                .for_each(|net| wanted.solicit(net.ip()));
+        }
+        wanted
+    }
+
+    /// The MTU that a carpN on this carpdev follows (T15).
+    pub(super) fn mtu_of(&self, carpdev: Option<u32>) -> u32 {
+        carpdev
+            .and_then(|index| self.kernel.link(index))
+            .map_or(MTU, |link| link.mtu)
+    }
+
+    /// Orders what differs from what is wanted, once each, and nothing that just failed.
+    pub(super) fn settle(&mut self) {
+        if self.ending == Ending::Closing || self.ending == Ending::Over {
+            return;
+        }
+        if self.transaction.is_none() {
+            self.settle_interfaces();
+            self.settle_carpdevs();
+        }
+        self.settle_end();
+    }
+
+    fn settle_interfaces(&mut self) {
+        let mut orders = Vec::new();
+        for (unit, interface) in &self.interfaces {
+            let wanted = interface.wanted(&interface.config, self.mtu_of(interface.carpdev));
+            if wanted != interface.shape {
+                orders.push((Purpose::Shape(*unit), configure(*unit, wanted)));
+            }
+            let missing = interface
+                .carpdev
+                .is_none()
+                .then_some(interface.config.carpdev.as_deref())
+                .flatten();
+            if let Some(name) = missing.filter(|name| self.kernel.named(name).is_some()) {
+                let open = self
+                    .carpdevs
+                    .iter()
+                    .find(|(_, attached)| attached.name == name)
+                    .map(|(index, _)| *index);
+                if open.is_none() {
+                    let effect = Effect::OpenCarpdev {
+                        name: name.to_owned(),
+                    };
+                    orders.push((Purpose::Reopen(name.to_owned()), effect));
+                }
+            }
+        }
+        self.order_once(orders);
+    }
+
+    fn settle_carpdevs(&mut self) {
+        let used: BTreeSet<u32> = self
+            .interfaces
+            .values()
+            .filter_map(|interface| interface.carpdev)
+            .collect();
+        let mut orders = Vec::new();
+        for (index, attached) in &self.carpdevs {
+            if !used.contains(index) {
+                orders.push((
+                    Purpose::CloseCarpdev(*index),
+                    Effect::CloseCarpdev { index: *index },
+                ));
+                continue;
+            }
+            let wanted = self.listening_for(*index, None);
+            if attached.listening.as_ref() != Some(&wanted) {
+                orders.push((Purpose::Listen(*index), listen(*index, &wanted)));
+            }
+        }
+        self.order_once(orders);
+    }
+
+    fn order_once(&mut self, orders: Vec<(Purpose, Effect)>) {
+        for (purpose, effect) in orders {
+            if !self.under_way(&purpose) && !self.failed.contains(&purpose) {
+                self.order(purpose, effect);
+            }
+        }
+    }
+
+    /// The end: when every carpN has retired, the far end removes them in one go.
+    fn settle_end(&mut self) {
+        let idle = self.autostarted
+            && self.interfaces.is_empty()
+            && self.transaction.is_none()
+            && self.waiting.is_empty();
+        if self.ending == Ending::No
+            && idle
+            && self.begun
+            && self.settings == crate::carp::config::Settings::default()
+        {
+            self.ending = Ending::Retiring;
+        }
+        let retired = self
+            .interfaces
+            .keys()
+            .all(|unit| self.retired.contains(unit));
+        if self.ending == Ending::Retiring && retired {
+            self.ending = Ending::Closing;
+            self.order(Purpose::Close, Effect::Close);
+        }
+    }
+
+    /// An outcome that no transaction waits for.
+    pub(super) fn settled(&mut self, outcome: Outcome, descriptors: Vec<OwnedFd>) {
+        let Some((purpose, effect)) = self.pending.remove(&outcome.id) else {
+            return;
+        };
+        match (purpose, outcome.result) {
+            (Purpose::Step, result) => self.stepped(effect, result, descriptors),
+            (Purpose::Arm(unit, attempt), result) => self.armed(unit, attempt, result),
+            (Purpose::Shape(unit), Ok(_)) => self.shaped(unit, &effect),
+            (Purpose::Listen(index), Ok(_)) => self.listens(index, &effect),
+            (Purpose::Reopen(name), Ok(index)) => self.reopened(&name, index, descriptors),
+            (Purpose::CloseCarpdev(index), _) => self.closed(index),
+            (Purpose::Close, _) => self.ending = Ending::Over,
+            (Purpose::Disarm(_), Ok(_)) => {}
+            (purpose, Err(failure)) => self.try_again(purpose, &effect, &failure),
+        }
+    }
+
+    fn armed(&mut self, unit: Unit, attempt: u64, result: Result<u32, Failure>) {
+        match &result {
+            Ok(router) => {
+                let carpdev = self
+                    .interfaces
+                    .get(&unit)
+                    .and_then(|interface| interface.carpdev);
+                if let Some(index) = carpdev {
+                    self.routes(index, *router != 0);
+                }
+            }
+            Err(failure) => self.log.line(
+                level::ERR,
+                &format!("{unit}: cannot become MASTER: {}", failure.why),
+            ),
+        }
+        self.tell(Input::Armed {
+            unit,
+            attempt,
+            ok: result.is_ok(),
+        });
+    }
+
+    /// The host's forwarding on a carpdev, as the last promotion found it.
+    fn routes(&mut self, index: u32, router: bool) {
+        if let Some(attached) = self.carpdevs.get_mut(&index)
+            && attached.router != router
+        {
+            attached.router = router;
+            self.parent(index);
+        }
+    }
+
+    pub(super) fn shaped(&mut self, unit: Unit, effect: &Effect) {
+        if let (Some(interface), Effect::Configure { mac, mtu, up, .. }) =
+            (self.interfaces.get_mut(&unit), effect)
+        {
+            interface.shape = Shape {
+                mac: *mac,
+                mtu: *mtu,
+                up: *up,
+            };
+        }
+    }
+
+    pub(super) fn listens(&mut self, index: u32, effect: &Effect) {
+        if let (Some(attached), Effect::Listen { groups, macs, .. }) =
+            (self.carpdevs.get_mut(&index), effect)
+        {
+            let heard_before = attached.listening.is_some();
+            attached.listening = Some(Listening {
+                groups: groups.iter().copied().collect(),
+                macs: macs.iter().copied().collect(),
+            });
+            if !heard_before {
+                self.parent(index);
+            }
+        }
+    }
+
+    fn closed(&mut self, index: u32) {
+        self.carpdevs.remove(&index);
+        self.copier.remove_carpdev(index);
+    }
+
+    /// A carpdev that was deleted and came back: its interfaces are attached to the new index.
+    fn reopened(&mut self, name: &str, index: u32, descriptors: Vec<OwnedFd>) {
+        if let Err(e) = self.attach(name, index, descriptors) {
+            self.log.line(level::ERR, &format!("{name}: {e}"));
+            return;
+        }
+        let units: Vec<Unit> = self
+            .interfaces
+            .iter()
+            .filter(|(_, interface)| interface.config.carpdev.as_deref() == Some(name))
+            .map(|(unit, _)| *unit)
+            .collect();
+        for unit in units {
+            self.commit(unit);
+        }
+    }
+
+    /// Takes the sockets of a carpdev just opened.
+    pub(super) fn attach(
+        &mut self,
+        name: &str,
+        index: u32,
+        descriptors: Vec<OwnedFd>,
+    ) -> std::io::Result<()> {
+        let [adverts, neighbours, data] = <[OwnedFd; 3]>::try_from(descriptors)
+            .map_err(|_| std::io::Error::other("the door gave no sockets"))?;
+        let mac = self
+            .kernel
+            .link(index)
+            .map(|link| link.mac)
+            .unwrap_or_default();
+        let attached = Attached::new(
+            index,
+            name,
+            [adverts, neighbours],
+            self.adverts.clone(),
+            self.events.clone(),
+        )?;
+        self.copier
+            .add_carpdev(index, mac, crate::linux::packet::PacketSocket::from(data));
+        self.carpdevs.insert(index, attached);
+        Ok(())
+    }
+
+    /// Tells the engine what a carpdev is now. One that does not listen yet is not up: it would elect itself deaf.
+    pub(super) fn parent(&mut self, index: u32) {
+        let Some(attached) = self.carpdevs.get(&index) else {
+            return;
+        };
+        let deaf = attached.listening.is_none();
+        let parent = self
+            .kernel
+            .parent(index, attached.router)
+            .map(|mut parent| {
+                parent.up &= !deaf;
+                parent
+            });
+        if let Some(parent) = &parent {
+            self.copier.carpdev_mac(index, parent.mac);
+        }
+        self.tell(Input::Parent {
+            carpdev: Carpdev(index),
+            parent,
+        });
+    }
+
+    fn try_again(&mut self, purpose: Purpose, effect: &Effect, failure: &Failure) {
+        self.log
+            .line(level::ERR, &format!("{}: {}", what(effect), failure.why));
+        let events = self.events.clone();
+        self.failed.insert(purpose);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(RETRY).await;
+            // A daemon that ended meanwhile needs no retry.
+            let _ = events.send(Event::Retry).await;
+        });
+    }
+
+    /// What failed a while ago may be tried again.
+    pub(super) fn retry(&mut self) {
+        let failed = std::mem::take(&mut self.failed);
+        for purpose in failed {
+            if let Purpose::Disarm(unit) = purpose {
+                let still = self
+                    .interfaces
+                    .get(&unit)
+                    .is_some_and(|interface| !interface.owning);
+                if still && !self.under_way(&Purpose::Disarm(unit)) {
+                    self.disarm(unit);
+                }
+            }
+        }
+    }
+}
+
+/// The order that gives a carpN this shape.
+pub(super) fn configure(unit: Unit, shape: Shape) -> Effect {
+    Effect::Configure {
+        name: unit.to_string(),
+        mac: shape.mac,
+        mtu: shape.mtu,
+        up: shape.up,
+    }
+}
+
+/// The order that makes a carpdev listen.
+pub(super) fn listen(index: u32, wanted: &Listening) -> Effect {
+    Effect::Listen {
+        index,
+        groups: wanted.groups.iter().copied().collect(),
+        macs: wanted.macs.iter().copied().collect(),
+    }
+}
+
+/// The effect in a word, for the log.
+fn what(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::Open => "open",
+        Effect::Create { .. } => "create",
+        Effect::Destroy { .. } => "destroy",
+        Effect::Configure { .. } => "configure",
+        Effect::Arm { .. } => "arm",
+        Effect::Disarm { .. } => "disarm",
+        Effect::OpenCarpdev { .. } => "carpdev",
+        Effect::Listen { .. } => "listen",
+        Effect::CloseCarpdev { .. } => "close carpdev",
+        Effect::Close => "close",
+    }
+}

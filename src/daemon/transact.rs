@@ -1,0 +1,406 @@
+//! One command line at a time, whole or not at all: effects first, then the commit; must not know how effects are done.
+
+use super::door::{Effect, Failure};
+use super::interface::{Interface, Shape};
+use super::log::level;
+use super::settle::{configure, listen};
+use super::transaction::{Plan, plan, refusal};
+use super::{Asked, Daemon, Purpose, kernel};
+use crate::carp::Input;
+use crate::carp::config::{Carpdev, Config, State, Unit};
+use crate::control::{Refusal, Reply, Request};
+use std::os::fd::OwnedFd;
+use tokio::sync::oneshot;
+
+/// The command line that is being carried out.
+#[derive(Debug)]
+pub struct Transaction {
+    unit: Unit,
+    what: What,
+    reply: oneshot::Sender<Reply>,
+}
+
+impl Transaction {
+    /// The interface that it made and the engine has not heard of.
+    pub(super) fn unfinished(&self) -> Option<Unit> {
+        matches!(
+            self.what,
+            What::Become { created: true, .. } | What::Undo(_)
+        )
+        .then_some(self.unit)
+    }
+}
+
+#[derive(Debug)]
+enum What {
+    /// Towards this configuration.
+    Become {
+        config: Config,
+        state: Option<State>,
+        created: bool,
+    },
+    /// Waits until the engine lets go, then for the name to be free.
+    Destroy { ordered: bool },
+    /// A created interface goes again, then this is said.
+    Undo(Refusal),
+}
+
+impl Daemon {
+    /// Begins the next command line, if none is under way.
+    pub(super) fn next_transaction(&mut self) {
+        while self.transaction.is_none() {
+            let Some(Asked { request, reply, .. }) = self.waiting.pop_front() else {
+                return;
+            };
+            let Request::Apply { unit, changes } = request else {
+                continue;
+            };
+            self.begun = true;
+            let old = self
+                .interfaces
+                .get(&unit)
+                .map(|interface| &interface.config);
+            let planned = plan(old, &changes).and_then(|plan| self.check(unit, plan));
+            match planned {
+                Err(refusal) => {
+                    let _ = reply.send(Reply::Refused(refusal));
+                }
+                Ok(Plan::Become { config, state }) => {
+                    let what = What::Become {
+                        config,
+                        state,
+                        created: false,
+                    };
+                    self.transaction = Some(Transaction { unit, what, reply });
+                    self.step();
+                }
+                Ok(Plan::Destroy) => {
+                    self.transaction = Some(Transaction {
+                        unit,
+                        what: What::Destroy { ordered: false },
+                        reply,
+                    });
+                    self.tell(Input::Configure { unit, config: None });
+                    self.step();
+                }
+            }
+        }
+    }
+
+    /// What only the whole can tell: conflicts with other interfaces, and what the kernel says of the carpdev.
+    fn check(&self, unit: Unit, plan: Plan) -> Result<Plan, Refusal> {
+        let Plan::Become { config, .. } = &plan else {
+            return Ok(plan);
+        };
+        let Some(name) = config.carpdev.as_deref() else {
+            return Ok(plan);
+        };
+        const TEXT: &str = "SIOCSVH: Invalid argument";
+        let held = self
+            .interfaces
+            .get(&unit)
+            .and_then(|interface| interface.config.carpdev.as_deref());
+        match self.kernel.named(name) {
+            None if held != Some(name) => {
+                return Err(refusal(TEXT, format!("carpdev {name}: no such interface")));
+            }
+            Some(_)
+                if Unit::from_name(name)
+                    .is_some_and(|other| self.interfaces.contains_key(&other)) =>
+            {
+                return Err(refusal(
+                    TEXT,
+                    format!("carpdev {name} is a carp interface itself"),
+                ));
+            }
+            Some(link) => {
+                if let Some(why) = kernel::unfit(link) {
+                    return Err(refusal(TEXT, format!("carpdev {name} {why}")));
+                }
+            }
+            None => {}
+        }
+        for (other, interface) in &self.interfaces {
+            let shared = interface
+                .config
+                .nodes
+                .iter()
+                .find(|node| config.nodes.iter().any(|n| n.vhid == node.vhid));
+            if let (Some(node), true) = (
+                shared,
+                *other != unit && interface.config.carpdev == config.carpdev,
+            ) {
+                return Err(refusal(
+                    TEXT,
+                    format!("vhid {} is in use by {other} on {name}", node.vhid),
+                ));
+            }
+        }
+        Ok(plan)
+    }
+
+    /// The next effect that the transaction needs; none: commit.
+    pub(super) fn step(&mut self) {
+        // Any event leads here; one effect at a time.
+        if self.under_way(&Purpose::Step) {
+            return;
+        }
+        let Some(transaction) = &self.transaction else {
+            return;
+        };
+        let unit = transaction.unit;
+        let effect = match &transaction.what {
+            What::Become { config, .. } => self.missing(unit, config),
+            What::Destroy { ordered } if *ordered || !self.retired.contains(&unit) => return,
+            What::Destroy { .. } | What::Undo(_) => Some(Effect::Destroy {
+                name: unit.to_string(),
+            }),
+        };
+        if let Some(Transaction {
+            what: What::Destroy { ordered },
+            ..
+        }) = &mut self.transaction
+        {
+            *ordered = true;
+        }
+        match effect {
+            Some(effect) => self.order(Purpose::Step, effect),
+            None => self.finish(),
+        }
+    }
+
+    /// What is not yet there for `config`, in the order in which it is needed.
+    fn missing(&self, unit: Unit, config: &Config) -> Option<Effect> {
+        let Some(interface) = self.interfaces.get(&unit) else {
+            return Some(Effect::Create {
+                name: unit.to_string(),
+                mac: Interface::mac_of(config),
+            });
+        };
+        let carpdev = config
+            .carpdev
+            .as_deref()
+            .and_then(|name| self.kernel.named(name));
+        if let Some(link) = carpdev {
+            let Some(attached) = self.carpdevs.get(&link.index) else {
+                return Some(Effect::OpenCarpdev {
+                    name: link.name.clone(),
+                });
+            };
+            let wanted = self.listening_for(link.index, Some((unit, config)));
+            if attached.listening.as_ref() != Some(&wanted) {
+                return Some(listen(link.index, &wanted));
+            }
+        }
+        let wanted = interface.wanted(
+            config,
+            carpdev.map_or(super::interface::MTU, |link| link.mtu),
+        );
+        let later = !config.up && interface.config.up;
+        (wanted != interface.shape && !later).then(|| configure(unit, wanted))
+    }
+
+    /// The outcome of the transaction's effect.
+    pub(super) fn stepped(
+        &mut self,
+        effect: Effect,
+        result: Result<u32, Failure>,
+        descriptors: Vec<OwnedFd>,
+    ) {
+        let result = result.and_then(|value| {
+            self.take_step(&effect, value, descriptors)
+                .map_err(|e| Failure {
+                    errno: 0,
+                    why: e.to_string(),
+                })
+        });
+        match result {
+            Ok(true) => self.finish(),
+            Ok(false) => self.step(),
+            Err(failure) => self.undo(&effect, &failure),
+        }
+    }
+
+    /// Takes over what the effect made. True when nothing more is to be done.
+    fn take_step(
+        &mut self,
+        effect: &Effect,
+        value: u32,
+        mut descriptors: Vec<OwnedFd>,
+    ) -> std::io::Result<bool> {
+        let Some(transaction) = &mut self.transaction else {
+            return Ok(true);
+        };
+        let unit = transaction.unit;
+        match effect {
+            Effect::Create { mac, .. } => {
+                let tap = descriptors
+                    .pop()
+                    .ok_or_else(|| std::io::Error::other("the door gave no TAP"))?;
+                if let What::Become { created, .. } = &mut transaction.what {
+                    *created = true;
+                }
+                let interface = Interface {
+                    index: value,
+                    tap,
+                    config: Config::default(),
+                    carpdev: None,
+                    shape: Shape::fresh(*mac),
+                    owning: false,
+                    answering: false,
+                };
+                self.interfaces.insert(unit, interface);
+            }
+            Effect::OpenCarpdev { name } => self.attach(name, value, descriptors)?,
+            Effect::Listen { index, .. } => self.listens(*index, effect),
+            Effect::Configure { .. } => self.shaped(unit, effect),
+            _ => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    /// Nothing of the line stays: a created interface goes again, the rest is settled back.
+    fn undo(&mut self, effect: &Effect, failure: &Failure) {
+        let Some(mut transaction) = self.transaction.take() else {
+            return;
+        };
+        let refusal = refused(effect, failure);
+        match &transaction.what {
+            What::Become { created: true, .. } => {
+                transaction.what = What::Undo(refusal);
+                self.transaction = Some(transaction);
+                self.step();
+                return;
+            }
+            What::Become { .. } => {}
+            What::Destroy { .. } => {
+                // It is still there, so it goes on as it was.
+                self.retired.remove(&transaction.unit);
+                self.commit(transaction.unit);
+            }
+            What::Undo(_) => {
+                self.log.line(
+                    level::ERR,
+                    &format!("{}: cannot be removed: {}", transaction.unit, failure.why),
+                );
+            }
+        }
+        self.answer(transaction, Some(refusal));
+    }
+
+    /// All effects are confirmed.
+    fn finish(&mut self) {
+        let Some(mut transaction) = self.transaction.take() else {
+            return;
+        };
+        let unit = transaction.unit;
+        let mut said = None;
+        match &mut transaction.what {
+            What::Become { config, state, .. } => {
+                if let Some(interface) = self.interfaces.get_mut(&unit) {
+                    interface.config = std::mem::take(config);
+                }
+                self.commit(unit);
+                if let Some(state) = state.take() {
+                    self.tell(Input::State { unit, state });
+                }
+            }
+            What::Destroy { .. } => self.forget(unit),
+            What::Undo(refusal) => {
+                said = Some(refusal.clone());
+                self.forget(unit);
+            }
+        }
+        self.answer(transaction, said);
+    }
+
+    fn answer(&mut self, transaction: Transaction, refusal: Option<Refusal>) {
+        let _ = transaction
+            .reply
+            .send(refusal.map_or(Reply::Done, Reply::Refused));
+        self.next_transaction();
+    }
+
+    fn forget(&mut self, unit: Unit) {
+        self.retired.remove(&unit);
+        if let Some(interface) = self.interfaces.remove(&unit) {
+            self.copier.remove_port(interface.index);
+            if let Some(carpdev) = interface.carpdev {
+                self.refresh_answers(carpdev);
+            }
+        }
+    }
+
+    /// Makes the committed configuration of one interface the engine's and the data plane's.
+    pub(super) fn commit(&mut self, unit: Unit) {
+        let Some(interface) = self.interfaces.get_mut(&unit) else {
+            return;
+        };
+        let named = interface
+            .config
+            .carpdev
+            .as_deref()
+            .and_then(|name| self.kernel.named(name))
+            .map(|link| link.index);
+        let carpdev = named.filter(|index| self.carpdevs.contains_key(index));
+        let before = std::mem::replace(&mut interface.carpdev, carpdev);
+        let config = interface.config.clone();
+        if let Err(e) = self.plug(unit, before) {
+            self.log.line(level::ERR, &format!("{unit}: {e}"));
+        }
+        if let Some(index) = carpdev {
+            self.parent(index);
+        }
+        self.tell(Input::Configure {
+            unit,
+            config: Some((config, carpdev.map(Carpdev))),
+        });
+        if let Some(index) = carpdev {
+            self.refresh_answers(index);
+        }
+    }
+
+    /// The data plane's port: made, moved or changed.
+    fn plug(&mut self, unit: Unit, before: Option<u32>) -> std::io::Result<()> {
+        let Some(interface) = self.interfaces.get(&unit) else {
+            return Ok(());
+        };
+        let Some(carpdev) = interface.carpdev else {
+            if before.is_some() {
+                self.copier.remove_port(interface.index);
+            }
+            return Ok(());
+        };
+        let port = crate::dataplane::Port {
+            id: interface.index,
+            carpdev,
+            mac: Interface::mac_of(&interface.config),
+            shared: interface
+                .config
+                .addresses
+                .iter()
+                .map(ipnetwork::IpNetwork::ip)
+                .collect(),
+        };
+        match before {
+            None => self.copier.add_port(port, interface.tap.try_clone()?),
+            Some(_) => self.copier.change_port(port),
+        }
+        Ok(())
+    }
+}
+
+/// BSD names the ioctl; what failed stands on the second line.
+fn refused(effect: &Effect, failure: &Failure) -> Refusal {
+    let ioctl = match effect {
+        Effect::Create { .. } => "SIOCIFCREATE",
+        Effect::Destroy { .. } => "SIOCIFDESTROY",
+        Effect::Configure { .. } => "SIOCSIFFLAGS",
+        _ => "SIOCSVH",
+    };
+    let text = match failure.errno {
+        0 => "Input/output error",
+        errno => nix::errno::Errno::from_raw(errno).desc(),
+    };
+    refusal(&format!("{ioctl}: {text}"), failure.why.clone())
+}

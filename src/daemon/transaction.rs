@@ -1,0 +1,350 @@
+//! One command line against the present configuration: the next configuration, or BSD's refusal; must not know the kernel.
+
+use crate::carp::config::{Config, Node, State, Vhid};
+use crate::control::{Change, Refusal};
+use ipnetwork::IpNetwork;
+use std::net::IpAddr;
+
+/// Shared addresses of one family that a carpN takes.
+pub const ADDRESSES_MAX: usize = 256;
+
+/// What a command line comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// The interface goes.
+    Destroy,
+    /// The interface is to be like this; made first if it is missing.
+    Become {
+        /// The whole next configuration.
+        config: Config,
+        /// `state ...`, after everything else.
+        state: Option<State>,
+    },
+}
+
+/// A refusal in BSD's words, with the reason for the second line.
+#[must_use]
+pub fn refusal(text: &str, why: impl Into<String>) -> Refusal {
+    Refusal {
+        text: text.to_owned(),
+        why: Some(why.into()),
+    }
+}
+
+/// The plan of `changes` for an interface that is configured as `old` (`None`: missing). Addresses come last, as in BSD.
+///
+/// # Errors
+/// The first change that cannot be; nothing of the line is then done.
+pub fn plan(old: Option<&Config>, changes: &[Change]) -> Result<Plan, Refusal> {
+    if changes.contains(&Change::Destroy) {
+        return destroy(old, changes);
+    }
+    if old.is_some() && changes.contains(&Change::Create) {
+        return Err(Refusal {
+            text: "SIOCIFCREATE: File exists".into(),
+            why: None,
+        });
+    }
+    let mut config = old.cloned().unwrap_or_default();
+    let mut state = None;
+    let (addresses, words): (Vec<_>, Vec<_>) = changes
+        .iter()
+        .partition(|c| matches!(c, Change::Address { .. } | Change::Delete(_)));
+    for change in words {
+        set(&mut config, &mut state, change)?;
+    }
+    for change in addresses {
+        match change {
+            Change::Address { address, alias } => add(&mut config, *address, *alias)?,
+            Change::Delete(which) => delete(&mut config, *which)?,
+            _ => {}
+        }
+    }
+    Ok(Plan::Become { config, state })
+}
+
+fn destroy(old: Option<&Config>, changes: &[Change]) -> Result<Plan, Refusal> {
+    if old.is_none() {
+        return Err(Refusal {
+            text: "SIOCIFDESTROY: Device not configured".into(),
+            why: None,
+        });
+    }
+    if changes.len() > 1 {
+        return Err(refusal(
+            "SIOCIFDESTROY: Invalid argument",
+            "destroy stands alone on its line",
+        ));
+    }
+    Ok(Plan::Destroy)
+}
+
+/// A change that is no address. Giving the vhid keeps the skew that was given before it.
+fn set(config: &mut Config, state: &mut Option<State>, change: &Change) -> Result<(), Refusal> {
+    match change {
+        Change::Up => config.up = true,
+        Change::Down => config.up = false,
+        Change::Vhid(number) => {
+            let vhid = Vhid::new(*number)
+                .ok_or_else(|| refusal("SIOCSVH: Invalid argument", "a vhid is 1 to 255"))?;
+            config.nodes = vec![Node {
+                vhid,
+                advskew: config.advskew,
+            }];
+        }
+        Change::Pass(key) => config.key = key.clone(),
+        Change::Carpdev(name) => config.carpdev = Some(name.clone()),
+        Change::Advbase(seconds) => config.advbase = *seconds,
+        Change::Advskew(skew) => {
+            config.advskew = *skew;
+            if let Some(first) = config.nodes.first_mut() {
+                first.advskew = *skew;
+            }
+        }
+        Change::State(asked) => *state = Some(*asked),
+        Change::Create | Change::Destroy | Change::Address { .. } | Change::Delete(_) => {}
+    }
+    Ok(())
+}
+
+/// An address; giving one sets UP (ifconfig-carp.md 2.2). The same address again takes the new prefix length.
+fn add(config: &mut Config, address: IpNetwork, alias: bool) -> Result<(), Refusal> {
+    if config.carpdev.is_none() {
+        return Err(refusal(
+            "SIOCAIFADDR: Invalid argument",
+            "carpdev comes before the first address",
+        ));
+    }
+    if let Some(why) = unfit(address.ip()) {
+        return Err(refusal(
+            "SIOCAIFADDR: Can't assign requested address",
+            format!("{} is {why}", address.ip()),
+        ));
+    }
+    let same = config
+        .addresses
+        .iter()
+        .position(|held| held.ip() == address.ip());
+    let first = config
+        .addresses
+        .iter()
+        .position(|held| held.is_ipv4() == address.is_ipv4());
+    match (same, first) {
+        (Some(same), Some(first)) => {
+            config.addresses[same] = address;
+            if !alias && first != same {
+                config.addresses.remove(first);
+            }
+        }
+        (None, Some(first)) if !alias => config.addresses[first] = address,
+        _ => config.addresses.push(address),
+    }
+    let family = config
+        .addresses
+        .iter()
+        .filter(|held| held.is_ipv4() == address.is_ipv4())
+        .count();
+    if family > ADDRESSES_MAX {
+        return Err(refusal(
+            "SIOCAIFADDR: No buffer space available",
+            format!("{ADDRESSES_MAX} addresses of a family at most"),
+        ));
+    }
+    config.up = true;
+    Ok(())
+}
+
+/// Why an address cannot be shared. The digest never covers some of these (carp-protocol.md 3.2).
+fn unfit(ip: IpAddr) -> Option<&'static str> {
+    if ip.is_unspecified() {
+        Some("the unspecified address")
+    } else if ip.is_multicast() {
+        Some("a multicast address")
+    } else if ip.is_loopback() {
+        Some("a loopback address")
+    } else if ip == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) {
+        Some("the broadcast address")
+    } else {
+        None
+    }
+}
+
+/// Takes an address away; the last one takes UP with it, as in OpenBSD (carp-protocol.md 5.2).
+fn delete(config: &mut Config, which: Option<IpAddr>) -> Result<(), Refusal> {
+    let at = match which {
+        Some(ip) => config.addresses.iter().position(|held| held.ip() == ip),
+        None => config.addresses.iter().position(IpNetwork::is_ipv4),
+    };
+    let Some(at) = at else {
+        return Err(refusal(
+            "SIOCDIFADDR: Can't assign requested address",
+            "the interface has no such address",
+        ));
+    };
+    config.addresses.remove(at);
+    if config.addresses.is_empty() {
+        config.up = false;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::carp::config::Key;
+
+    fn net(text: &str) -> IpNetwork {
+        text.parse().unwrap()
+    }
+
+    fn address(text: &str, alias: bool) -> Change {
+        Change::Address {
+            address: net(text),
+            alias,
+        }
+    }
+
+    fn become_(old: Option<&Config>, changes: &[Change]) -> Config {
+        match plan(old, changes).unwrap() {
+            Plan::Become { config, .. } => config,
+            Plan::Destroy => panic!("destroyed"),
+        }
+    }
+
+    #[test]
+    fn the_missions_line() {
+        let line = [
+            address("192.0.2.1/24", false),
+            Change::Vhid(1),
+            Change::Pass(Key::from_pass(b"secret")),
+            Change::Carpdev("eth0".into()),
+            Change::Advskew(100),
+        ];
+        let config = become_(None, &line);
+        assert!(
+            config.up,
+            "an address sets UP, wherever it stands on the line"
+        );
+        assert_eq!(
+            (config.nodes[0].vhid.get(), config.nodes[0].advskew),
+            (1, 100)
+        );
+        assert_eq!(config.addresses, [net("192.0.2.1/24")]);
+    }
+
+    #[test]
+    fn an_address_without_alias_takes_the_place_of_the_first_of_its_family() {
+        let base = become_(
+            None,
+            &[
+                Change::Carpdev("eth0".into()),
+                address("192.0.2.1/24", false),
+            ],
+        );
+        let more = become_(
+            Some(&base),
+            &[
+                address("2001:db8::1/64", false),
+                address("192.0.2.2/24", true),
+            ],
+        );
+        assert_eq!(
+            more.addresses,
+            [
+                net("192.0.2.1/24"),
+                net("2001:db8::1/64"),
+                net("192.0.2.2/24")
+            ]
+        );
+        let moved = become_(Some(&more), &[address("192.0.2.9/25", false)]);
+        assert_eq!(
+            moved.addresses,
+            [
+                net("192.0.2.9/25"),
+                net("2001:db8::1/64"),
+                net("192.0.2.2/24")
+            ]
+        );
+        let known = become_(Some(&more), &[address("192.0.2.2/25", false)]);
+        assert_eq!(
+            known.addresses,
+            [net("2001:db8::1/64"), net("192.0.2.2/25")],
+            "one already held is not doubled"
+        );
+    }
+
+    #[test]
+    fn the_last_address_takes_up_with_it() {
+        let base = become_(
+            None,
+            &[
+                Change::Carpdev("eth0".into()),
+                address("192.0.2.1/24", false),
+            ],
+        );
+        let bare = become_(Some(&base), &[Change::Delete(None)]);
+        assert!(!bare.up && bare.addresses.is_empty());
+        assert_eq!(
+            plan(Some(&bare), &[Change::Delete(None)]).unwrap_err().text,
+            "SIOCDIFADDR: Can't assign requested address"
+        );
+    }
+
+    #[test]
+    fn refusals_speak_bsd() {
+        let there = Config::default();
+        let cases: [(Option<&Config>, Vec<Change>, &str); 7] = [
+            (
+                Some(&there),
+                vec![Change::Create],
+                "SIOCIFCREATE: File exists",
+            ),
+            (
+                None,
+                vec![Change::Destroy],
+                "SIOCIFDESTROY: Device not configured",
+            ),
+            (
+                Some(&there),
+                vec![Change::Up, Change::Destroy],
+                "SIOCIFDESTROY: Invalid argument",
+            ),
+            (
+                Some(&there),
+                vec![Change::Vhid(0)],
+                "SIOCSVH: Invalid argument",
+            ),
+            (
+                None,
+                vec![Change::Vhid(1), address("192.0.2.1/24", false)],
+                "SIOCAIFADDR: Invalid argument",
+            ),
+            (
+                None,
+                vec![
+                    Change::Carpdev("eth0".into()),
+                    address("224.0.0.1/24", false),
+                ],
+                "SIOCAIFADDR: Can't assign requested address",
+            ),
+            (
+                Some(&there),
+                vec![Change::Delete(None)],
+                "SIOCDIFADDR: Can't assign requested address",
+            ),
+        ];
+        for (old, changes, text) in cases {
+            assert_eq!(plan(old, &changes).unwrap_err().text, text, "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn a_skew_given_before_the_vhid_is_kept() {
+        let first = become_(None, &[Change::Advskew(7)]);
+        assert_eq!(
+            become_(Some(&first), &[Change::Vhid(3)]).nodes[0].advskew,
+            7
+        );
+    }
+}

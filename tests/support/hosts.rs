@@ -1,0 +1,534 @@
+//! Segments and hosts, each host with a carp of its own, driven by the executable as a user would; must not know the
+//! daemon's inside.
+
+use super::wire::{Wire, tap};
+use carp::linux::clock;
+use carp::linux::netlink::{AddressFlags, Netlink};
+use carp::linux::netns::Namespace;
+use carp::linux::packet::PacketSocket;
+use carp::linux::sysctl;
+use carp::time::Instant;
+use carp::wire::MacAddr;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Generous: a bound for what takes milliseconds on an idle machine.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// An Ethernet segment: a bridge in a namespace of its own.
+pub struct Segment {
+    pub place: Namespace,
+    bridge: u32,
+}
+
+impl Segment {
+    pub fn new() -> Arc<Self> {
+        let place = Namespace::new().unwrap();
+        let bridge = place.run(|| {
+            // The switch itself says nothing, and floods multicast.
+            sysctl::write("net/ipv6/conf/all/disable_ipv6", "1").unwrap();
+            sysctl::write("net/ipv6/conf/default/disable_ipv6", "1").unwrap();
+            let net = Netlink::open().unwrap();
+            let bridge = net.create_bridge("br0").unwrap();
+            net.set_multicast_snooping(bridge, false).unwrap();
+            net.set_up(bridge, true).unwrap();
+            bridge
+        });
+        Arc::new(Self { place, bridge })
+    }
+
+    /// Plugs a cable from `host` in: `interface` there, `port` here.
+    fn plug(&self, host: &Namespace, port: &str, interface: &str, mac: MacAddr) {
+        self.place.run(|| {
+            let net = Netlink::open().unwrap();
+            let near = net.create_veth_into(port, interface, host.as_fd()).unwrap();
+            net.set_master(near, Some(self.bridge)).unwrap();
+            net.set_up(near, true).unwrap();
+        });
+        host.run(|| {
+            let net = Netlink::open().unwrap();
+            let index = net.link(interface).unwrap().unwrap().index;
+            net.set_mac(index, mac).unwrap();
+            net.set_up(index, true).unwrap();
+        });
+    }
+}
+
+/// What a command did.
+#[derive(Debug, Clone)]
+pub struct Done {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// One interface of a host and the bridge port at its other end.
+struct Cable {
+    interface: String,
+    port: String,
+    segment: Arc<Segment>,
+}
+
+/// A host with a network stack and a run directory of its own. Nothing of it outlives the value.
+pub struct Host {
+    pub name: &'static str,
+    pub place: Namespace,
+    pub run: PathBuf,
+    cables: Mutex<Vec<Cable>>,
+    daemon: Mutex<Option<Child>>,
+}
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+impl Host {
+    /// A host that is connected to nothing.
+    pub fn alone(name: &'static str) -> Self {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let run = std::env::temp_dir().join(format!("carp-test-{}-{number}", std::process::id()));
+        std::fs::create_dir(&run).unwrap();
+        Self {
+            name,
+            place: Namespace::new().unwrap(),
+            run,
+            cables: Mutex::default(),
+            daemon: Mutex::default(),
+        }
+    }
+
+    /// Makes interfaces that come later use their IPv6 addresses at once, or after the kernel's usual duplicate detection.
+    fn hasty(&self, yes: bool) {
+        self.sysctl(
+            "net/ipv6/conf/default/accept_dad",
+            if yes { "0" } else { "1" },
+        );
+    }
+
+    /// A host with `eth0` on `segment`, MAC 02:00:00:00:00:`number`, and these addresses.
+    pub fn on(segment: &Arc<Segment>, name: &'static str, number: u8, addresses: &[&str]) -> Self {
+        let host = Self::alone(name);
+        host.plug(segment, "eth0", number);
+        for address in addresses {
+            host.address("eth0", address);
+        }
+        host
+    }
+
+    /// Adds `interface` on `segment`, MAC 02:00:00:00:00:`number`.
+    pub fn plug(&self, segment: &Arc<Segment>, interface: &str, number: u8) {
+        let port = format!("{}-{interface}", self.name);
+        self.hasty(true);
+        segment.plug(&self.place, &port, interface, own_mac(number));
+        self.hasty(false);
+        let cable = Cable {
+            interface: interface.to_owned(),
+            port,
+            segment: Arc::clone(segment),
+        };
+        self.cables.lock().unwrap().push(cable);
+    }
+
+    /// Pulls the cable of `interface` out for good: both ends are gone.
+    pub fn unplug(&self, interface: &str) {
+        self.net(|net| {
+            net.delete(net.link(interface).unwrap().unwrap().index)
+                .unwrap()
+        });
+        self.cables
+            .lock()
+            .unwrap()
+            .retain(|c| c.interface != interface);
+    }
+
+    fn cable<R>(&self, interface: &str, then: impl FnOnce(&Cable) -> R) -> R {
+        then(
+            self.cables
+                .lock()
+                .unwrap()
+                .iter()
+                .find(|c| c.interface == interface)
+                .expect("there is such a cable"),
+        )
+    }
+
+    /// The segment behind `interface`.
+    pub fn segment(&self, interface: &str) -> Arc<Segment> {
+        self.cable(interface, |c| Arc::clone(&c.segment))
+    }
+
+    /// Index and name of the bridge port behind `interface`.
+    pub fn port(&self, interface: &str) -> (u32, String) {
+        self.cable(interface, |c| {
+            let ask = || {
+                Netlink::open()
+                    .unwrap()
+                    .link(&c.port)
+                    .unwrap()
+                    .unwrap()
+                    .index
+            };
+            (c.segment.place.run(ask), c.port.clone())
+        })
+    }
+
+    /// The index of `interface` on this host.
+    pub fn index(&self, interface: &str) -> u32 {
+        self.net(|net| {
+            net.link(interface)
+                .unwrap()
+                .expect("the interface is there")
+                .index
+        })
+    }
+
+    /// Records what this host sends by `interface`, at the bridge port.
+    pub fn sends(&self, interface: &str) -> Wire {
+        self.cable(interface, |c| Wire::at(&c.segment.place, &c.port))
+    }
+
+    /// Records what reaches this host at `interface`.
+    pub fn hears(&self, interface: &str) -> Wire {
+        Wire::at(&self.place, interface)
+    }
+
+    /// A socket whose frames reach this host's `interface` and nobody else.
+    pub fn inlet(&self, interface: &str) -> PacketSocket {
+        self.cable(interface, |c| tap(&c.segment.place, &c.port))
+    }
+
+    /// A socket whose frames leave by this host's `interface`.
+    pub fn outlet(&self, interface: &str) -> PacketSocket {
+        tap(&self.place, interface)
+    }
+
+    /// The far end of the cable goes up or down: this host's link comes or is lost.
+    pub fn link(&self, interface: &str, up: bool) {
+        self.cable(interface, |c| {
+            c.segment.place.run(|| {
+                let net = Netlink::open().unwrap();
+                let port = net.link(&c.port).unwrap().unwrap().index;
+                net.set_up(port, up).unwrap();
+            });
+        });
+    }
+
+    /// Asks or tells this host's kernel.
+    pub fn net<R: Send>(&self, ask: impl FnOnce(&Netlink) -> R + Send) -> R {
+        self.place.run(|| ask(&Netlink::open().unwrap()))
+    }
+
+    /// Adds `address` with its prefix length, at once usable.
+    pub fn address(&self, interface: &str, address: &str) {
+        self.net(|net| {
+            let index = net.link(interface).unwrap().unwrap().index;
+            let flags = AddressFlags {
+                nodad: true,
+                ..AddressFlags::default()
+            };
+            net.add_address(index, address.parse().unwrap(), flags)
+                .unwrap();
+        });
+    }
+
+    /// Sends what is for `destination` to `gateway`, or straight out of `interface`.
+    pub fn route(&self, destination: &str, gateway: Option<&str>, interface: &str) {
+        self.net(|net| {
+            let index = net.link(interface).unwrap().unwrap().index;
+            net.add_route(
+                destination.parse().unwrap(),
+                gateway.map(|g| g.parse().unwrap()),
+                index,
+            )
+            .unwrap();
+        });
+    }
+
+    /// Writes a sysctl of this host.
+    pub fn sysctl(&self, name: &str, value: &str) {
+        self.place.run(|| sysctl::write(name, value).unwrap());
+    }
+
+    /// Reads one.
+    pub fn sysctl_value(&self, name: &str) -> String {
+        self.place.run(|| sysctl::read(name).unwrap())
+    }
+
+    /// The MAC in this host's neighbour table.
+    pub fn neighbour(&self, interface: &str, ip: &str) -> Option<MacAddr> {
+        let ip: IpAddr = ip.parse().unwrap();
+        self.net(|net| {
+            let index = net.link(interface).unwrap().unwrap().index;
+            net.neighbours(index)
+                .unwrap()
+                .into_iter()
+                .find(|n| n.ip == ip)
+                .and_then(|n| n.mac)
+        })
+    }
+
+    /// Whether the kernel has this address on `interface`.
+    pub fn has_address(&self, interface: &str, ip: &str) -> bool {
+        let ip: IpAddr = ip.parse().unwrap();
+        self.net(|net| {
+            let Some(link) = net.link(interface).unwrap() else {
+                return false;
+            };
+            net.addresses(Some(link.index))
+                .unwrap()
+                .iter()
+                .any(|a| a.net.ip() == ip)
+        })
+    }
+
+    /// Whether there is such an interface, and whether its carrier is on.
+    pub fn carrier(&self, interface: &str) -> Option<bool> {
+        self.net(|net| net.link(interface).unwrap().map(|l| l.running))
+    }
+
+    /// `carp` with these words, on this host, as the user would type it.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_carp"));
+        command
+            .args(words)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("CARP_RUN", &self.run);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn finish(&self, command: &mut Command) -> Done {
+        let done = self.place.run(|| command.output().unwrap());
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Done {
+            code: done.status.code(),
+            out: text(done.stdout),
+            err: text(done.stderr),
+        }
+    }
+
+    /// A line of words that must succeed and say nothing on standard error; answers its output.
+    #[track_caller]
+    pub fn ok(&self, line: &str) -> String {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let done = self.finish(&mut self.command(&words));
+        assert!(
+            done.code == Some(0) && done.err.is_empty(),
+            "{}: carp {line}: {done:?}",
+            self.name
+        );
+        done.out
+    }
+
+    /// A line of words that must be refused: status 1, nothing on standard output; answers standard error.
+    #[track_caller]
+    pub fn refused(&self, line: &str) -> String {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let done = self.finish(&mut self.command(&words));
+        assert!(
+            done.code == Some(1) && done.out.is_empty(),
+            "{}: carp {line}: {done:?}",
+            self.name
+        );
+        done.err
+    }
+
+    /// Starts `carp daemon` in the foreground and waits until it answers.
+    #[track_caller]
+    pub fn daemon(&self) {
+        let log = std::fs::File::create(self.log()).unwrap();
+        let mut command = self.command(&["daemon"]);
+        command.stdout(Stdio::null()).stderr(log);
+        let child = self.place.run(|| command.spawn().unwrap());
+        let old = self.daemon.lock().unwrap().replace(child);
+        assert!(
+            old.is_none_or(|mut o| o.try_wait().unwrap().is_some()),
+            "one daemon a host"
+        );
+        let socket = self.run.join(self.place.inode().to_string()).join("ctl");
+        let up = || {
+            socket.exists() && self.finish(&mut self.command(&["ifconfig", "-a"])).code == Some(0)
+        };
+        assert!(until(SOON, up), "{}: no daemon: {}", self.name, self.said());
+    }
+
+    fn log(&self) -> PathBuf {
+        self.run.join("stderr")
+    }
+
+    /// What the daemon of [`Host::daemon`] said, as evidence when a test fails.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// The processes of a carp on this host: all that live in its namespace or were started from its run directory.
+    pub fn processes(&self) -> Vec<Pid> {
+        let inode = format!("net:[{}]", self.place.inode());
+        let run = format!("CARP_RUN={}", self.run.display());
+        let ours = |entry: &Path| {
+            let there = std::fs::read_link(entry.join("ns/net"))
+                .is_ok_and(|l| l.as_os_str() == inode.as_str());
+            let told = std::fs::read(entry.join("environ"))
+                .is_ok_and(|e| e.split(|b| *b == 0).any(|v| v == run.as_bytes()));
+            there || told
+        };
+        let entries = std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .map(|e| e.path());
+        entries
+            .filter(|entry| ours(entry))
+            .filter_map(|entry| entry.file_name()?.to_str()?.parse().ok().map(Pid::from_raw))
+            .filter(|pid| *pid != nix::unistd::getpid())
+            .collect()
+    }
+
+    /// The pid of the daemon that [`Host::daemon`] started.
+    pub fn pid(&self) -> Pid {
+        let daemon = self.daemon.lock().unwrap();
+        Pid::from_raw(i32::try_from(daemon.as_ref().expect("a daemon was started").id()).unwrap())
+    }
+
+    /// Sends a signal to the daemon; answers the moment before.
+    pub fn signal(&self, signal: Signal) -> Instant {
+        let at = clock::now();
+        kill(self.pid(), signal).unwrap();
+        at
+    }
+
+    /// Stops (SIGSTOP) or resumes (SIGCONT) all that makes up the daemon.
+    pub fn freeze(&self, frozen: bool) -> Instant {
+        let signal = if frozen {
+            Signal::SIGSTOP
+        } else {
+            Signal::SIGCONT
+        };
+        let at = clock::now();
+        for pid in self.processes() {
+            kill(pid, signal).unwrap();
+        }
+        at
+    }
+
+    /// kill -9 of the daemon, and of what it may have started.
+    pub fn kill(&self) -> Instant {
+        let at = self.signal(Signal::SIGKILL);
+        for pid in self.processes() {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        self.reap();
+        at
+    }
+
+    /// kill -9, without waiting for the process and its interfaces to be gone.
+    pub fn kill_and_leave(&self) {
+        self.signal(Signal::SIGKILL);
+        for pid in self.processes() {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        let mut daemon = self.daemon.lock().unwrap().take();
+        // Somebody has to collect it; not us, now.
+        std::thread::spawn(move || daemon.as_mut().map(Child::wait));
+    }
+
+    /// SIGTERM, and waits for the polite end.
+    pub fn terminate(&self) -> Instant {
+        let at = self.signal(Signal::SIGTERM);
+        assert!(
+            until(SOON, || self.ended()),
+            "{}: still there after SIGTERM: {}",
+            self.name,
+            self.said()
+        );
+        self.reap();
+        at
+    }
+
+    /// Whether the daemon's process is gone.
+    pub fn ended(&self) -> bool {
+        self.daemon
+            .lock()
+            .unwrap()
+            .as_mut()
+            .is_none_or(|d| d.try_wait().unwrap().is_some())
+    }
+
+    fn reap(&self) {
+        if let Some(mut daemon) = self.daemon.lock().unwrap().take() {
+            let _ = daemon.wait();
+        }
+    }
+
+    /// The state in the `carp:` line of `interface`.
+    pub fn state(&self, interface: &str) -> String {
+        let done = self.finish(&mut self.command(&["ifconfig", interface]));
+        let line = done
+            .out
+            .lines()
+            .find_map(|l| l.trim_start().strip_prefix("carp: "));
+        line.and_then(|l| l.split_whitespace().next())
+            .unwrap_or("none")
+            .to_owned()
+    }
+
+    /// Waits for a state.
+    #[track_caller]
+    pub fn until_state(&self, interface: &str, state: &str) {
+        let reached = until(SOON, || self.state(interface) == state);
+        assert!(
+            reached,
+            "{}: {interface} is {}, not {state}; {}",
+            self.name,
+            self.state(interface),
+            self.said()
+        );
+    }
+
+    /// Becomes MASTER without waiting for the master-down time.
+    #[track_caller]
+    pub fn master(&self, interface: &str) {
+        self.until_state(interface, "BACKUP");
+        self.ok(&format!("ifconfig {interface} state master"));
+        self.until_state(interface, "MASTER");
+    }
+}
+
+impl Drop for Host {
+    /// Also when the test panics: no process and no file stays.
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        self.reap();
+        if std::thread::panicking() {
+            eprintln!("daemon of {}:\n{}", self.name, self.said());
+        }
+        let _ = std::fs::remove_dir_all(&self.run);
+    }
+}
+
+/// 02:00:00:00:00:`number`.
+pub fn own_mac(number: u8) -> MacAddr {
+    MacAddr([2, 0, 0, 0, 0, number])
+}
+
+/// Asks again and again until it is so, or `bound` is over.
+pub fn until(bound: Duration, mut so: impl FnMut() -> bool) -> bool {
+    let end = clock::now() + bound;
+    loop {
+        if so() {
+            return true;
+        }
+        if clock::now() >= end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,199 @@
+//! carpN as the kernel sees it: its IPv6 defaults, its queue, its MTU, its carrier: T10, T14, T15, T16.
+
+use super::VIRTUAL;
+use super::support::frames::{Frame, router_advertisement};
+use super::support::hosts::{SOON, own_mac, until};
+use super::support::scene::{SHARED, SHARED6, Scene, join, join_timed};
+use super::support::talk::{Service, datagrams, who};
+use carp::linux::clock;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+/// What the kernel would send by itself with the virtual MAC: duplicate detection, router solicitations, anything from a
+/// link-local or autoconfigured address.
+fn uncalled(frame: &Frame) -> bool {
+    let Some(IpAddr::V6(source)) = frame.ip_source() else {
+        return false;
+    };
+    let own = source == SHARED6.parse::<Ipv6Addr>().unwrap() || source.is_unspecified();
+    let probing = frame
+        .nd()
+        .is_some_and(|n| n.kind == 135 && n.source.is_unspecified());
+    // The advertisements of group 1 carry eth0's addresses, all others would be the kernel's choice.
+    frame.src() == VIRTUAL && frame.advert().is_none() && (probing || !own)
+}
+
+/// Fails without addr_gen_mode=1, accept_ra=0, accept_dad=0 on carpN.
+#[test]
+fn t10_the_kernel_adds_nothing_to_carpn() {
+    super::support::privileged!();
+    let scene = Scene::bare();
+    let from_a = scene.a.sends("eth0");
+    let heard_c = scene.c.hears("eth0");
+    let (_a, _b) = (Service::on(&scene.a), Service::on(&scene.b));
+    let mark = clock::now();
+    join(&scene.a, "eth0", 0);
+    scene.a.master("carp1");
+    join(&scene.b, "eth0", 100);
+    // A router's offer must not reach carpN's autoconfiguration, by whatever way it comes.
+    let router = (own_mac(0x77), "fe80::77".parse().unwrap());
+    let mut offer = router_advertisement(router, "2001:db8:bad::".parse().unwrap());
+    scene.a.inlet("eth0").send(&offer).unwrap();
+    offer[..6].copy_from_slice(&VIRTUAL.0);
+    scene.a.inlet("eth0").send(&offer).unwrap();
+    // Both hosts own the same address in turn; with the kernel's defaults the second one finds a duplicate.
+    scene.a.ok("ifconfig carp1 down");
+    let claims = |f: &Frame| f.src() == VIRTUAL && f.advert().is_some_and(|a| a.advskew == 100);
+    heard_c.expect(mark, SOON, "advertisement of b", claims);
+    let reached = until(SOON, || {
+        who(&scene.c, SHARED6, None).is_ok_and(|name| name == "b")
+    });
+    assert!(reached, "b does not serve {SHARED6}");
+    from_a.silence(
+        mark,
+        Duration::from_secs(1),
+        "the kernel spoke with the virtual MAC",
+        uncalled,
+    );
+    heard_c.silence(
+        mark,
+        Duration::ZERO,
+        "the kernel spoke with the virtual MAC",
+        uncalled,
+    );
+}
+
+/// Fails when a copier that woke up after its lease sends what queued up in the TAP meanwhile.
+#[test]
+fn t14_what_queued_up_in_a_stopped_host_never_leaves() {
+    super::support::privileged!();
+    let scene = Scene::bare();
+    join_timed(&scene.a, "eth0", 0, 20);
+    scene.a.master("carp1");
+    join_timed(&scene.b, "eth0", 0, 40);
+    let outbox = datagrams(&scene.a, SHARED, 0, Some("carp1"));
+    let inbox = datagrams(&scene.c, "192.0.2.13", 9000, None);
+    outbox.send_to(b"fresh", "192.0.2.13:9000").unwrap();
+    let (length, _) = inbox.recv_from(&mut [0; 100]).unwrap();
+    assert_eq!(length, 5, "carpN's egress works");
+    let from_a = scene.a.sends("eth0");
+    let mark = scene.a.freeze(true);
+    outbox.set_nonblocking(true).unwrap();
+    for _ in 0..3000 {
+        // Refused or dropped is as good as queued.
+        let _ = outbox.send_to(b"stale stale stale", "192.0.2.13:9000");
+    }
+    scene.b.until_state("carp1", "MASTER");
+    scene.a.freeze(false);
+    // Back as MASTER at once, while the queue may still be full.
+    scene.a.master("carp1");
+    let stale = |f: &Frame| f.bytes.windows(11).any(|w| w == b"stale stale");
+    from_a.silence(
+        mark,
+        Duration::from_millis(300),
+        "a stale frame left",
+        stale,
+    );
+    // And the queue is not clogged.
+    outbox.send_to(b"again", "192.0.2.13:9000").unwrap();
+    let (length, _) = inbox.recv_from(&mut [0; 100]).unwrap();
+    assert_eq!(length, 5);
+}
+
+/// Fails when carpN keeps its MTU: what is longer than carpdev's is refused by carpdev, silently for the sender.
+#[test]
+fn t15_carpn_follows_the_mtu_of_carpdev() {
+    super::support::privileged!();
+    let scene = Scene::new();
+    let from_a = scene.a.sends("eth0");
+    let outbox = datagrams(&scene.a, SHARED, 0, Some("carp1"));
+    let inbox = datagrams(&scene.c, "192.0.2.13", 9000, None);
+    inbox
+        .set_read_timeout(Some(Duration::from_millis(100)))
+        .unwrap();
+    let mtu = |value: u32| {
+        scene.a.net(|net| {
+            net.set_mtu(net.link("eth0").unwrap().unwrap().index, value)
+                .unwrap()
+        });
+        let arrives = || {
+            let _ = outbox.send_to(&[7; 1450], "192.0.2.13:9000");
+            inbox
+                .recv(&mut [0; 2000])
+                .is_ok_and(|length| length == 1450)
+        };
+        assert!(
+            until(SOON, arrives),
+            "datagrams longer than an MTU of {value} are lost"
+        );
+    };
+    mtu(1400);
+    let mark = clock::now();
+    mtu(1400);
+    let long = |f: &Frame| f.src() == VIRTUAL && f.bytes.len() > 1414;
+    from_a.silence(
+        mark,
+        Duration::from_millis(50),
+        "a frame longer than the MTU",
+        long,
+    );
+    mtu(1500);
+    let whole = || {
+        let _ = outbox.send_to(&[7; 1450], "192.0.2.13:9000");
+        from_a.seek(mark, Duration::from_millis(50), long).is_some()
+    };
+    assert!(
+        until(SOON, whole),
+        "datagrams are still cut after the MTU went up again"
+    );
+}
+
+/// Fails when carpN has carrier without being MASTER: its routes stay in use and what follows them is lost.
+#[test]
+fn t16_routes_through_carpn_count_only_while_it_is_master() {
+    super::support::privileged!();
+    let scene = Scene::bare();
+    let from_b = scene.b.sends("eth0");
+    scene
+        .b
+        .sysctl("net/ipv4/conf/all/ignore_routes_with_linkdown", "1");
+    scene
+        .b
+        .sysctl("net/ipv4/conf/default/ignore_routes_with_linkdown", "1");
+    join(&scene.b, "eth0", 100);
+    scene.b.until_state("carp1", "BACKUP");
+    scene.b.route("203.0.113.0/24", Some("192.0.2.13"), "eth0");
+    scene.b.route("203.0.113.0/25", None, "carp1");
+    let outbox = datagrams(&scene.b, "0.0.0.0", 0, None);
+    let mark = clock::now();
+    outbox.send_to(b"x", "203.0.113.9:9").unwrap();
+    let target: IpAddr = "203.0.113.9".parse().unwrap();
+    let frame = from_b.expect(mark, SOON, "packet by carpdev", |f| {
+        f.ip_destination() == Some(target)
+    });
+    assert_eq!(
+        (frame.src(), frame.dst()),
+        (own_mac(0x0b), own_mac(0x0c)),
+        "in BACKUP the route through carp1 is unused"
+    );
+    scene.b.master("carp1");
+    let mark = clock::now();
+    outbox.send_to(b"x", "203.0.113.9:9").unwrap();
+    let asked =
+        |f: &Frame| f.arp().is_some_and(|p| IpAddr::V4(p.tpa) == target) && f.src() == VIRTUAL;
+    from_b.expect(mark, SOON, "question for the target by carp1", asked);
+    scene.b.ok("ifconfig carp1 down");
+    let away = || {
+        let mark = clock::now();
+        let _ = outbox.send_to(b"x", "203.0.113.9:9");
+        from_b
+            .seek(mark, Duration::from_millis(100), |f| {
+                f.ip_destination() == Some(target)
+            })
+            .is_some()
+    };
+    assert!(
+        until(SOON, away),
+        "in INIT packets for the target go by carpdev again"
+    );
+}

@@ -1,0 +1,146 @@
+//! Kinds of carpdev: T8 and T17.
+
+use super::VIRTUAL;
+use super::support::frames::Frame;
+use super::support::hosts::{Host, SOON, Segment, own_mac, until};
+use super::support::scene::{SHARED, SHARED6, Scene, join, join_numbered};
+use super::support::talk::{Service, who};
+use carp::linux::clock;
+use std::time::Duration;
+
+/// a with eth0 in a bridge br0 of its own that carries its address, and a client.
+fn bridged() -> (Host, Host) {
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &[]);
+    a.net(|net| {
+        net.create_bridge("br0").unwrap();
+        let (bridge, port) = (
+            net.link("br0").unwrap().unwrap().index,
+            net.link("eth0").unwrap().unwrap().index,
+        );
+        net.set_mac(bridge, own_mac(0x0a)).unwrap();
+        net.set_master(port, Some(bridge)).unwrap();
+        net.set_up(bridge, true).unwrap();
+    });
+    a.address("br0", "192.0.2.11/24");
+    a.address("br0", "2001:db8::11/64");
+    a.daemon();
+    (
+        a,
+        Host::on(&segment, "c", 0x0c, &["192.0.2.13/24", "2001:db8::13/64"]),
+    )
+}
+
+/// Fails without the unicast membership for the virtual MAC on carpdev.
+#[test]
+fn t08_a_bridge_can_be_carpdev() {
+    super::support::privileged!();
+    let (a, c) = bridged();
+    let _service = Service::on(&a);
+    join(&a, "br0", 0);
+    a.master("carp1");
+    for shared in [SHARED, SHARED6] {
+        let reached = until(SOON, || who(&c, shared, None).is_ok_and(|name| name == "a"));
+        assert!(reached, "{shared} is not served");
+    }
+    assert_eq!(c.neighbour("eth0", SHARED), Some(VIRTUAL));
+}
+
+#[test]
+fn t17_a_bridge_port_can_be_carpdev() {
+    super::support::privileged!();
+    let (a, c) = bridged();
+    let _service = Service::on(&a);
+    join(&a, "eth0", 0);
+    a.master("carp1");
+    for shared in [SHARED, SHARED6] {
+        let reached = until(SOON, || who(&c, shared, None).is_ok_and(|name| name == "a"));
+        assert!(reached, "{shared} is not served");
+    }
+    assert_eq!(c.neighbour("eth0", SHARED), Some(VIRTUAL));
+}
+
+/// Fails when one group's end closes what the other one needs: sockets, groups, memberships, settings of carpdev.
+#[test]
+fn t17_two_vhids_on_one_carpdev_live_and_die_apart() {
+    super::support::privileged!();
+    let scene = Scene::bare();
+    let _services = (Service::on(&scene.a), Service::on(&scene.b));
+    join_numbered(&scene.a, "eth0", 1, 0);
+    join_numbered(&scene.a, "eth0", 2, 0);
+    scene.a.master("carp1");
+    scene.a.master("carp2");
+    for shared in [SHARED, "192.0.2.2"] {
+        assert_eq!(who(&scene.c, shared, None).unwrap(), "a", "{shared}");
+    }
+    let from_a = scene.a.sends("eth0");
+    scene.a.ok("ifconfig carp1 destroy");
+    let mark = clock::now();
+    assert_eq!(who(&scene.c, "192.0.2.2", None).unwrap(), "a");
+    from_a.expect(mark, SOON, "advertisement of vhid 2", |f| {
+        f.advert().is_some_and(|s| s.vhid == 2)
+    });
+    let dead = |f: &Frame| f.src() == VIRTUAL || f.claims(SHARED.parse().unwrap());
+    from_a.silence(mark, Duration::ZERO, "the destroyed group spoke", dead);
+    assert!(who(&scene.c, SHARED, None).is_err(), "nobody owns {SHARED}");
+}
+
+/// Fails when the daemon keeps to the index of a carpdev that is gone.
+#[test]
+fn t17_a_carpdev_that_returns_serves_again() {
+    super::support::privileged!();
+    let scene = Scene::bare();
+    let _service = Service::on(&scene.a);
+    join_numbered(&scene.a, "eth0", 1, 0);
+    scene.a.master("carp1");
+    assert_eq!(who(&scene.c, SHARED, None).unwrap(), "a");
+    scene.a.unplug("eth0");
+    scene.a.until_state("carp1", "INIT");
+    assert!(who(&scene.c, SHARED, None).is_err(), "nobody owns {SHARED}");
+    scene.a.plug(&scene.segment, "eth0", 0x1a);
+    scene.a.address("eth0", "192.0.2.11/24");
+    scene.a.master("carp1");
+    assert_eq!(who(&scene.c, SHARED, None).unwrap(), "a");
+}
+
+/// A macvlan never gets unicast frames for a foreign MAC: it is refused in one line, or it serves.
+#[test]
+fn t17_a_macvlan_is_refused_or_serves() {
+    super::support::privileged!();
+    let scene = Scene::bare();
+    let _service = Service::on(&scene.a);
+    scene.a.net(|net| {
+        let lower = net.link("eth0").unwrap().unwrap().index;
+        net.create_macvlan("mv0", lower, carp::linux::netlink::MacvlanMode::Bridge)
+            .unwrap();
+        net.set_up(net.link("mv0").unwrap().unwrap().index, true)
+            .unwrap();
+    });
+    let line = [
+        "ifconfig",
+        "carp1",
+        "vhid",
+        "1",
+        "pass",
+        "secret",
+        "carpdev",
+        "mv0",
+        "192.0.2.1/24",
+    ];
+    let done = scene.a.finish(&mut scene.a.command(&line));
+    if done.code == Some(0) {
+        scene.a.master("carp1");
+        assert_eq!(
+            who(&scene.c, SHARED, None).unwrap(),
+            "a",
+            "accepted, so it must serve"
+        );
+    } else {
+        assert_eq!(done.code, Some(1));
+        assert!(
+            done.err.contains("mv0") || done.err.contains("macvlan"),
+            "the reason: {done:?}"
+        );
+        assert_eq!(scene.a.carrier("carp1"), None, "nothing was made");
+    }
+}

@@ -1,0 +1,203 @@
+//! Births and deaths: T21, T24, T26.
+
+use super::VIRTUAL;
+use super::support::frames::{Frame, arp_request, echo_request};
+use super::support::hosts::{Host, SOON, Segment, own_mac, until};
+use super::support::scene::{SHARED, Scene, join, join_numbered};
+use super::support::talk::{Service, who};
+use carp::linux::clock;
+use carp::wire::MacAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// Fails when TUNSETIFF's "Device or resource busy" is taken for an answer instead of tried again.
+#[test]
+fn t21_a_successor_need_not_wait_for_a_dying_daemon() {
+    super::support::privileged!();
+    let scene = Scene::bare();
+    let _service = Service::on(&scene.a);
+    for _ in 0..3 {
+        for number in 1..=4 {
+            join_numbered(&scene.a, "eth0", number, 0);
+        }
+        scene.a.master("carp1");
+        assert_eq!(who(&scene.c, SHARED, None).unwrap(), "a");
+        scene.a.kill_and_leave();
+        scene.a.daemon();
+    }
+}
+
+/// Fails when carpN's carrier is not made sure of before the first advertisement: the first answers vanish.
+#[test]
+fn t24_what_is_asked_after_the_first_advertisement_is_answered() {
+    super::support::privileged!();
+    let segment = Segment::new();
+    // Without an address on carpdev all answers leave by carpN.
+    let a = Host::on(&segment, "a", 0x0a, &[]);
+    let c = Host::on(&segment, "c", 0x0c, &["192.0.2.13/24"]);
+    a.daemon();
+    join(&a, "eth0", 0);
+    a.master("carp1");
+    let (from_a, heard) = (a.sends("eth0"), c.hears("eth0"));
+    let out = c.outlet("eth0");
+    let from: (MacAddr, IpAddr) = (own_mac(0x0c), "192.0.2.13".parse().unwrap());
+    for round in 0..6u16 {
+        a.ok("ifconfig carp1 state backup");
+        a.until_state("carp1", "BACKUP");
+        let mark = clock::now();
+        // Asked every millisecond, from before the change until after it.
+        let sent = std::thread::scope(|scope| {
+            let asker = scope.spawn(|| {
+                let mut sent = Vec::new();
+                for seq in 0..300u16 {
+                    let frame = echo_request(from, (VIRTUAL, SHARED.parse().unwrap()), round, seq);
+                    sent.push(clock::now());
+                    out.send(&frame).unwrap();
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                sent
+            });
+            std::thread::sleep(Duration::from_millis(50));
+            a.ok("ifconfig carp1 state master");
+            asker.join().unwrap()
+        });
+        let advert = from_a.expect(mark, SOON, "advertisement", |f| f.advert().is_some());
+        std::thread::sleep(Duration::from_millis(100));
+        let replies = heard.after(mark, |f| {
+            f.echo().is_some_and(|e| !e.request && e.ident == round)
+        });
+        let answered: Vec<_> = replies.iter().map(|f| f.echo().unwrap().seq).collect();
+        let asked = (0u16..)
+            .zip(&sent)
+            .filter(|(_, at)| **at > advert.at)
+            .map(|(seq, _)| seq);
+        let lost: Vec<_> = asked.filter(|seq| !answered.contains(seq)).collect();
+        if !lost.is_empty() {
+            eprintln!(
+                "{:#?} {:#?}",
+                from_a
+                    .after(mark, |_| true)
+                    .into_iter()
+                    .take(40)
+                    .collect::<Vec<_>>(),
+                heard
+                    .after(mark, |_| true)
+                    .into_iter()
+                    .take(40)
+                    .collect::<Vec<_>>()
+            );
+        }
+        assert!(
+            lost.is_empty(),
+            "round {round}: asked after the advertisement and lost: {lost:?}"
+        );
+    }
+}
+
+/// One host with 16 groups, MASTER of all.
+fn many() -> (Host, Host) {
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &["192.0.2.111/24"]);
+    let c = Host::on(&segment, "c", 0x0c, &["192.0.2.113/24"]);
+    a.daemon();
+    for number in 1..=16 {
+        join_numbered(&a, "eth0", number, 0);
+    }
+    for number in 1..=16 {
+        a.master(&format!("carp{number}"));
+    }
+    (a, c)
+}
+
+fn ask_for_all(c: &Host) {
+    let out = c.outlet("eth0");
+    for number in 1..=16 {
+        let asker = (own_mac(0x0c), Ipv4Addr::new(192, 0, 2, 113));
+        out.send(&arp_request(
+            asker,
+            Ipv4Addr::new(192, 0, 2, number),
+            MacAddr::BROADCAST,
+        ))
+        .unwrap();
+    }
+}
+
+fn claims_any(frame: &Frame) -> bool {
+    frame
+        .arp()
+        .is_some_and(|p| (1..=16).contains(&p.spa.octets()[3]))
+}
+
+/// Fails when the interfaces are deleted one by one, or when answers go on while they are.
+#[test]
+fn t26_a_polite_end_removes_all_interfaces_at_once() {
+    super::support::privileged!();
+    let (a, c) = many();
+    let from_a = a.sends("eth0");
+    let mark = clock::now();
+    ask_for_all(&c);
+    for number in 1..=16 {
+        let shared = Ipv4Addr::new(192, 0, 2, number);
+        from_a.expect(mark, SOON, "answer", |f| f.claims(shared.into()));
+    }
+    let asked = a.terminate();
+    let gone = clock::now();
+    for number in 1..=16 {
+        assert_eq!(
+            a.carrier(&format!("carp{number}")),
+            None,
+            "carp{number} is still there"
+        );
+    }
+    // Linger included: 16 one by one take 16 times 20 ms more.
+    assert!(
+        gone.since(asked) < Duration::from_millis(900),
+        "{:?}",
+        gone.since(asked)
+    );
+    ask_for_all(&c);
+    from_a.silence(
+        gone,
+        Duration::from_millis(300),
+        "an answer after the end",
+        claims_any,
+    );
+}
+
+/// Fails when the kernel can answer for addresses that are still there (arp_ignore on carpdev).
+#[test]
+fn t26_a_killed_host_answers_nothing_while_its_interfaces_die() {
+    super::support::privileged!();
+    let (a, c) = many();
+    let from_a = a.sends("eth0");
+    let mark = clock::now();
+    ask_for_all(&c);
+    from_a.expect(mark, SOON, "answer", claims_any);
+    std::thread::sleep(Duration::from_millis(200));
+    let out = c.outlet("eth0");
+    let killed = std::thread::scope(|scope| {
+        let killer = scope.spawn(|| a.kill());
+        for _ in 0..60 {
+            for number in 1..=16 {
+                let asker = (own_mac(0x0c), Ipv4Addr::new(192, 0, 2, 113));
+                let _ = out.send(&arp_request(
+                    asker,
+                    Ipv4Addr::new(192, 0, 2, number),
+                    MacAddr::BROADCAST,
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        killer.join().unwrap()
+    });
+    // What was on its way when the signal was sent.
+    let dead = killed + Duration::from_millis(30);
+    from_a.silence(
+        dead,
+        Duration::from_millis(100),
+        "a dead host answered",
+        claims_any,
+    );
+    let gone = || (1..=16).all(|number| a.carrier(&format!("carp{number}")).is_none());
+    assert!(until(SOON, gone), "interfaces stay behind");
+}
