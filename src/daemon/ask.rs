@@ -1,10 +1,9 @@
 //! What a front end asks: answered at once where it only looks, queued where it changes; must not know how changes are made.
 
-use super::transaction::refusal;
 use super::{Asked, Daemon, Ending};
 use crate::carp::Input;
 use crate::carp::config::{Settings, Unit};
-use crate::control::{Reply, Request, Setting};
+use crate::control::{Refusal, Reply, Request, Setting};
 
 impl Daemon {
     /// A front end asks. What only looks is answered at once, what changes waits its turn.
@@ -13,10 +12,10 @@ impl Daemon {
             Request::Show(which) => self.show(*which),
             Request::Settings => Reply::Settings(self.settings),
             Request::Apply { .. } | Request::Set(_) if !asked.may_change => {
-                Reply::Refused(refusal(
-                    not_permitted(&asked.request),
-                    "only root may change carp interfaces",
-                ))
+                Reply::Refused(Refusal {
+                    why: Some("only root may change carp interfaces".to_owned()),
+                    ..asked.request.denied()
+                })
             }
             Request::Apply { .. } | Request::Set(_) if self.ending != Ending::No => return,
             Request::Set(settings) => self.set(settings),
@@ -59,12 +58,5 @@ impl Daemon {
         self.begun = true;
         self.tell(Input::Settings(next));
         Reply::Settings(before)
-    }
-}
-
-fn not_permitted(request: &Request) -> &'static str {
-    match request {
-        Request::Apply { .. } => "SIOCSVH: Operation not permitted",
-        _ => "Operation not permitted",
     }
 }
