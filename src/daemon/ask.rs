@@ -3,7 +3,7 @@
 use super::{Asked, Daemon, Ending};
 use crate::carp::Input;
 use crate::carp::config::{Settings, Unit};
-use crate::control::{Refusal, Reply, Request, Setting};
+use crate::control::{Reply, Request, Setting};
 
 impl Daemon {
     /// A front end asks. What only looks is answered at once, what changes waits its turn.
@@ -12,10 +12,7 @@ impl Daemon {
             Request::Show(which) => self.show(*which),
             Request::Settings => Reply::Settings(self.settings),
             Request::Apply { .. } | Request::Set(_) if !asked.may_change => {
-                Reply::Refused(Refusal {
-                    why: Some("only root may change carp interfaces".to_owned()),
-                    ..asked.request.denied()
-                })
+                Reply::Refused(asked.request.denied())
             }
             Request::Apply { .. } | Request::Set(_) if self.ending != Ending::No => return,
             Request::Set(settings) => self.set(settings),

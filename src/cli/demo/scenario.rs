@@ -268,6 +268,8 @@ fn settle(
         let cleared = capture::now();
         let until = cleared + interval(plan.advbase, plan.skews.b) + PATIENCE;
         settled = stage.wait_for(until, audience, |stage| heard_since(stage, cleared))?;
+        // The frames of all probes that belong to the event.
+        stage.wait(cleared + LEAD * 2, audience)?;
     }
     if settled {
         Ok(())

@@ -7,13 +7,12 @@ use crate::linux::tap::Tap;
 use crate::linux::{Error, sysctl};
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// Route metric of the shared addresses: carpdev's own connected route always wins (route order would be luck).
 const METRIC: u32 = 40_000;
-/// How long an address may take to become deliverable.
-const DELIVERY: Duration = Duration::from_millis(5);
 /// How long a destroyed name may stay taken.
 const NAME_FREE: Duration = Duration::from_secs(2);
 
@@ -131,7 +130,7 @@ impl Door {
             .map(|a| a.net)
             .collect();
         for stale in present.iter().filter(|net| !addresses.contains(net)) {
-            self.netlink.del_address(held.index, *stale)?;
+            self.remove(held, *stale)?;
         }
         for net in addresses.iter().filter(|net| !present.contains(net)) {
             self.netlink.add_address(
@@ -142,25 +141,24 @@ impl Door {
                     metric: Some(METRIC),
                 },
             )?;
+            // Or the first requests after an IPv6 takeover are lost: the kernel has the address only when a work queue ran.
+            if let IpAddr::V6(ip) = net.ip() {
+                self.netlink.add_local_route(ip, METRIC, held.index)?;
+            }
         }
         held.tap.set_carrier(true)?;
         // T24 and T33: asking for the link by index makes the kernel run the pending carrier event now.
         self.netlink.link_by_index(held.index)?;
-        self.await_delivery(addresses)?;
         // T31: it would draw multicast with the shared address as source; it comes back with each carrier.
         self.netlink.del_multicast_route(held.index).map(|_| ())
     }
 
-    /// A worker of the kernel makes an IPv6 address deliverable some time after the request was answered; what arrives before
-    /// is lost. A busy machine must not hold up the promotion for long, though.
-    fn await_delivery(&self, addresses: &[IpNetwork]) -> Result<(), Error> {
-        let until = Instant::now() + DELIVERY;
-        for net in addresses.iter().filter(|net| net.is_ipv6()) {
-            while !self.netlink.is_local(net.ip())? && Instant::now() < until {
-                std::thread::sleep(Duration::from_micros(100));
-            }
+    /// Takes an address off, and the route that `armed` made beside the kernel's.
+    fn remove(&self, held: &Held, net: IpNetwork) -> Result<(), Error> {
+        if let IpAddr::V6(ip) = net.ip() {
+            self.netlink.del_local_route(ip, METRIC, held.index)?;
         }
-        Ok(())
+        self.netlink.del_address(held.index, net)
     }
 
     /// Carrier first: an address removed while it is on makes the kernel send MLD with the virtual MAC (T32).
@@ -169,7 +167,7 @@ impl Door {
         let off = || -> Result<(), Error> {
             held.tap.set_carrier(false)?;
             for address in self.netlink.addresses(Some(held.index))? {
-                self.netlink.del_address(held.index, address.net)?;
+                self.remove(held, address.net)?;
             }
             Ok(())
         };
