@@ -6,7 +6,7 @@ use super::engine::Engine;
 use super::state::{Interface, addresses};
 use super::turn::Turn;
 use super::vhost::{ARMING, Phase, Vhost};
-use super::{Reason, timer::Timer};
+use super::{Reason, demote, timer::Timer};
 use crate::time::Instant;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -45,10 +45,11 @@ impl Engine {
             }
             self.auths.remove(&(unit, vhid));
         }
-        if let Some(interface) = self.world.interfaces.get_mut(&unit) {
-            interface.vhosts.clear();
-            interface.retiring = true;
-        }
+        // One that was never configured is answered all the same.
+        let interface = self.world.interfaces.entry(unit).or_default();
+        interface.vhosts.clear();
+        interface.grace = None;
+        interface.retiring = true;
         self.retire();
     }
 
@@ -66,6 +67,7 @@ impl Engine {
         let interface = self.world.interfaces.entry(unit).or_default();
         let old = std::mem::replace(&mut interface.config, config.clone());
         interface.carpdev = carpdev;
+        interface.grace = demote::grace(now, &old, &config, interface.grace);
         let mut vhosts = std::mem::take(&mut interface.vhosts);
         vhosts.retain(|vhost| config.nodes.iter().any(|node| node.vhid == vhost.vhid));
         for node in &config.nodes {

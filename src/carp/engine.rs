@@ -115,7 +115,9 @@ impl Engine {
             });
             let lingering = interface.departures.iter();
             let lingering = lingering.map(|left| (left.until, Timer::Linger, *unit, left.vhid));
-            next = running.chain(lingering).chain(next).min();
+            let first = interface.vhosts.first();
+            let grace = first.and_then(|v| Some((interface.grace?, Timer::Grace, *unit, v.vhid)));
+            next = running.chain(lingering).chain(grace).chain(next).min();
         }
         next
     }
@@ -238,6 +240,7 @@ impl Engine {
 
     /// After every input: the group's demotion, and what follows from it.
     fn settle(&mut self, now: Instant) {
+        demote::end_graces(now, &mut self.world);
         let (before, after) = (self.world.demotion, demote::count(&self.world));
         if before == after {
             return;

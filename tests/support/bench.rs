@@ -38,16 +38,25 @@ pub struct Bench {
     _others: (Host, Host),
 }
 
+/// What one move did.
+#[derive(Debug)]
+pub struct Move {
+    /// For each family.
+    pub figures: [Figures; 2],
+    /// The machine's own worst stall in that time.
+    pub stall: Duration,
+    /// Frames with the virtual source MAC that left the old port after the successor's first advertisement, and how long after.
+    pub after: Vec<Duration>,
+    /// What both hosts sent around it, echoes counted and not shown, for a test that fails.
+    pub evidence: String,
+}
+
 /// What one move did, for one family.
 #[derive(Debug)]
 pub struct Figures {
     pub family: Family,
     pub reach: Reach,
     pub takeover: Takeover,
-    /// Answers to the third host from two ports: how long.
-    pub stall: Duration,
-    /// Frames with the virtual source MAC that left the old port after the successor's first advertisement, and how long after.
-    pub after: Vec<Duration>,
 }
 
 impl Bench {
@@ -138,9 +147,41 @@ impl Bench {
         );
     }
 
+    fn evidence(&self, frames: &[Frame], from: Instant, end: Instant) -> String {
+        let mut text = String::new();
+        for family in [Family::Inet, Family::Inet6] {
+            for probe in self.prober.probes(family, from - MARGIN, end) {
+                let trip = probe.answered.map(|at| at.since(probe.sent));
+                if trip.is_none_or(|trip| trip > figures::LATE) {
+                    let at = super::frames::clock_text(probe.sent);
+                    let fresh = if probe.fresh { ", asked afresh" } else { "" };
+                    text += &format!("{family} probe at {at}: {trip:?}{fresh}\n");
+                }
+            }
+        }
+        let near = |f: &&Frame| f.at + Duration::from_millis(20) > from && f.at < end;
+        let mut echoes = 0;
+        for frame in frames.iter().filter(near) {
+            let shown = super::frames::Frame {
+                at: frame.at,
+                bytes: frame.bytes.to_vec(),
+            };
+            let answer = shown.arp().is_some_and(|a| a.op == 2)
+                || shown.nd().is_some_and(|n| n.flags & 0x40 != 0);
+            if shown.echo().is_some() || answer {
+                echoes += 1;
+                continue;
+            }
+            let host = self.host(frame.port).name;
+            text += &format!("({echoes} echoes and answers) {host}: {shown:?}\n");
+            echoes = 0;
+        }
+        text
+    }
+
     /// Makes a change with `act`, which ends the mastership of `old`, and measures. `act` answers the moment of the event.
     #[track_caller]
-    fn measure(&self, old: usize, rule: Duration, act: impl FnOnce() -> Instant) -> Vec<Figures> {
+    fn measure(&self, old: usize, rule: Duration, act: impl FnOnce() -> Instant) -> Move {
         self.capture.clear();
         let last = self.capture.heard();
         let asked = clock::now();
@@ -186,27 +227,26 @@ impl Bench {
             );
         }
         sightings.sort_by_key(|s| s.at);
-        let after = after(&frames, old, first);
-        [Family::Inet, Family::Inet6]
-            .map(|family| Figures {
+        let one = |family| {
+            let probes = self.prober.probes(family, asked.min(at) - MARGIN, end);
+            let question = Question {
                 family,
-                reach: figures::reach(
-                    &self.prober.probes(family, asked.min(at) - MARGIN, end),
-                    PERIOD,
-                ),
-                takeover: figures::takeover(
-                    &sightings,
-                    &Question {
-                        family,
-                        at,
-                        old,
-                        rule,
-                    },
-                ),
-                stall: self.stall.worst(asked - MARGIN, end + PATIENCE),
-                after: after.clone(),
-            })
-            .into()
+                at,
+                old,
+                rule,
+            };
+            Figures {
+                family,
+                reach: figures::reach(&probes, PERIOD),
+                takeover: figures::takeover(&sightings, &question),
+            }
+        };
+        Move {
+            figures: [Family::Inet, Family::Inet6].map(one),
+            stall: self.stall.worst(asked - MARGIN, end + PATIENCE),
+            after: after(&frames, old, first),
+            evidence: self.evidence(&frames, at, end),
+        }
     }
 
     /// The first advertisement of `port` after `mark`, which was heard already.
@@ -220,20 +260,20 @@ impl Bench {
 
     /// a stops being MASTER by `act`; b's dead time is the rule.
     #[track_caller]
-    pub fn leave(&self, act: impl FnOnce() -> Instant) -> Vec<Figures> {
+    pub fn leave(&self, act: impl FnOnce() -> Instant) -> Move {
         self.measure(A, figures::dead_time(self.advbase, self.skews.1), act)
     }
 
     /// a comes back by `act` and preempts: the rule is b's own interval.
     #[track_caller]
-    pub fn come_back(&self, act: impl FnOnce()) -> Vec<Figures> {
+    pub fn come_back(&self, act: impl FnOnce()) -> Move {
         let rule = figures::interval(self.advbase, self.skews.1);
-        let figures = self.measure(B, rule, || {
+        let done = self.measure(B, rule, || {
             act();
             clock::now()
         });
         self.settle(A);
-        figures
+        done
     }
 
     /// Answers that the third host got for `family` from `from` on.

@@ -72,6 +72,21 @@ fn t24_what_is_asked_after_the_first_advertisement_is_answered() {
             .filter(|(_, at)| **at > advert.at)
             .map(|(seq, _)| seq);
         let lost: Vec<_> = asked.filter(|seq| !answered.contains(seq)).collect();
+        if !lost.is_empty() {
+            eprintln!(
+                "{:#?} {:#?}",
+                from_a
+                    .after(mark, |_| true)
+                    .into_iter()
+                    .take(40)
+                    .collect::<Vec<_>>(),
+                heard
+                    .after(mark, |_| true)
+                    .into_iter()
+                    .take(40)
+                    .collect::<Vec<_>>()
+            );
+        }
         assert!(
             lost.is_empty(),
             "round {round}: asked after the advertisement and lost: {lost:?}"

@@ -111,19 +111,17 @@ fn apply(unit: Unit, changes: Vec<Typed>) -> Result<(), Refusal> {
             Typed::Pass(phrase) => Change::Pass(key(phrase)?),
         });
     }
-    let destroys = ready == [Change::Destroy];
-    let request = Request::Apply {
+    // Nothing can be destroyed where no daemon is; none is started to say so.
+    if ready == [Change::Destroy]
+        && start::privileged()
+        && matches!(Client::find(), Err(Error::NotRunning))
+    {
+        return Err(plain("SIOCIFDESTROY: Device not configured"));
+    }
+    match start::ask(&Request::Apply {
         unit,
         changes: ready,
-    };
-    let client = match Client::find() {
-        Err(Error::NotRunning) if destroys && start::privileged() => {
-            return Err(plain("SIOCIFDESTROY: Device not configured"));
-        }
-        Err(Error::NotRunning) => start::daemon(&request)?,
-        client => client.map_err(|error| unanswered(&error))?,
-    };
-    match client.ask(&request).map_err(|error| unanswered(&error))? {
+    })? {
         Reply::Done => Ok(()),
         Reply::Refused(refusal) => Err(refusal),
         _ => Err(plain("the carp daemon answered something else")),
