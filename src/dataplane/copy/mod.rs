@@ -153,8 +153,13 @@ impl Copier {
         let Some(line) = table.lines.get(&id).map(Arc::clone) else {
             return;
         };
+        let waits = line.live.gate() == Gate::Inward && gate != Gate::Inward;
         line.live.set_gate(gate);
         table.listen(line.port.carpdev);
+        drop(table);
+        if waits {
+            self.change(|_| ());
+        }
     }
 
     /// The port is served until that moment of CLOCK_BOOTTIME and not after.
