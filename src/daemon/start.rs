@@ -156,6 +156,8 @@ fn standard_input() -> io::Result<Channel> {
 
 /// The privileged side: in the namespace and the run directory of this process.
 fn far_end(channel: &Channel) -> io::Result<()> {
+    // Others may look, whatever umask the caller had: it would take their way to the socket.
+    let _ = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     serve::serve(channel, path::for_daemon()?, random::nonzero_u32()?)
 }
 

@@ -66,7 +66,7 @@ fn advbase_0_has_its_own_timers() {
     assert_eq!(host.timeout(), Some(11.718 + 3.906));
 }
 
-/// FreeBSD flaps in the same rhythm (captures/FREEBSD.md, surprise 7): MASTER for the rest of the peer's interval.
+/// FreeBSD flaps in the same rhythm: MASTER for the rest of the peer's interval.
 #[test]
 fn the_loss_of_one_family_makes_a_backup_flap_and_is_named() {
     let mut host = Host::backup(&[V4, V6], 1, 100);
@@ -190,6 +190,30 @@ fn a_lost_carpdev_demotes_the_others_at_once() {
     );
     assert!(lines.contains(&"log 3: carp: undemoted group carp by 1 to 0 (carpdev)".into()));
     assert_eq!(host.engine.demotion(), 0);
+}
+
+#[test]
+fn nothing_told_is_no_demotion_only_from_one_that_has_told_one() {
+    for (tells, state) in [(true, State::Backup), (false, State::Master)] {
+        let (mut host, at) = two_networks();
+        if tells {
+            host.frame(at + 1.0, &Ad::new(&[V4], 1, 254).demoted(1).bytes());
+        }
+        host.input(
+            at + 2.0,
+            Input::Parent {
+                carpdev: Carpdev(3),
+                parent: None,
+            },
+        );
+        assert_eq!(host.engine.demotion(), 1);
+        host.frame(at + 3.0, &Ad::new(&[V4], 1, 254).bytes());
+        assert_eq!(
+            host.state(),
+            state,
+            "240 is better than 254, but 1 is worse than a known 0"
+        );
+    }
 }
 
 #[test]

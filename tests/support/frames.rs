@@ -221,6 +221,9 @@ impl fmt::Debug for Frame {
         if let Some(n) = self.nd() {
             return write!(f, "{n:?}");
         }
+        if let Some(e) = self.echo() {
+            return write!(f, "{e:?}");
+        }
         match self.ip() {
             Some((protocol, source, destination, p)) => {
                 write!(

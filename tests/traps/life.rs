@@ -27,7 +27,9 @@ fn t21_a_successor_need_not_wait_for_a_dying_daemon() {
     }
 }
 
-/// Fails when carpN's carrier is not made sure of before the first advertisement: the first answers vanish.
+/// Fails when carpN's carrier is not made sure of before the first advertisement (the first answers vanish), when carpN has
+/// its addresses before its carrier, or when the data plane drops what carpN sends while arming: then the ARP request for
+/// the asker is lost, and the next one follows a second later.
 #[test]
 fn t24_what_is_asked_after_the_first_advertisement_is_answered() {
     super::support::privileged!();
@@ -44,6 +46,8 @@ fn t24_what_is_asked_after_the_first_advertisement_is_answered() {
     for round in 0..6u16 {
         a.ok("ifconfig carp1 state backup");
         a.until_state("carp1", "BACKUP");
+        // The linger is over, a has forgotten c.
+        std::thread::sleep(Duration::from_millis(300));
         let mark = clock::now();
         // Asked every millisecond, from before the change until after it.
         let sent = std::thread::scope(|scope| {
@@ -72,21 +76,6 @@ fn t24_what_is_asked_after_the_first_advertisement_is_answered() {
             .filter(|(_, at)| **at > advert.at)
             .map(|(seq, _)| seq);
         let lost: Vec<_> = asked.filter(|seq| !answered.contains(seq)).collect();
-        if !lost.is_empty() {
-            eprintln!(
-                "{:#?} {:#?}",
-                from_a
-                    .after(mark, |_| true)
-                    .into_iter()
-                    .take(40)
-                    .collect::<Vec<_>>(),
-                heard
-                    .after(mark, |_| true)
-                    .into_iter()
-                    .take(40)
-                    .collect::<Vec<_>>()
-            );
-        }
         assert!(
             lost.is_empty(),
             "round {round}: asked after the advertisement and lost: {lost:?}"

@@ -111,13 +111,6 @@ fn apply(unit: Unit, changes: Vec<Typed>) -> Result<(), Refusal> {
             Typed::Pass(phrase) => Change::Pass(key(phrase)?),
         });
     }
-    // Nothing can be destroyed where no daemon is; none is started to say so.
-    if ready == [Change::Destroy]
-        && start::privileged()
-        && matches!(Client::find(), Err(Error::NotRunning))
-    {
-        return Err(plain("SIOCIFDESTROY: Device not configured"));
-    }
     match start::ask(&Request::Apply {
         unit,
         changes: ready,
