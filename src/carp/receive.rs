@@ -148,7 +148,7 @@ impl Engine {
         }
     }
 
-    /// OpenBSD's levels and words (carp-protocol.md 15), with the sender.
+    /// OpenBSD's levels and words, with the sender.
     fn note(&mut self, now: Instant, error: Error, received: Received<'_>) {
         let Received {
             src, ttl, payload, ..

@@ -152,7 +152,7 @@ impl Turn<'_> {
         bytes
     }
 
-    /// The carpdev's address, else the first shared one, as OpenBSD 5 and NetBSD 10 do (carp-protocol.md 1.2).
+    /// The carpdev's address, else the first shared one, as OpenBSD 5 and NetBSD 10 do.
     fn source(&self, family: Family) -> Option<IpAddr> {
         let own = match family {
             Family::Inet => self.parent?.inet.map(IpAddr::V4),

@@ -69,7 +69,7 @@ pub(super) struct Vhost {
     pub(super) timers: Timers,
     /// The latest `Action::Arm`.
     pub(super) attempt: u64,
-    /// The counter last heard or sent; `None` until a valid advertisement was heard (carp-protocol.md 12).
+    /// The counter last heard or sent; `None` until a valid advertisement was heard.
     pub(super) counter: Option<u64>,
     /// The kind of digest that is sent.
     pub(super) kind: Kind,
@@ -162,7 +162,7 @@ impl Vhost {
     }
 }
 
-/// 1/256 s units as a time, in whole microseconds like the BSDs' (carp-protocol.md 5.3).
+/// 1/256 s units as a time, in whole microseconds like the BSDs'.
 fn skew_time(units: u32) -> Duration {
     Duration::from_micros(u64::from(units) * 1_000_000 / 256)
 }

@@ -66,7 +66,7 @@ fn advbase_0_has_its_own_timers() {
     assert_eq!(host.timeout(), Some(11.718 + 3.906));
 }
 
-/// FreeBSD flaps in the same rhythm (captures/FREEBSD.md, surprise 7): MASTER for the rest of the peer's interval.
+/// FreeBSD flaps in the same rhythm: MASTER for the rest of the peer's interval.
 #[test]
 fn the_loss_of_one_family_makes_a_backup_flap_and_is_named() {
     let mut host = Host::backup(&[V4, V6], 1, 100);
