@@ -52,7 +52,7 @@ fn nothing_lost(what: &str, done: &Move) -> bool {
         evidence,
         ..
     } = done;
-    let spotless = |f: &Figures| f.reach.lost == 0 && f.reach.late == 0;
+    let spotless = |f: &Figures| f.reach.lost == 0 && f.late == 0;
     if *stall > STOOD_STILL && !figures.iter().all(spotless) {
         return false;
     }

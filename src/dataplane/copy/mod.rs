@@ -159,6 +159,8 @@ impl Copier {
         let before = line.live.gate();
         if (before, gate) == (Gate::Shut, Gate::Inward) {
             discard(&line.tap);
+        if before == Gate::Shut && gate == Gate::Inward {
+            line.discard();
         }
         let waits = before == Gate::Inward && gate != Gate::Inward;
         line.live.set_gate(gate);
