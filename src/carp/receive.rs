@@ -206,7 +206,6 @@ impl Turn<'_> {
 
     /// A valid advertisement of another host.
     fn hear(&mut self, received: Received<'_>, ad: &carp::Advertisement, verified: Verified) {
-        self.vhost.counter = Some(u64::from_be_bytes(ad.counter));
         if let Verified::Only(kind) = verified {
             self.vhost.kind = kind;
         }

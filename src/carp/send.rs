@@ -131,9 +131,10 @@ impl Turn<'_> {
     /// The 36 bytes, with a counter and a digest of their own.
     fn ad(&mut self, family: Family, priority: Priority) -> [u8; carp::LEN] {
         let counter = match self.vhost.counter {
-            Some(last) => *self.vhost.counter.insert(last.wrapping_add(1)),
+            Some(last) => last.wrapping_add(1),
             None => self.random.next(),
         };
+        self.vhost.counter = Some(counter);
         let bytes = carp::Advertisement {
             vhid: self.vhost.vhid.get(),
             advskew: priority.advskew,
