@@ -69,12 +69,8 @@ pub(super) struct Vhost {
     pub(super) timers: Timers,
     /// The latest `Action::Arm`.
     pub(super) attempt: u64,
-<<<<<<< HEAD
-    /// The counter last heard or sent; `None` until a valid advertisement was heard.
-=======
     /// The counter last sent. It starts at random and never follows what is heard, as the BSDs' does: two equal hosts that
-    /// go on from the same number at the same time would each take the other for its own echo (carp-protocol.md 12).
->>>>>>> 75bbfa358c3189f59fc41e14d12d52540321f835
+    /// go on from the same number at the same time would each take the other for its own echo.
     pub(super) counter: Option<u64>,
     /// The kind of digest that is sent.
     pub(super) kind: Kind,

@@ -52,9 +52,6 @@ struct Table {
     heard: BTreeMap<u32, Vec<MacAddr>>,
 }
 
-/// The frames that a TAP keeps for its reader (its txqueuelen).
-const QUEUE: usize = 1000;
-
 impl Copier {
     /// Starts the thread, with nothing to copy.
     ///
@@ -157,8 +154,6 @@ impl Copier {
             return;
         };
         let before = line.live.gate();
-        if (before, gate) == (Gate::Shut, Gate::Inward) {
-            discard(&line.tap);
         if before == Gate::Shut && gate == Gate::Inward {
             line.discard();
         }
@@ -209,17 +204,6 @@ impl Copier {
     fn wake(&self) {
         // Fails only when the counter is full, and then the thread is being woken anyway.
         let _ = self.shared.wake.write(1);
-    }
-}
-
-/// What carpN sent before it was anybody's MASTER must not be kept with what it sends from now on (T14).
-fn discard(tap: &OwnedFd) {
-    // A frame longer than the buffer is cut, and that is as good. The queue holds a thousand.
-    let mut buffer = [0; 64];
-    for _ in 0..2 * QUEUE {
-        if nix::unistd::read(tap, &mut buffer).is_err() {
-            return;
-        }
     }
 }
 
