@@ -183,14 +183,14 @@ fn pseudo_header(received: Received<'_>) -> Option<(std::net::Ipv6Addr, std::net
     }
 }
 
-/// What our own advertisement would look like if it came back. Never judged by its source: hosts without an address on
-/// their carpdev have source and MAC in common.
+/// What our own advertisement would look like if it came back. Never judged by its source alone: hosts without an address
+/// on their carpdev have source and MAC in common.
 fn as_echo(received: Received<'_>, ad: &carp::Advertisement) -> Echo {
     let mut header = [0; 7];
     header.copy_from_slice(&received.payload[1..8]);
     Echo {
         counter: u64::from_be_bytes(ad.counter),
-        family: received.family,
+        src: received.src,
         header,
     }
 }

@@ -40,12 +40,13 @@ pub(super) enum Phase {
     Master,
 }
 
-/// An advertisement of ours as its echo would show it: BSD peers repeat the number they last heard, so the counter alone
-/// tells nothing.
+/// An advertisement of ours as its echo would show it. None of it tells enough alone: BSD peers repeat the number they last
+/// heard, two equal MASTERs that last heard the same go on with the same number, hosts without an address on their carpdev
+/// have their source in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Echo {
     pub(super) counter: u64,
-    pub(super) family: Family,
+    pub(super) src: IpAddr,
     /// Bytes 1 to 7 of the header: vhid, advskew, authlen, demote, advbase, checksum.
     pub(super) header: [u8; 7],
 }
