@@ -139,12 +139,12 @@ impl Engine {
             Error::BadAuth => stats.badauth += 1,
             Error::BadVhid => stats.badvhid += 1,
             Error::BadAddrs => stats.badaddrs += 1,
-            // Below carp: no BSD counts these under carp.
+            // Below carp: the BSDs count these under ip and ip6.
             Error::Truncated
             | Error::IpHeader
             | Error::Fragment
             | Error::Extension
-            | Error::Neighbour => {}
+            | Error::Neighbour => stats.malformed += 1,
         }
     }
 
