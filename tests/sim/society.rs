@@ -167,7 +167,13 @@ impl Society {
             let round = self.rounds[group * self.hosts + other];
             let heard = self.heard[(group * self.hosts + host) * self.hosts + other];
             let all = conf.seal.families().all(|f| heard[f as usize] >= round);
-            if course.stage != Stage::Master || !conf.plain || round == 0 || !all {
+            // Only one that was heard since it is MASTER.
+            let masters = &self.watches[group].masters;
+            let since = masters.iter().find(|(h, _)| *h == other);
+            let known = since.is_some_and(|(_, since)| round >= *since);
+            // A worse one heard while arming does not stop a host that preempts; that is no matter of leases.
+            let silent = now > round + 2 * SECOND;
+            if course.stage != Stage::Master || !conf.plain || !known || !all || !silent {
                 continue;
             }
             self.successions += 1;
