@@ -218,7 +218,7 @@ impl Turn<'_> {
             self.vhost.briefest = Some(briefest.min(priority));
             self.warn_of_slow_peer(priority, received.src);
         }
-        let demote = self.vhost.demotion_of(received.src, ad.demote);
+        let demote = ad.demote;
         self.decide(received.family, Theirs { priority, demote });
     }
 

@@ -13,8 +13,6 @@ use std::time::Duration;
 
 /// How many of its last advertisements a vhost recognises when they come back.
 const ECHOES: usize = 32;
-/// How many senders a vhost remembers as ones that tell their demotion.
-const DEMOTERS: usize = 8;
 
 /// How long a vhost waits for the answer to `Action::Arm` before it goes on without. Nobody serves while it waits for a dead
 /// MASTER; one that said goodbye serves on for [`super::turn::LINGER`], and one that lives loses nothing however long its
@@ -86,8 +84,6 @@ pub(super) struct Vhost {
     pub(super) quiet_until: Instant,
     /// Periodic advertisements before the second burst of announcements; 0: it is done.
     pub(super) until_burst: u8,
-    /// Senders that have told a demotion, oldest first.
-    pub(super) demoters: VecDeque<IpAddr>,
     /// The briefest interval heard: whoever sends so often also waits no longer than that asks for.
     pub(super) briefest: Option<Priority>,
     /// The admin was told once that a peer is too slow.
@@ -111,7 +107,6 @@ impl Vhost {
             send_errors: 0,
             quiet_until: Instant::ZERO,
             until_burst: 0,
-            demoters: VecDeque::new(),
             briefest: None,
             warned_slow: false,
         }
@@ -136,18 +131,6 @@ impl Vhost {
             self.echoes.pop_front();
         }
         self.echoes.push_back(echo);
-    }
-
-    /// The demotion that `demote` tells: 0 means nothing unless this sender has told another number before.
-    pub(super) fn demotion_of(&mut self, sender: IpAddr, demote: u8) -> Option<u8> {
-        let known = self.demoters.contains(&sender);
-        if demote > 0 && !known {
-            if self.demoters.len() == DEMOTERS {
-                self.demoters.pop_front();
-            }
-            self.demoters.push_back(sender);
-        }
-        (known || demote > 0).then_some(demote)
     }
 
     /// The same vhost with moments counted from `origin` and counters renamed.

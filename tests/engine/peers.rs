@@ -399,3 +399,22 @@ fn a_dual_stack_backup_needs_both_families_to_stay_calm() {
     host.frame(1001.0, &ad.clone().over(Family::Inet6).bytes());
     assert_eq!(host.timeout(), Some(4000.0));
 }
+
+/// Simulator, seed 1306: the healthy one is never told a demotion, so it never gives way; and the demoted one must.
+#[test]
+fn a_demoted_master_gives_way_to_a_healthy_one_of_worse_skew() {
+    let (mut host, at) = two_networks();
+    let lost = Input::Parent {
+        carpdev: Carpdev(3),
+        parent: None,
+    };
+    host.input(at + 23.0, lost);
+    assert_eq!(host.state(), State::Master);
+    host.frame(at + 24.0, &Ad::new(&[V4], 1, 250).bytes());
+    assert_eq!(host.state(), State::Backup);
+    host.preempt(at + 25.0);
+    assert!(
+        host.frame(at + 26.0, &Ad::new(&[V4], 1, 250).bytes())
+            .is_empty()
+    );
+}

@@ -7,7 +7,6 @@ use carp::carp::config::{Settings, State};
 use carp::carp::{Gate, Reason};
 use carp::wire::Family;
 use std::collections::{BTreeSet, VecDeque};
-use std::net::IpAddr;
 
 const MS: u64 = 1_000_000;
 const ARMING: u64 = 10 * MS;
@@ -58,7 +57,6 @@ pub struct Course {
     arming: u64,
     next: u64,
     quiet: u64,
-    demoters: VecDeque<IpAddr>,
     pub left: Option<Left>,
     /// As told by the engine; checked where it is told.
     pub lease: u64,
@@ -86,7 +84,6 @@ impl Course {
             arming: 0,
             next: 0,
             quiet: 0,
-            demoters: VecDeque::new(),
             left: None,
             lease: 0,
             gate: Gate::Shut,
@@ -131,22 +128,22 @@ pub fn dead_time(base: u8, skew: u8) -> u64 {
 #[derive(Debug, Clone, Copy)]
 pub struct Claim {
     pub rank: (u8, u8),
-    pub demote: Option<u8>,
+    pub demote: u8,
 }
 
 /// Must a MASTER that claims `mine` leave it to `theirs`?
 pub fn yields(mine: Claim, theirs: Claim) -> bool {
-    let own = mine.demote.unwrap_or(0);
-    match theirs.demote {
-        Some(count) if count != own => count < own,
-        _ => mine.rank >= theirs.rank,
+    // The less demoted one wins, then the more frequent one; of equals the one that hears the other first gives way.
+    if theirs.demote == mine.demote {
+        mine.rank >= theirs.rank
+    } else {
+        theirs.demote < mine.demote
     }
 }
 
 /// Must a BACKUP take over, and under which name?
 pub fn takes_over(mine: Claim, theirs: Claim, preempt: bool) -> Option<Reason> {
-    let own = mine.demote.unwrap_or(0);
-    let count = theirs.demote.unwrap_or(own);
+    let (own, count) = (mine.demote, theirs.demote);
     if theirs.rank == (255, 255) {
         Some(Reason::Goodbye)
     } else if preempt && mine.rank < theirs.rank && count >= own {
@@ -199,13 +196,17 @@ impl Witness {
 
     pub fn effective_skew(&self, at: usize) -> u8 {
         let skew = self.confs[at].skew;
-        if self.demotion > 0 { skew.max(240) } else { skew }
+        if self.demotion > 0 {
+            skew.max(240)
+        } else {
+            skew
+        }
     }
 
     pub fn claim(&self, at: usize) -> Claim {
         Claim {
             rank: (self.confs[at].base, self.effective_skew(at)),
-            demote: Some(self.demotion),
+            demote: self.demotion,
         }
     }
 
@@ -272,7 +273,11 @@ impl Witness {
 
     /// Timers: a lease that ran out comes before all else.
     fn pass_time(&mut self, now: u64, at: usize) {
-        if self.courses[at].left.as_ref().is_some_and(|l| l.until <= now) {
+        if self.courses[at]
+            .left
+            .as_ref()
+            .is_some_and(|l| l.until <= now)
+        {
             self.courses[at].left = None;
         }
         let course = &self.courses[at];
@@ -387,7 +392,7 @@ impl Witness {
         course.counter = Some(ad.counter);
         let theirs = Claim {
             rank: (ad.base, ad.skew),
-            demote: course.demotion_of(ad),
+            demote: ad.demote,
         };
         self.decide(now, at, ad.family, theirs);
     }
@@ -398,7 +403,10 @@ impl Witness {
             digest: [0; 20],
             ..*ad
         };
-        self.courses[at].sent.iter().any(|sent| plain(sent) == plain(ad))
+        self.courses[at]
+            .sent
+            .iter()
+            .any(|sent| plain(sent) == plain(ad))
     }
 
     fn decide(&mut self, now: u64, at: usize, family: Family, theirs: Claim) {
@@ -544,19 +552,5 @@ impl Witness {
                 self.advertise(now, at);
             }
         }
-    }
-}
-
-impl Course {
-    /// 0 says nothing unless this sender has told a demotion before; eight senders are remembered.
-    fn demotion_of(&mut self, ad: &Ad) -> Option<u8> {
-        let known = self.demoters.contains(&ad.src);
-        if ad.demote > 0 && !known {
-            if self.demoters.len() == 8 {
-                self.demoters.pop_front();
-            }
-            self.demoters.push_back(ad.src);
-        }
-        (known || ad.demote > 0).then_some(ad.demote)
     }
 }

@@ -167,7 +167,13 @@ impl Society {
             let round = self.rounds[group * self.hosts + other];
             let heard = self.heard[(group * self.hosts + host) * self.hosts + other];
             let all = conf.seal.families().all(|f| heard[f as usize] >= round);
-            if course.stage != Stage::Master || !conf.plain || round == 0 || !all {
+            // Only one that was heard since it is MASTER.
+            let masters = &self.watches[group].masters;
+            let since = masters.iter().find(|(h, _)| *h == other);
+            let known = since.is_some_and(|(_, since)| round >= *since);
+            // A worse one heard while arming does not stop a host that preempts; that is no matter of leases.
+            let silent = now > round + 2 * SECOND;
+            if course.stage != Stage::Master || !conf.plain || !known || !all || !silent {
                 continue;
             }
             self.successions += 1;
@@ -252,10 +258,16 @@ fn patience(node: &Node, group: usize) -> u64 {
     let span = match node {
         Node::Ours(ours) => {
             let at = ours.confs.iter().position(|c| c.group == group);
-            at.map_or(0, |at| long(ours.confs[at].base, ours.witness.own_interval(at)))
+            at.map_or(0, |at| {
+                long(ours.confs[at].base, ours.witness.own_interval(at))
+            })
         }
         Node::Model(model) => model.seat(group).map_or(0, |seat| {
-            let late = if model.system == System::U { 1200 * MS } else { 20 * MS };
+            let late = if model.system == System::U {
+                1200 * MS
+            } else {
+                20 * MS
+            };
             long(seat.member.base, seat.peer.interval()) + late
         }),
     };
@@ -278,10 +290,7 @@ fn rank(node: &Node, group: usize) -> (u8, u8) {
 fn better(node: &Node, group: usize, rank: (u8, u8)) -> bool {
     match node {
         Node::Ours(ours) => {
-            let claim = |rank| Claim {
-                rank,
-                demote: Some(0),
-            };
+            let claim = |rank| Claim { rank, demote: 0 };
             let mine = self::rank(node, group);
             rules::takes_over(claim(mine), claim(rank), ours.settings.preempt).is_some()
         }
