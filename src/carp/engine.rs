@@ -45,7 +45,7 @@ pub struct Status {
 }
 
 impl Engine {
-    /// An engine with nothing configured. Counters of a MASTER that has heard nobody are drawn from `seed`.
+    /// An engine with nothing configured. The first counter of each vhost is drawn from `seed`, so hosts must not share it.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let world = World::new(seed);

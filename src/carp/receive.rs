@@ -139,12 +139,12 @@ impl Engine {
             Error::BadAuth => stats.badauth += 1,
             Error::BadVhid => stats.badvhid += 1,
             Error::BadAddrs => stats.badaddrs += 1,
-            // Below carp: no BSD counts these under carp.
+            // Below carp: the BSDs count these under ip and ip6.
             Error::Truncated
             | Error::IpHeader
             | Error::Fragment
             | Error::Extension
-            | Error::Neighbour => {}
+            | Error::Neighbour => stats.malformed += 1,
         }
     }
 
@@ -183,14 +183,14 @@ fn pseudo_header(received: Received<'_>) -> Option<(std::net::Ipv6Addr, std::net
     }
 }
 
-/// What our own advertisement would look like if it came back. Never judged by its source: hosts without an address on
-/// their carpdev have source and MAC in common.
+/// What our own advertisement would look like if it came back. Never judged by its source alone: hosts without an address
+/// on their carpdev have source and MAC in common.
 fn as_echo(received: Received<'_>, ad: &carp::Advertisement) -> Echo {
     let mut header = [0; 7];
     header.copy_from_slice(&received.payload[1..8]);
     Echo {
         counter: u64::from_be_bytes(ad.counter),
-        family: received.family,
+        src: received.src,
         header,
     }
 }
@@ -206,7 +206,6 @@ impl Turn<'_> {
 
     /// A valid advertisement of another host.
     fn hear(&mut self, received: Received<'_>, ad: &carp::Advertisement, verified: Verified) {
-        self.vhost.counter = Some(u64::from_be_bytes(ad.counter));
         if let Verified::Only(kind) = verified {
             self.vhost.kind = kind;
         }

@@ -40,12 +40,13 @@ pub(super) enum Phase {
     Master,
 }
 
-/// An advertisement of ours as its echo would show it: BSD peers repeat the number they last heard, so the counter alone
-/// tells nothing.
+/// An advertisement of ours as its echo would show it. None of it tells enough alone: BSD peers repeat the number they last
+/// heard, two equal MASTERs that last heard the same go on with the same number, hosts without an address on their carpdev
+/// have their source in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Echo {
     pub(super) counter: u64,
-    pub(super) family: Family,
+    pub(super) src: IpAddr,
     /// Bytes 1 to 7 of the header: vhid, advskew, authlen, demote, advbase, checksum.
     pub(super) header: [u8; 7],
 }
@@ -69,7 +70,8 @@ pub(super) struct Vhost {
     pub(super) timers: Timers,
     /// The latest `Action::Arm`.
     pub(super) attempt: u64,
-    /// The counter last heard or sent; `None` until a valid advertisement was heard.
+    /// The counter last sent. It starts at random and never follows what is heard, as the BSDs' does: two equal hosts that
+    /// go on from the same number at the same time would each take the other for its own echo.
     pub(super) counter: Option<u64>,
     /// The kind of digest that is sent.
     pub(super) kind: Kind,

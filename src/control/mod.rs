@@ -9,6 +9,7 @@ use crate::carp::Status;
 use crate::carp::config::{Key, Settings, State, Unit};
 
 pub use crate::carp::Reason;
+pub use crate::carp::stats::Stats;
 pub use crate::wire::{Family, MacAddr};
 
 use ipnetwork::IpNetwork;
@@ -30,6 +31,8 @@ pub enum Request {
     Show(Option<Unit>),
     /// The sysctls.
     Settings,
+    /// The counters.
+    Stats,
     /// Change sysctls.
     Set(Vec<Setting>),
 }
@@ -47,7 +50,7 @@ impl Request {
         let call = match self {
             Self::Apply { changes, .. } => changes.first().map_or("SIOCIFCREATE", Change::call),
             Self::Set(settings) => settings.first().map_or("net.inet.carp", Setting::name),
-            Self::Show(_) | Self::Settings => "SIOCGVH",
+            Self::Show(_) | Self::Settings | Self::Stats => "SIOCGVH",
         };
         Refusal {
             text: format!("{call}: Operation not permitted"),
@@ -142,6 +145,8 @@ pub enum Reply {
     Interfaces(Vec<Interface>),
     /// The sysctls; after a `Set` the values before it.
     Settings(Settings),
+    /// What was counted since the daemon's start.
+    Stats(Stats),
     /// Nothing was changed.
     Refused(Refusal),
 }

@@ -11,6 +11,7 @@ impl Daemon {
         let reply = match &asked.request {
             Request::Show(which) => self.show(*which),
             Request::Settings => Reply::Settings(self.settings),
+            Request::Stats => Reply::Stats(*self.engine.stats()),
             Request::Apply { .. } | Request::Set(_) if !asked.may_change => {
                 Reply::Refused(asked.request.denied())
             }
