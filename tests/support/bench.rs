@@ -171,6 +171,17 @@ impl Bench {
                 }
             }
         }
+        if let (Some(_), Some(directory)) = (bad, std::env::var_os("CARP_PCAP")) {
+            let path = std::path::Path::new(&directory).join(format!("{}.pcapng", from.as_nanos()));
+            self.capture
+                .write(
+                    frames,
+                    "ports a, b, client",
+                    std::fs::File::create(&path).unwrap(),
+                )
+                .unwrap();
+            text += &format!("see {}\n", path.display());
+        }
         let near = |at: Instant, of: Instant| {
             at + Duration::from_millis(4) > of && at < of + Duration::from_millis(8)
         };
