@@ -138,7 +138,7 @@ impl World {
             for departure in &mut interface.departures {
                 departure.lease = Instant::ZERO + departure.lease.since(origin);
                 for echo in &mut departure.echoes {
-                    echo.counter = rename(echo.counter);
+                    echo.rebase(&mut rename);
                 }
                 departure.until = Instant::ZERO + departure.until.since(origin);
             }

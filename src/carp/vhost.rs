@@ -49,6 +49,15 @@ pub(super) struct Echo {
     pub(super) header: [u8; 7],
 }
 
+impl Echo {
+    /// Under another number, and so without its checksum.
+    pub(super) fn rebase(&mut self, rename: &mut dyn FnMut(u64) -> u64) {
+        self.counter = rename(self.counter);
+        let [.., high, low] = &mut self.header;
+        (*high, *low) = (0, 0);
+    }
+}
+
 /// The latest advertisements of all families, as long as not all of them are known to have left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Round {
@@ -142,7 +151,7 @@ impl Vhost {
         }
         self.counter = self.counter.map(&mut *rename);
         for echo in &mut self.echoes {
-            echo.counter = rename(echo.counter);
+            echo.rebase(rename);
         }
     }
 }
