@@ -88,7 +88,11 @@ fn on_peer(world: &mut World, fault: Fault, on: bool) {
             model.paused = Some(until);
         }
         (Kind::PeerDemotion, _) => {
-            let step = if model.system == crate::peers::System::F13 { 240 } else { 1 };
+            let step = if model.system == crate::peers::System::F13 {
+                240
+            } else {
+                1
+            };
             let by = if on { step } else { -step };
             model.demote(now, by);
         }
@@ -177,7 +181,10 @@ fn on_host(world: &mut World, fault: Fault, on: bool) -> Result<(), String> {
             };
             world.tell(host, Fact::Ask(fault.place, asked))?;
         }
-        Kind::WrongPass | Kind::MoreAddresses | Kind::AdminDown | Kind::Destroy
+        Kind::WrongPass
+        | Kind::MoreAddresses
+        | Kind::AdminDown
+        | Kind::Destroy
         | Kind::OtherSkew => reconfigure(world, fault, on)?,
         _ => {}
     }

@@ -115,7 +115,13 @@ fn take(
             if carpdev != Host::carpdev(host.confs[at].segment) {
                 return Err(format!("{unit}: a frame on the wrong carpdev"));
             }
-            let ad = send(host, now, (&old[at], rounds), (at, what, &frame), &mut seen[at])?;
+            let ad = send(
+                host,
+                now,
+                (&old[at], rounds),
+                (at, what, &frame),
+                &mut seen[at],
+            )?;
             effects.frames.push((at, frame, ad));
         }
         Action::Retired { .. } => effects.retired += 1,
@@ -164,11 +170,13 @@ fn send(
     let Some(seal) = right.map(|s| Rc::clone(s)) else {
         return Err(format!("{unit}: a wrong digest, {ad:?}"));
     };
-    let source = |addresses: &[IpAddr]| match family {
-        Family::Inet => host.witness.ports[conf.segment].v4.map(IpAddr::V4),
-        Family::Inet6 => host.witness.ports[conf.segment].v6.map(IpAddr::V6),
-    }
-    .or_else(|| addresses.iter().copied().find(|a| Family::of(*a) == family));
+    let source = |addresses: &[IpAddr]| {
+        match family {
+            Family::Inet => host.witness.ports[conf.segment].v4.map(IpAddr::V4),
+            Family::Inet6 => host.witness.ports[conf.segment].v6.map(IpAddr::V6),
+        }
+        .or_else(|| addresses.iter().copied().find(|a| Family::of(*a) == family))
+    };
     if ![source(&conf.addresses), source(&old.addresses)].contains(&Some(ad.src)) {
         return Err(format!("{unit}: sent from {}", ad.src));
     }
@@ -246,7 +254,10 @@ fn compare(
     }
     let serves = matches!(course.stage, Stage::Arming(_) | Stage::Master);
     if course.armed != (serves || course.left.is_some()) {
-        return Err(format!("{unit} in {:?}: armed {}", course.stage, course.armed));
+        return Err(format!(
+            "{unit} in {:?}: armed {}",
+            course.stage, course.armed
+        ));
     }
     Ok(())
 }
@@ -309,7 +320,9 @@ fn leases(
     for until in &seen.leases {
         let exact = !conf.plain || *until == from + most;
         if !exact || *until > from + most || *until < from {
-            return Err(format!("{unit}: lease to {until}, {most} after {from} at {now}"));
+            return Err(format!(
+                "{unit}: lease to {until}, {most} after {from} at {now}"
+            ));
         }
     }
     if reported && seen.leases.is_empty() {

@@ -97,7 +97,9 @@ impl Model {
         self.demotion += by;
         if self.alive {
             let local = self.clock.local(now);
-            self.seats.iter_mut().for_each(|seat| seat.peer.demote(local, by));
+            self.seats
+                .iter_mut()
+                .for_each(|seat| seat.peer.demote(local, by));
         }
     }
 
@@ -147,16 +149,16 @@ impl Model {
 
     /// What left since the last time, and who changed.
     #[allow(clippy::type_complexity)]
-    pub fn collect(
-        &mut self,
-    ) -> (
-        Vec<(Rc<Seal>, Vec<u8>)>,
-        Vec<(usize, State, &'static str)>,
-    ) {
+    pub fn collect(&mut self) -> (Vec<(Rc<Seal>, Vec<u8>)>, Vec<(usize, State, &'static str)>) {
         let (mut frames, mut changes) = (Vec::new(), Vec::new());
         for seat in &mut self.seats {
             let seal = &seat.member.seal;
-            frames.extend(seat.peer.take().into_iter().map(|bytes| (seal.clone(), bytes)));
+            frames.extend(
+                seat.peer
+                    .take()
+                    .into_iter()
+                    .map(|bytes| (seal.clone(), bytes)),
+            );
             let state = seat.peer.state();
             if state != seat.told {
                 seat.told = state;

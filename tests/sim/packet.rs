@@ -130,7 +130,11 @@ pub fn emit(ad: &Ad, fifth: u8) -> Vec<u8> {
             frame.extend(ip);
         }
         IpAddr::V6(src) => {
-            let more = if ad.pseudo { pseudo_words(src, GROUP6) } else { 0 };
+            let more = if ad.pseudo {
+                pseudo_words(src, GROUP6)
+            } else {
+                0
+            };
             let sum = fold(words(&body) + more);
             body[6..8].copy_from_slice(&sum.to_be_bytes());
             frame.extend([0x33, 0x33, 0, 0, 0, 0x12]);

@@ -199,7 +199,11 @@ impl Witness {
 
     pub fn effective_skew(&self, at: usize) -> u8 {
         let skew = self.confs[at].skew;
-        if self.demotion > 0 { skew.max(240) } else { skew }
+        if self.demotion > 0 {
+            skew.max(240)
+        } else {
+            skew
+        }
     }
 
     pub fn claim(&self, at: usize) -> Claim {
@@ -272,7 +276,11 @@ impl Witness {
 
     /// Timers: a lease that ran out comes before all else.
     fn pass_time(&mut self, now: u64, at: usize) {
-        if self.courses[at].left.as_ref().is_some_and(|l| l.until <= now) {
+        if self.courses[at]
+            .left
+            .as_ref()
+            .is_some_and(|l| l.until <= now)
+        {
             self.courses[at].left = None;
         }
         let course = &self.courses[at];
@@ -398,7 +406,10 @@ impl Witness {
             digest: [0; 20],
             ..*ad
         };
-        self.courses[at].sent.iter().any(|sent| plain(sent) == plain(ad))
+        self.courses[at]
+            .sent
+            .iter()
+            .any(|sent| plain(sent) == plain(ad))
     }
 
     fn decide(&mut self, now: u64, at: usize, family: Family, theirs: Claim) {

@@ -62,12 +62,41 @@ macro_rules! kinds {
 
 kinds!(
     // The segment.
-    Loss, BurstLoss, Delay, Duplication, Reordering, Corruption, OneWayCut, Partition, FamilyLost, Loop,
+    Loss,
+    BurstLoss,
+    Delay,
+    Duplication,
+    Reordering,
+    Corruption,
+    OneWayCut,
+    Partition,
+    FamilyLost,
+    Loop,
     // A host of ours.
-    Pause, Crash, PoliteExit, CarpdevFlap, CarpdevGone, SendErrors, ArmRefused, ArmSilent, ArmLate, WrongPass,
-    MoreAddresses, AdminDown, Destroy, AskMaster, AskBackup, OtherSkew, OtherPreempt, AllowOff, Renumber,
+    Pause,
+    Crash,
+    PoliteExit,
+    CarpdevFlap,
+    CarpdevGone,
+    SendErrors,
+    ArmRefused,
+    ArmSilent,
+    ArmLate,
+    WrongPass,
+    MoreAddresses,
+    AdminDown,
+    Destroy,
+    AskMaster,
+    AskBackup,
+    OtherSkew,
+    OtherPreempt,
+    AllowOff,
+    Renumber,
     // Another system.
-    PeerCrash, PeerDown, PeerPause, PeerDemotion,
+    PeerCrash,
+    PeerDown,
+    PeerPause,
+    PeerDemotion,
 );
 
 impl Kind {
@@ -147,7 +176,11 @@ fn places(groups: &[GroupPlan], host: usize) -> Vec<(usize, MemberPlan)> {
 
 fn hosts(random: &mut Random, count: usize, peers: Option<System>) -> Vec<HostPlan> {
     let others = peers.map_or(0, |_| random.between(1, (count as u64 / 2).max(1)) as usize);
-    let drift = if peers == Some(System::U) { 10_000 } else { 50_000 };
+    let drift = if peers == Some(System::U) {
+        10_000
+    } else {
+        50_000
+    };
     let all_preempt = random.below(3);
     let plan = |at: usize| HostPlan {
         system: peers.filter(|_| at + others >= count),
@@ -224,7 +257,16 @@ fn group(
     });
     let v6 = (0..v6).map(|n| {
         let last = 0x200 + 0x10 * number as u16 + n as u16;
-        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, segment as u16, 0, 0, 0, 0, last))
+        IpAddr::V6(Ipv6Addr::new(
+            0x2001,
+            0xdb8,
+            segment as u16,
+            0,
+            0,
+            0,
+            0,
+            last,
+        ))
     });
     let mut addresses: Vec<IpAddr> = v4.chain(v6).collect();
     if random.chance(50) {

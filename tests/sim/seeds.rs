@@ -25,8 +25,14 @@ fn run(seed: u64) -> Run {
     let mut world = World::new(scenario, false);
     let failure = world.run().err();
     let mut tally = std::mem::take(&mut world.tally);
-    tally.0.insert("seen: leases of the timed out".into(), world.society.successions);
-    tally.0.insert("seen: two MASTERs for a moment".into(), world.society.overlaps);
+    tally.0.insert(
+        "seen: leases of the timed out".into(),
+        world.society.successions,
+    );
+    tally.0.insert(
+        "seen: two MASTERs for a moment".into(),
+        world.society.overlaps,
+    );
     Run {
         tally,
         hash: world.transcript.hash(),
@@ -77,7 +83,11 @@ fn seeds_keep_every_promise() {
             let run = run(seed);
             if let Some(failure) = &run.failure {
                 next.store(u64::MAX / 2, Ordering::Relaxed);
-                eprintln!("seed {seed} at {:.3} s: {}", failure.at as f64 / 1e9, failure.what);
+                eprintln!(
+                    "seed {seed} at {:.3} s: {}",
+                    failure.at as f64 / 1e9,
+                    failure.what
+                );
             }
             runs.push((seed, run));
         }
@@ -123,7 +133,10 @@ fn report(runs: Vec<Run>, count: u64) {
     }
     assert!(least >= 60 * SECOND);
     if count >= 2000 {
-        assert_eq!((hosts[middle], hosts[0], hosts[hosts.len() - 1]), (5, 2, 16));
+        assert_eq!(
+            (hosts[middle], hosts[0], hosts[hosts.len() - 1]),
+            (5, 2, 16)
+        );
         assert!((9..=11).contains(&faults[middle]), "{}", faults[middle]);
         covered(&tally);
     }
@@ -133,11 +146,29 @@ fn report(runs: Vec<Run>, count: u64) {
 fn covered(tally: &Tally) {
     let faults = Kind::ALL.iter().map(|kind| format!("fault: {kind:?}"));
     let reasons = [
-        "Ready", "MasterTimedOut inet", "MasterTimedOut inet6", "Preempting", "MasterWillTimeOut", "Goodbye",
-        "MasterDemoted", "BetterMaster", "Requested", "CarpdevDown", "Down", "Stalled", "ArmFailed", "Destroyed",
+        "Ready",
+        "MasterTimedOut inet",
+        "MasterTimedOut inet6",
+        "Preempting",
+        "MasterWillTimeOut",
+        "Goodbye",
+        "MasterDemoted",
+        "BetterMaster",
+        "Requested",
+        "CarpdevDown",
+        "Down",
+        "Stalled",
+        "ArmFailed",
+        "Destroyed",
     ];
     let reasons = reasons.iter().map(|reason| format!("reason: {reason}"));
-    let rules = ["own echo", "successor", "gave way", "reasserted", "demotion told at once"];
+    let rules = [
+        "own echo",
+        "successor",
+        "gave way",
+        "reasserted",
+        "demotion told at once",
+    ];
     let rules = rules.iter().map(|rule| format!("rule: {rule}"));
     let missing: Vec<String> = faults
         .chain(reasons)

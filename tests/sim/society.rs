@@ -252,10 +252,16 @@ fn patience(node: &Node, group: usize) -> u64 {
     let span = match node {
         Node::Ours(ours) => {
             let at = ours.confs.iter().position(|c| c.group == group);
-            at.map_or(0, |at| long(ours.confs[at].base, ours.witness.own_interval(at)))
+            at.map_or(0, |at| {
+                long(ours.confs[at].base, ours.witness.own_interval(at))
+            })
         }
         Node::Model(model) => model.seat(group).map_or(0, |seat| {
-            let late = if model.system == System::U { 1200 * MS } else { 20 * MS };
+            let late = if model.system == System::U {
+                1200 * MS
+            } else {
+                20 * MS
+            };
             long(seat.member.base, seat.peer.interval()) + late
         }),
     };

@@ -134,7 +134,10 @@ impl World {
                     seal: Rc::new(Seal::new("secret", group.vhid, &group.addresses)),
                     addresses: group.addresses.clone(),
                     gone: false,
-                            plain: group.members.iter().all(|m| m.base == member.base && m.base > 0),
+                    plain: group
+                        .members
+                        .iter()
+                        .all(|m| m.base == member.base && m.base > 0),
                 }
             };
             let confs: Vec<Conf> = places.into_iter().map(conf).collect();
@@ -226,12 +229,14 @@ impl World {
             }
             What::Begin(index) => {
                 let fault = self.scenario.faults[index];
-                self.transcript.note(self.now, None, || format!("begins: {fault:?}"));
+                self.transcript
+                    .note(self.now, None, || format!("begins: {fault:?}"));
                 self.begin(fault)
             }
             What::End(index) => {
                 let fault = self.scenario.faults[index];
-                self.transcript.note(self.now, None, || format!("ends: {:?}", fault.what));
+                self.transcript
+                    .note(self.now, None, || format!("ends: {:?}", fault.what));
                 self.end(fault)
             }
             What::Exit(host, boot) => {
@@ -261,10 +266,13 @@ impl World {
                 }
                 ours.paused = None;
                 let backlog = std::mem::take(&mut ours.backlog);
-                self.transcript.note(self.now, Some(host), || "wakes up".into());
+                self.transcript
+                    .note(self.now, Some(host), || "wakes up".into());
                 // What the caller of the engine has to do: the moment first, frames afterwards.
                 self.tell(host, Fact::Time)?;
-                backlog.into_iter().try_for_each(|fact| self.tell(host, fact))
+                backlog
+                    .into_iter()
+                    .try_for_each(|fact| self.tell(host, fact))
             }
         }
     }
@@ -287,10 +295,16 @@ impl World {
         let confs = ours.confs.iter().map(gone).collect();
         ours.witness = Witness::new(confs, ours.ports.len());
         let mut facts = vec![Fact::Settings(ours.settings)];
-        facts.extend(ours.ports.iter().enumerate().map(|(s, p)| Fact::Card(s, *p)));
+        facts.extend(
+            ours.ports
+                .iter()
+                .enumerate()
+                .map(|(s, p)| Fact::Card(s, *p)),
+        );
         let there = ours.confs.iter().enumerate().filter(|(_, c)| !c.gone);
         facts.extend(there.map(|(at, c)| Fact::Configure(at, Box::new(c.clone()))));
-        self.transcript.note(self.now, Some(host), || "boots".into());
+        self.transcript
+            .note(self.now, Some(host), || "boots".into());
         facts.into_iter().try_for_each(|fact| self.tell(host, fact))
     }
 
@@ -320,9 +334,8 @@ impl World {
         if self.transcript.is_kept() {
             crate::telling::note(&mut self.transcript, now, host, &fact, &actions);
         }
-        let effects =
-            invariants::check(ours, local.as_nanos(), &fact, actions, &mut self.rounds)
-                .map_err(|what| format!("h{host}: {what}"))?;
+        let effects = invariants::check(ours, local.as_nanos(), &fact, actions, &mut self.rounds)
+            .map_err(|what| format!("h{host}: {what}"))?;
         for rule in std::mem::take(&mut ours.witness.rules) {
             self.tally.add(format!("rule: {rule}"));
         }
@@ -380,7 +393,12 @@ impl World {
                 Arming::Late => self.random.between(5 * MS, 40 * MS),
                 Arming::Silent => continue,
             };
-            self.report(host, boot, after, Fact::Armed(at, attempt, arming != Arming::Refused));
+            self.report(
+                host,
+                boot,
+                after,
+                Fact::Armed(at, attempt, arming != Arming::Refused),
+            );
         }
         for (at, bytes, ad) in effects.frames {
             let Node::Ours(ours) = &self.nodes[host] else {
@@ -441,7 +459,8 @@ impl World {
         };
         let group = ours.confs[at].group;
         if master && matches!(reason, Reason::MasterTimedOut(_)) {
-            self.society.succession(self.now, host, group, &self.nodes)?;
+            self.society
+                .succession(self.now, host, group, &self.nodes)?;
         }
         let tied = reason == Reason::BetterMaster;
         self.society.changed(self.now, group, host, master, tied);
@@ -474,7 +493,10 @@ impl World {
                 if !port.works() || ours.engine.is_none() {
                     return Ok(());
                 }
-                let conf = ours.confs.iter().find(|c| Some(&c.seal) == packet.seal.as_ref());
+                let conf = ours
+                    .confs
+                    .iter()
+                    .find(|c| Some(&c.seal) == packet.seal.as_ref());
                 if let (Some(ad), Some(_), None) = (&packet.ad, conf, ours.paused)
                     && ours.settings.allow
                 {
@@ -507,13 +529,22 @@ impl World {
         let system = model.system;
         for (group, state, rule) in changes {
             self.tally.add(format!("peer: {system:?} {rule}"));
-            self.transcript.note(self.now, Some(host), || format!("{system:?} is {state:?}: {rule}"));
+            self.transcript.note(self.now, Some(host), || {
+                format!("{system:?} is {state:?}: {rule}")
+            });
             let master = state == PeerState::Master;
-            self.society.changed(self.now, group, host, master, rule == "better" || rule == "tie");
+            self.society.changed(
+                self.now,
+                group,
+                host,
+                master,
+                rule == "better" || rule == "tie",
+            );
         }
         for (seal, bytes) in frames {
             let ad = parse(&bytes);
-            self.transcript.note(self.now, Some(host), || format!("sends {ad:?}"));
+            self.transcript
+                .note(self.now, Some(host), || format!("sends {ad:?}"));
             let packet = Packet {
                 ad,
                 bytes,
@@ -521,7 +552,7 @@ impl World {
                 from: host,
                 segment: 0,
                 asks: None,
-                    sent: self.now,
+                sent: self.now,
             };
             self.transmit(Some(host), packet);
         }

@@ -90,7 +90,11 @@ impl Bsd {
     }
 
     pub fn interval(&self, skew: i64) -> u64 {
-        let skew = if self.member.base == 0 { skew.max(1) } else { skew };
+        let skew = if self.member.base == 0 {
+            skew.max(1)
+        } else {
+            skew
+        };
         u64::from(self.member.base) * 1_000_000_000 + skew_ns(skew)
     }
 

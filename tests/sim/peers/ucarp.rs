@@ -148,10 +148,7 @@ impl Ucarp {
     }
 
     fn yields(&self, ad: &Ad) -> bool {
-        let (mine, theirs) = (
-            (self.member.base, self.member.skew),
-            (ad.base, ad.skew),
-        );
+        let (mine, theirs) = ((self.member.base, self.member.skew), (ad.base, ad.skew));
         mine > theirs || (mine == theirs && self.loses_to(ad.src))
     }
 
