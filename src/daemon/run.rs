@@ -64,7 +64,7 @@ impl Daemon {
     fn take(&mut self, event: Event) -> io::Result<bool> {
         match event {
             Event::Frames(carpdev, frames) => {
-                for bytes in &frames {
+                for bytes in frames.iter() {
                     self.tell(Input::Frame { carpdev, bytes });
                 }
             }

@@ -200,6 +200,7 @@ async fn begin(
         transaction: None,
         waiting: VecDeque::new(),
         retired: BTreeSet::new(),
+        fullsock: 0,
         ending: Ending::No,
         autostarted: options.autostarted,
         begun: false,
