@@ -45,7 +45,7 @@ pub struct Status {
 }
 
 impl Engine {
-    /// An engine with nothing configured. Counters of a MASTER that has heard nobody are drawn from `seed`.
+    /// An engine with nothing configured. The first counter of each vhost is drawn from `seed`, so hosts must not share it.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let world = World::new(seed);
@@ -319,13 +319,13 @@ impl Engine {
     }
 }
 
-/// The time from one advertisement of a MASTER to the next, with the skew in effect (carp-protocol.md 5.3).
+/// The time from one advertisement of a MASTER to the next, with the skew in effect.
 #[must_use]
 pub fn interval(advbase: u8, advskew: u8) -> std::time::Duration {
     vhost::interval(advbase, advskew)
 }
 
-/// How long a BACKUP with this configuration waits for an advertisement (carp-protocol.md 5.3).
+/// How long a BACKUP with this configuration waits for an advertisement.
 #[must_use]
 pub fn dead_time(advbase: u8, advskew: u8) -> std::time::Duration {
     vhost::dead_time(advbase, advskew)

@@ -148,7 +148,7 @@ impl Engine {
         }
     }
 
-    /// OpenBSD's levels and words (carp-protocol.md 15), with the sender.
+    /// OpenBSD's levels and words, with the sender.
     fn note(&mut self, now: Instant, error: Error, received: Received<'_>) {
         let Received {
             src, ttl, payload, ..
@@ -183,14 +183,14 @@ fn pseudo_header(received: Received<'_>) -> Option<(std::net::Ipv6Addr, std::net
     }
 }
 
-/// What our own advertisement would look like if it came back. Never judged by its source: hosts without an address on
-/// their carpdev have source and MAC in common.
+/// What our own advertisement would look like if it came back. Never judged by its source alone: hosts without an address
+/// on their carpdev have source and MAC in common.
 fn as_echo(received: Received<'_>, ad: &carp::Advertisement) -> Echo {
     let mut header = [0; 7];
     header.copy_from_slice(&received.payload[1..8]);
     Echo {
         counter: u64::from_be_bytes(ad.counter),
-        family: received.family,
+        src: received.src,
         header,
     }
 }
@@ -206,7 +206,6 @@ impl Turn<'_> {
 
     /// A valid advertisement of another host.
     fn hear(&mut self, received: Received<'_>, ad: &carp::Advertisement, verified: Verified) {
-        self.vhost.counter = Some(u64::from_be_bytes(ad.counter));
         if let Verified::Only(kind) = verified {
             self.vhost.kind = kind;
         }
@@ -219,7 +218,7 @@ impl Turn<'_> {
             self.vhost.briefest = Some(briefest.min(priority));
             self.warn_of_slow_peer(priority, received.src);
         }
-        let demote = self.vhost.demotion_of(received.src, ad.demote);
+        let demote = ad.demote;
         self.decide(received.family, Theirs { priority, demote });
     }
 

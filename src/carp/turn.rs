@@ -209,7 +209,7 @@ impl Turn<'_> {
             Family::Inet => Family::Inet6,
             Family::Inet6 => Family::Inet,
         };
-        // The other timer was restarted by an advertisement of late: this group will flap (captures/FREEBSD.md, 7).
+        // The other timer was restarted by an advertisement of late: this group will flap.
         let half = vhost::dead_time(self.config.advbase, self.vhost.advskew) / 2;
         let unit = self.unit;
         if self

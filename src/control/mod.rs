@@ -20,7 +20,7 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// One command line for one interface: applied whole or not at all. A missing interface is made first, whatever
-    /// the words but `destroy`; no words at all (`state foo`) do only that (ifconfig-carp.md 2.1).
+    /// the words but `destroy`; no words at all (`state foo`) do only that.
     Apply {
         /// Which carpN.
         unit: Unit,
@@ -82,7 +82,7 @@ pub enum Change {
     Advskew(u8),
     /// `state S`.
     State(State),
-    /// An address; without `alias` it takes the place of the first one of its family (ifconfig-carp.md 2.1).
+    /// An address; without `alias` it takes the place of the first one of its family.
     Address {
         /// The address with its prefix length.
         address: IpNetwork,
@@ -94,7 +94,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// The system call that OpenBSD's ifconfig names when this fails (ifconfig-carp.md 2.2).
+    /// The system call that OpenBSD's ifconfig names when this fails.
     #[must_use]
     pub const fn call(&self) -> &'static str {
         match self {

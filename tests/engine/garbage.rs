@@ -202,7 +202,7 @@ fn states_that_differ_only_in_when_and_with_which_numbers_rebase_to_one() {
     assert_eq!(same.rebased(ms(0.0), |counter| counter), same);
 }
 
-/// DESIGN's figure is 5 us a packet in release; a debug build is given far more, to catch a loop over everything only.
+/// Our figure is 5 us a packet in release; a debug build is given far more, to catch a loop over everything only.
 #[test]
 fn garbage_does_not_walk_through_all_groups() {
     let mut engine = Engine::new(1);

@@ -66,7 +66,7 @@ fn advbase_0_has_its_own_timers() {
     assert_eq!(host.timeout(), Some(11.718 + 3.906));
 }
 
-/// FreeBSD flaps in the same rhythm (captures/FREEBSD.md, surprise 7): MASTER for the rest of the peer's interval.
+/// FreeBSD flaps in the same rhythm: MASTER for the rest of the peer's interval.
 #[test]
 fn the_loss_of_one_family_makes_a_backup_flap_and_is_named() {
     let mut host = Host::backup(&[V4, V6], 1, 100);
@@ -398,4 +398,23 @@ fn a_dual_stack_backup_needs_both_families_to_stay_calm() {
     host.frame(1000.0, &ad.bytes());
     host.frame(1001.0, &ad.clone().over(Family::Inet6).bytes());
     assert_eq!(host.timeout(), Some(4000.0));
+}
+
+/// Simulator, seed 1306: the healthy one is never told a demotion, so it never gives way; and the demoted one must.
+#[test]
+fn a_demoted_master_gives_way_to_a_healthy_one_of_worse_skew() {
+    let (mut host, at) = two_networks();
+    let lost = Input::Parent {
+        carpdev: Carpdev(3),
+        parent: None,
+    };
+    host.input(at + 23.0, lost);
+    assert_eq!(host.state(), State::Master);
+    host.frame(at + 24.0, &Ad::new(&[V4], 1, 250).bytes());
+    assert_eq!(host.state(), State::Backup);
+    host.preempt(at + 25.0);
+    assert!(
+        host.frame(at + 26.0, &Ad::new(&[V4], 1, 250).bytes())
+            .is_empty()
+    );
 }

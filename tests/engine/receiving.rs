@@ -285,6 +285,22 @@ fn a_peer_with_our_counter_and_our_source_is_no_echo() {
     );
 }
 
+/// Simulator, seed 1: two equal MASTERs that last heard the same go on with the same number.
+#[test]
+fn an_equal_master_with_our_counter_is_no_echo() {
+    let (mut host, at) = Host::master(&[V4], 1, 100);
+    let counter = counters(&host)[0];
+    let peer = Ad {
+        counter,
+        ..Ad::new(&[V4], 1, 100)
+    };
+    host.frame(at + 1.0, &peer.bytes());
+    assert_eq!(
+        (host.state(), host.engine.stats().echoes),
+        (State::Backup, 0)
+    );
+}
+
 const LINK_LOCAL: &str = "fe80::10/64";
 
 fn sent_kind(host: &Host, addresses: &[&str]) -> Kind {

@@ -31,7 +31,7 @@ const fn both(
 }
 
 const DEMOTE: &str = "byte 4 is OpenBSD's demotion count, which the two send as 0 and do not read: its sender is demoted \
-    and this host is not (carp-protocol.md 7.2)";
+    and this host is not";
 const PSEUDO: &str = "NetBSD sums the pseudo-header from 2020 on, and is to be heard; OpenBSD and FreeBSD are deaf to it";
 const VHID0: &str = "there is no vhid 0 and no interface for it; FreeBSD finds an interface first, by the source address";
 const TO_VIP: &str = "BSD's IP input is not for an address that a BACKUP does not own; our socket sees the frame, and \

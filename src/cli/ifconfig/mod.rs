@@ -1,9 +1,9 @@
 //! `ifconfig`: reads phrases and names, asks the daemon, prints, exits; must not know how the daemon works.
 #![forbid(unsafe_code)]
 
-mod address;
-mod parse;
-mod print;
+pub mod address;
+pub mod parse;
+pub mod print;
 pub mod words;
 
 use super::{because, plain, reason, refuse, say, start, unanswered, warn};

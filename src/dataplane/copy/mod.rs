@@ -153,7 +153,11 @@ impl Copier {
         let Some(line) = table.lines.get(&id).map(Arc::clone) else {
             return;
         };
-        let waits = line.live.gate() == Gate::Inward && gate != Gate::Inward;
+        let before = line.live.gate();
+        if before == Gate::Shut && gate == Gate::Inward {
+            line.discard();
+        }
+        let waits = before == Gate::Inward && gate != Gate::Inward;
         line.live.set_gate(gate);
         table.listen(line.port.carpdev);
         drop(table);

@@ -1,0 +1,2 @@
+//! stub
+use stateright as _;
