@@ -125,6 +125,8 @@ struct Daemon {
     retired: BTreeSet<Unit>,
     /// Frames that were lost for want of room, as far as they were asked for.
     fullsock: u64,
+    /// Something was done since what is there was last compared with what is wanted.
+    stirred: bool,
     ending: Ending,
     /// End by itself when nothing is left to do.
     autostarted: bool,

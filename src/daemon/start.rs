@@ -203,6 +203,7 @@ async fn begin(
         waiting: VecDeque::new(),
         retired: BTreeSet::new(),
         fullsock: 0,
+        stirred: true,
         ending: Ending::No,
         autostarted: options.autostarted,
         begun: false,
