@@ -181,8 +181,9 @@ impl Scene {
             }
             System::Keepalived => {
                 let config = self.file("conf", KEEPALIVED)?;
+                // Without -G each line goes to syslog too and, where none runs, to the machine's console.
                 command
-                    .args(["-n", "-l", "-P", "-f"])
+                    .args(["-n", "-l", "-G", "-P", "-f"])
                     .arg(config)
                     .arg("-p")
                     .arg(self.scratch.join("pid"))
