@@ -22,6 +22,8 @@ mod link;
 mod model;
 #[path = "sim/packet.rs"]
 mod packet;
+#[path = "support/pcap.rs"]
+mod pcap;
 #[path = "sim/peers/mod.rs"]
 mod peers;
 #[path = "sim/random.rs"]
