@@ -10,6 +10,8 @@
     clippy::cast_precision_loss
 )]
 
+#[path = "sim/divergent.rs"]
+mod divergent;
 #[path = "sim/faults.rs"]
 mod faults;
 #[path = "sim/host.rs"]

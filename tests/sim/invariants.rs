@@ -302,7 +302,7 @@ fn leases(
     let witness = &host.witness;
     let (conf, course) = (&witness.confs[at], &witness.courses[at]);
     let unit = conf.unit();
-    let skew = u64::from(witness.effective_skew(at).max(1));
+    let skew = u64::from(witness.pace(at).1.max(1));
     let length = match conf.base {
         0 => skew * 5 * 1_000_000 / 512 * 1000,
         base => 3_000 * MS * u64::from(base) - 100 * MS,

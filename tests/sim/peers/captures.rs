@@ -56,12 +56,19 @@ enum Deed {
 }
 
 /// The model in place of the host that `member` names.
-fn play(system: System, member: &Member, deeds: &[(u64, Deed)], name: &str) -> (Vec<Sent>, Vec<Sent>) {
+fn play(
+    system: System,
+    member: &Member,
+    deeds: &[(u64, Deed)],
+    name: &str,
+) -> (Vec<Sent>, Vec<Sent>) {
     let mut peer = Peer::new(system, member.clone());
     let (mut wanted, mut sent) = (Vec::new(), Vec::new());
     let capture = advertisements(name);
     let end = capture.last().unwrap().0 + 20 * MS;
-    let heard = capture.into_iter().filter(|(_, ad, _)| ad.vhid == member.seal.vhid);
+    let heard = capture
+        .into_iter()
+        .filter(|(_, ad, _)| ad.vhid == member.seal.vhid);
     let (mut heard, mut deeds) = (heard.peekable(), deeds.iter().peekable());
     loop {
         let next = [
@@ -114,7 +121,12 @@ fn assert_same(wanted: &[Sent], sent: &[Sent], slack: u64) {
     assert_eq!(wanted.len(), sent.len(), "{}", lists());
     for (a, b) in wanted.iter().zip(sent) {
         let same = (a.1.base, a.1.skew, a.1.demote) == (b.1.base, b.1.skew, b.1.demote);
-        assert!(same && a.0.abs_diff(b.0) <= slack, "{}\n{}", line(a), lists());
+        assert!(
+            same && a.0.abs_diff(b.0) <= slack,
+            "{}\n{}",
+            line(a),
+            lists()
+        );
     }
 }
 
@@ -123,7 +135,9 @@ fn assert_counters(wanted: &[Sent], sent: &[Sent], first_heard: u64) {
     let random = |list: &[Sent]| {
         let early = list.iter().filter(|(at, _)| *at < first_heard);
         let numbers: Vec<u64> = early.map(|(_, ad)| ad.counter).collect();
-        numbers.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) > 1000)
+        numbers
+            .windows(2)
+            .all(|pair| pair[1].wrapping_sub(pair[0]) > 1000)
     };
     assert!(random(wanted) && random(sent));
     for (a, b) in wanted.iter().zip(sent).filter(|(a, _)| a.0 > first_heard) {
@@ -143,11 +157,18 @@ fn freebsd_b_of_the_election() {
     let name = "freebsd-v4-election.pcap";
     let host = member(("secret", 1, 10), 2, (1, 100));
     // `state master` for B at 47.104 is left out: the model has no admin for that.
-    let deeds = [(3 * MS, Deed::Start), (59 * SECOND + 130 * MS, Deed::Skew(50))];
+    let deeds = [
+        (3 * MS, Deed::Start),
+        (59 * SECOND + 130 * MS, Deed::Skew(50)),
+    ];
     let (mut wanted, sent) = play(System::F13, &host, &deeds, name);
     wanted.retain(|(at, _)| *at / SECOND != 47);
     assert_same(&wanted, &sent, 20 * MS);
-    let before: Vec<Sent> = sent.iter().filter(|(at, _)| *at < 47 * SECOND).copied().collect();
+    let before: Vec<Sent> = sent
+        .iter()
+        .filter(|(at, _)| *at < 47 * SECOND)
+        .copied()
+        .collect();
     assert_counters(&wanted, &before, first_heard(name, 2));
 }
 
@@ -234,7 +255,11 @@ fn alone(system: System, name: &str, configured: &[(u8, u8, u8)], slack: u64) {
     for (vhid, base, skew) in configured {
         let host = member(("secret", *vhid, *vhid), 1, (*base, *skew));
         let captured = advertisements(name);
-        let first = captured.iter().find(|(_, ad, _)| ad.vhid == *vhid).unwrap().0;
+        let first = captured
+            .iter()
+            .find(|(_, ad, _)| ad.vhid == *vhid)
+            .unwrap()
+            .0;
         let mut peer = Peer::new(system, host.clone());
         peer.start(SECOND);
         let waited = peer.timeout().unwrap();
@@ -351,10 +376,17 @@ fn openbsd_and_old_freebsd_wait_as_their_sources_say() {
         peer.wake(first);
         assert_eq!(peer.state(), State::Master);
         let next = peer.timeout().unwrap() - first;
-        assert!(next.abs_diff(interval * MS) <= 25 * MS, "{system:?}: {next}");
+        assert!(
+            next.abs_diff(interval * MS) <= 25 * MS,
+            "{system:?}: {next}"
+        );
         let constant = matches!(system, System::O6 | System::O7);
         peer.wake(first + next);
-        let counters: Vec<u64> = peer.take().iter().map(|b| parse(b).unwrap().counter).collect();
+        let counters: Vec<u64> = peer
+            .take()
+            .iter()
+            .map(|b| parse(b).unwrap().counter)
+            .collect();
         assert_eq!(counters[0] == counters[1], constant, "{system:?}");
     }
     assert_eq!(skew_ns(256), SECOND);
