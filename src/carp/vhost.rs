@@ -138,18 +138,31 @@ impl Vhost {
         (known || demote > 0).then_some(demote)
     }
 
-    /// The same vhost with moments counted from `origin` and counters renamed.
-    pub(super) fn rebase(&mut self, origin: Instant, rename: &mut dyn FnMut(u64) -> u64) {
+    /// The same vhost with moments counted from `origin` and counters renamed; see [`super::World::rebased`].
+    pub(super) fn rebase(&mut self, origin: Instant, rename: &mut dyn FnMut(u64) -> Option<u64>) {
+        self.reason = Reason::Ready;
         self.timers.rebase(origin);
         self.quiet_until = Instant::ZERO + self.quiet_until.since(origin);
         if let Some(round) = &mut self.round {
             round.until = Instant::ZERO + round.until.since(origin);
         }
-        self.counter = self.counter.map(&mut *rename);
-        for echo in &mut self.echoes {
-            echo.counter = rename(echo.counter);
-        }
+        self.counter = self.counter.map(|counter| rename(counter).unwrap_or(0));
+        rename_echoes(&mut self.echoes, rename);
     }
+}
+
+/// Keeps the echoes that can still come, under other numbers.
+pub(super) fn rename_echoes(
+    echoes: &mut VecDeque<Echo>,
+    rename: &mut dyn FnMut(u64) -> Option<u64>,
+) {
+    echoes.retain_mut(|echo| match rename(echo.counter) {
+        Some(counter) => {
+            echo.counter = counter;
+            true
+        }
+        None => false,
+    });
 }
 
 /// 1/256 s units as a time, in whole microseconds like the BSDs' (carp-protocol.md 5.3).
