@@ -5,14 +5,29 @@
     clippy::cast_sign_loss
 )]
 
-#[path = "engine/rig.rs"]
-mod rig;
+mod support;
 
+#[path = "engine/answering.rs"]
+mod answering;
 #[path = "engine/arming.rs"]
 mod arming;
+#[path = "engine/changing.rs"]
+mod changing;
 #[path = "engine/digests.rs"]
 mod digests;
 #[path = "engine/election.rs"]
 mod election;
+#[path = "engine/garbage.rs"]
+mod garbage;
+#[path = "engine/lease.rs"]
+mod lease;
 #[path = "engine/leaving.rs"]
 mod leaving;
+#[path = "engine/pair.rs"]
+mod pair;
+#[path = "engine/peers.rs"]
+mod peers;
+#[path = "engine/receiving.rs"]
+mod receiving;
+#[path = "engine/rig.rs"]
+mod rig;

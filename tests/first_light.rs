@@ -279,9 +279,10 @@ fn nobody_may_look_and_change_nothing() {
     let (a, _c) = host();
     let done = as_nobody(&a, "ifconfig carp1 create");
     assert_eq!(done.code, Some(1), "{done:?}");
-    assert_eq!(
-        done.err,
-        "ifconfig: SIOCIFCREATE: Operation not permitted\n"
+    assert!(
+        done.err
+            .starts_with("ifconfig: SIOCIFCREATE: Operation not permitted\n"),
+        "{done:?}"
     );
     assert!(a.processes().is_empty(), "no daemon was started");
     a.ok("ifconfig carp1 vhid 1 pass secret carpdev eth0 192.0.2.1/24");
@@ -307,11 +308,9 @@ fn nobody_may_look_and_change_nothing() {
         ),
     ] {
         let done = as_nobody(&a, line);
-        assert_eq!(
-            (done.code, done.err.as_str()),
-            (Some(1), text),
-            "{line}: {done:?}"
-        );
+        assert_eq!(done.code, Some(1), "{line}: {done:?}");
+        // A second line may tell what BSD's text hides.
+        assert!(done.err.starts_with(text), "{line}: {done:?}");
     }
     assert_eq!(a.ok("ifconfig carp1"), before);
     assert_eq!(

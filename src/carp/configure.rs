@@ -5,8 +5,8 @@ use super::config::{Carpdev, Config, Unit};
 use super::engine::Engine;
 use super::state::{Interface, addresses};
 use super::turn::Turn;
-use super::vhost::{ARMING, Phase, Vhost};
-use super::{Reason, timer::Timer};
+use super::vhost::{self, Phase, Vhost};
+use super::{Reason, demote, timer::Timer};
 use crate::time::Instant;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -45,10 +45,11 @@ impl Engine {
             }
             self.auths.remove(&(unit, vhid));
         }
-        if let Some(interface) = self.world.interfaces.get_mut(&unit) {
-            interface.vhosts.clear();
-            interface.retiring = true;
-        }
+        // One that was never configured is answered all the same.
+        let interface = self.world.interfaces.entry(unit).or_default();
+        interface.vhosts.clear();
+        interface.grace = None;
+        interface.retiring = true;
         self.retire();
     }
 
@@ -66,6 +67,7 @@ impl Engine {
         let interface = self.world.interfaces.entry(unit).or_default();
         let old = std::mem::replace(&mut interface.config, config.clone());
         interface.carpdev = carpdev;
+        interface.grace = demote::grace(now, &old, &config, interface.grace);
         let mut vhosts = std::mem::take(&mut interface.vhosts);
         vhosts.retain(|vhost| config.nodes.iter().any(|node| node.vhid == vhost.vhid));
         for node in &config.nodes {
@@ -143,9 +145,10 @@ impl Turn<'_> {
             Phase::Backup if rekey => self.restart_master_down(),
             Phase::Backup if retime => self.hasten_master_down(),
             Phase::Backup => {}
-            Phase::Arming(_) if rearm => {
+            Phase::Arming(reason) if rearm => {
                 self.ask_to_arm();
-                self.vhost.timers.set(Timer::Arming, self.now + ARMING);
+                let overdue = self.now + vhost::arming(reason);
+                self.vhost.timers.set(Timer::Arming, overdue);
             }
             Phase::Arming(_) => {}
             Phase::Master if rearm => {

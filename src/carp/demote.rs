@@ -1,12 +1,19 @@
-//! Demotion, OpenBSD's group model as far as one group `carp` goes (carp-protocol.md 7.2); must not know packets.
+//! Demotion, OpenBSD's group model as far as one group `carp` goes; must not know packets.
 //!
-//! Every carpN that is up and whose carpdev is missing or down counts one in the group, and every member uses the group's
+//! Every carpN that has a vhid and is up and whose carpdev is missing or down counts one in the group, and every member uses the group's
 //! count: a machine that lost one network gives up all of them.
 
+use super::config::Config;
 use super::state::World;
+use crate::time::Instant;
+use std::time::Duration;
 
 /// The skew of a demoted vhost unless its own is higher, as UCARP and the BSDs without a demote byte send it.
 const DEMOTED_SKEW: u8 = 240;
+
+/// A carpdev just named is not lost before this: who attaches to it needs a moment, and the peers would take over from all
+/// the others of this machine.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// What is advertised and compared: any demotion makes a host worse than all that are healthy.
 pub(super) fn effective_skew(advskew: u8, demotion: u8) -> u8 {
@@ -20,8 +27,39 @@ pub(super) fn effective_skew(advskew: u8, demotion: u8) -> u8 {
 /// The count of group `carp`, at most 255.
 pub(super) fn count(world: &World) -> u8 {
     let suffering = world.interfaces.values().filter(|interface| {
-        let wanted = interface.config.up && interface.config.carpdev.is_some();
-        wanted && !interface.retiring && !world.carpdev_up(interface.carpdev)
+        let counts = wanted(&interface.config) && interface.grace.is_none();
+        counts && !interface.retiring && !world.carpdev_up(interface.carpdev)
     });
     u8::try_from(suffering.count()).unwrap_or(u8::MAX)
+}
+
+/// The grace of a carpN that changes from `old` to `new`: anew when it begins to want this carpdev.
+pub(super) fn grace(
+    now: Instant,
+    old: &Config,
+    new: &Config,
+    present: Option<Instant>,
+) -> Option<Instant> {
+    let begins = !wanted(old) || old.carpdev != new.carpdev;
+    if begins { Some(now + GRACE) } else { present }
+}
+
+/// Ends each grace that is over or no longer needed.
+pub(super) fn end_graces(now: Instant, world: &mut World) {
+    let World {
+        interfaces,
+        parents,
+        ..
+    } = world;
+    for interface in interfaces.values_mut() {
+        let parent = interface.carpdev.and_then(|carpdev| parents.get(&carpdev));
+        let up = parent.is_some_and(|parent| parent.up);
+        if up || !wanted(&interface.config) || interface.grace.is_some_and(|at| at <= now) {
+            interface.grace = None;
+        }
+    }
+}
+
+fn wanted(config: &Config) -> bool {
+    config.up && config.carpdev.is_some() && !config.nodes.is_empty()
 }

@@ -1,4 +1,4 @@
-//! Who is better: OpenBSD's rules (carp-protocol.md 5.1) as pure functions; must not know time or state.
+//! Who is better: OpenBSD's rules as pure functions; must not know time or state.
 
 use super::Reason;
 
@@ -33,24 +33,22 @@ pub struct Mine {
 pub struct Theirs {
     /// As in the header.
     pub priority: Priority,
-    /// The demotion count; `None` when this sender has never told one, since most systems send 0 always.
-    pub demote: Option<u8>,
+    /// The demotion count. Most systems send 0 always: taken for what it says, as OpenBSD does. Two hosts of which one
+    /// compares the count and the other does not can both stay MASTER.
+    pub demote: u8,
 }
 
 /// Does a MASTER step down? Equality yields, as in every BSD: no tie-break by address.
 #[must_use]
 pub fn yields(mine: Mine, theirs: Theirs) -> bool {
     let not_better = mine.priority >= theirs.priority;
-    match theirs.demote {
-        None => not_better,
-        Some(demote) => (not_better && demote <= mine.demote) || demote < mine.demote,
-    }
+    (not_better && theirs.demote <= mine.demote) || theirs.demote < mine.demote
 }
 
 /// Does a BACKUP take over, and why?
 #[must_use]
 pub fn takes_over(mine: Mine, theirs: Theirs, preempt: bool) -> Option<Reason> {
-    let demote = theirs.demote.unwrap_or(mine.demote);
+    let demote = theirs.demote;
     if theirs.priority == Priority::GOODBYE {
         return Some(Reason::Goodbye);
     }
@@ -80,7 +78,7 @@ mod tests {
         }
     }
 
-    fn theirs(advbase: u8, advskew: u8, demote: Option<u8>) -> Theirs {
+    fn theirs(advbase: u8, advskew: u8, demote: u8) -> Theirs {
         Theirs {
             priority: Priority { advbase, advskew },
             demote,
@@ -89,30 +87,30 @@ mod tests {
 
     #[test]
     fn a_master_yields_to_better_and_equal() {
-        assert!(yields(mine(1, 100, 0), theirs(1, 0, None)));
-        assert!(yields(mine(1, 100, 0), theirs(1, 100, None)));
-        assert!(!yields(mine(1, 100, 0), theirs(1, 101, None)));
-        assert!(!yields(mine(1, 0, 0), theirs(2, 0, None)));
+        assert!(yields(mine(1, 100, 0), theirs(1, 0, 0)));
+        assert!(yields(mine(1, 100, 0), theirs(1, 100, 0)));
+        assert!(!yields(mine(1, 100, 0), theirs(1, 101, 0)));
+        assert!(!yields(mine(1, 0, 0), theirs(2, 0, 0)));
     }
 
     #[test]
-    fn a_known_demotion_goes_before_the_skew() {
+    fn a_demotion_goes_before_the_skew() {
         assert!(
-            !yields(mine(1, 100, 0), theirs(1, 0, Some(1))),
+            !yields(mine(1, 100, 0), theirs(1, 0, 1)),
             "a demoted one is not better"
         );
         assert!(
-            yields(mine(1, 0, 2), theirs(1, 100, Some(1))),
+            yields(mine(1, 0, 2), theirs(1, 100, 1)),
             "a less demoted one is"
         );
-        assert!(yields(mine(1, 100, 1), theirs(1, 100, Some(1))));
-        let master = theirs(1, 0, Some(1));
+        assert!(yields(mine(1, 100, 1), theirs(1, 100, 1)));
+        let master = theirs(1, 0, 1);
         assert_eq!(
             takes_over(mine(1, 100, 0), master, false),
             Some(Reason::MasterDemoted)
         );
         assert_eq!(takes_over(mine(1, 100, 1), master, true), None);
-        let worse = theirs(1, 100, Some(0));
+        let worse = theirs(1, 100, 0);
         assert_eq!(
             takes_over(mine(1, 0, 1), worse, true),
             None,
@@ -120,22 +118,38 @@ mod tests {
         );
     }
 
+    /// Found by the simulator: with the count of a healthy host taken for unknown, neither of these gave way.
+    #[test]
+    fn of_two_masters_one_always_yields() {
+        let all = (0..=255u8).step_by(5);
+        let sides = all.flat_map(|skew| [0, 1, 2].map(|demote| (1 + skew % 2, skew, demote)));
+        let sides: Vec<_> = sides.collect();
+        for a in &sides {
+            for b in &sides {
+                let stays = |m: &(u8, u8, u8), t: &(u8, u8, u8)| {
+                    !yields(mine(m.0, m.1, m.2), theirs(t.0, t.1, t.2))
+                };
+                assert!(!(stays(a, b) && stays(b, a)), "{a:?} {b:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_slow_master_is_one_with_more_than_three_of_our_intervals() {
         let why = |m, t| takes_over(m, t, false);
-        assert_eq!(why(mine(1, 0, 0), theirs(3, 0, None)), None);
+        assert_eq!(why(mine(1, 0, 0), theirs(3, 0, 0)), None);
         assert_eq!(
-            why(mine(1, 0, 0), theirs(3, 1, None)),
+            why(mine(1, 0, 0), theirs(3, 1, 0)),
             Some(Reason::MasterWillTimeOut)
         );
-        assert_eq!(why(mine(1, 50, 0), theirs(3, 50, None)), None);
-        assert_eq!(why(mine(0, 0, 0), theirs(9, 0, None)), None);
+        assert_eq!(why(mine(1, 50, 0), theirs(3, 50, 0)), None);
+        assert_eq!(why(mine(0, 0, 0), theirs(9, 0, 0)), None);
         assert_eq!(
-            why(mine(0, 0, 0), theirs(255, 255, None)),
+            why(mine(0, 0, 0), theirs(255, 255, 0)),
             Some(Reason::Goodbye)
         );
         assert_eq!(
-            why(mine(100, 0, 0), theirs(255, 255, None)),
+            why(mine(100, 0, 0), theirs(255, 255, 0)),
             Some(Reason::Goodbye)
         );
     }

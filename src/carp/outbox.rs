@@ -6,8 +6,12 @@ use crate::time::Instant;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// One line per topic and this span; what comes between is counted.
+/// So long a topic is quiet once it has had its lines; what comes meanwhile is counted.
 const QUIET: Duration = Duration::from_secs(10);
+/// Lines about single packets in a row: whoever sends them decides how many there are.
+const PACKET_LINES: u32 = 1;
+/// Lines about this host in a row.
+const OWN_LINES: u32 = 8;
 /// With so many actions waiting the caller does not poll; what can be spared is dropped.
 const CROWDED: usize = 8192;
 
@@ -34,7 +38,9 @@ impl Topic {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Limit {
-    last: Option<Instant>,
+    /// The first line of the present row.
+    since: Option<Instant>,
+    lines: u32,
     suppressed: u64,
 }
 
@@ -83,11 +89,11 @@ impl Outbox {
         text: impl FnOnce() -> String,
     ) {
         if level <= self.level {
-            self.warn(now, topic, level, text);
+            self.line(now, (topic, PACKET_LINES), level, text);
         }
     }
 
-    /// A line that an admin should see whatever the level of packets is.
+    /// A line about this host, whatever the level of packets is.
     pub(super) fn warn(
         &mut self,
         now: Instant,
@@ -95,16 +101,30 @@ impl Outbox {
         level: u8,
         text: impl FnOnce() -> String,
     ) {
+        self.line(now, (topic, OWN_LINES), level, text);
+    }
+
+    fn line(
+        &mut self,
+        now: Instant,
+        (topic, allowed): (Topic, u32),
+        level: u8,
+        text: impl FnOnce() -> String,
+    ) {
         let limit = &mut self.limits[topic as usize];
-        if limit.last.is_some_and(|last| now < last + QUIET) {
+        if limit.since.is_none_or(|since| now >= since + QUIET) {
+            limit.since = Some(now);
+            limit.lines = 0;
+        }
+        if limit.lines == allowed {
             limit.suppressed += 1;
             return;
         }
-        let suppressed = std::mem::take(&mut limit.suppressed);
-        limit.last = Some(now);
+        limit.lines += 1;
         let mut text = text();
-        if suppressed > 0 {
-            text.push_str(&format!(" ({suppressed} more since)"));
+        match std::mem::take(&mut limit.suppressed) {
+            0 => {}
+            suppressed => text.push_str(&format!(" ({suppressed} more since)")),
         }
         self.push(Action::Log(Notice { level, text }));
     }

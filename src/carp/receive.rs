@@ -139,16 +139,16 @@ impl Engine {
             Error::BadAuth => stats.badauth += 1,
             Error::BadVhid => stats.badvhid += 1,
             Error::BadAddrs => stats.badaddrs += 1,
-            // Below carp: no BSD counts these under carp.
+            // Below carp: the BSDs count these under ip and ip6.
             Error::Truncated
             | Error::IpHeader
             | Error::Fragment
             | Error::Extension
-            | Error::Neighbour => {}
+            | Error::Neighbour => stats.malformed += 1,
         }
     }
 
-    /// OpenBSD's levels and words (carp-protocol.md 15), with the sender.
+    /// OpenBSD's levels and words, with the sender.
     fn note(&mut self, now: Instant, error: Error, received: Received<'_>) {
         let Received {
             src, ttl, payload, ..
@@ -183,14 +183,14 @@ fn pseudo_header(received: Received<'_>) -> Option<(std::net::Ipv6Addr, std::net
     }
 }
 
-/// What our own advertisement would look like if it came back. Never judged by its source: hosts without an address on
-/// their carpdev have source and MAC in common.
+/// What our own advertisement would look like if it came back. Never judged by its source alone: hosts without an address
+/// on their carpdev have source and MAC in common.
 fn as_echo(received: Received<'_>, ad: &carp::Advertisement) -> Echo {
     let mut header = [0; 7];
     header.copy_from_slice(&received.payload[1..8]);
     Echo {
         counter: u64::from_be_bytes(ad.counter),
-        family: received.family,
+        src: received.src,
         header,
     }
 }
@@ -218,7 +218,7 @@ impl Turn<'_> {
             self.vhost.briefest = Some(briefest.min(priority));
             self.warn_of_slow_peer(priority, received.src);
         }
-        let demote = self.vhost.demotion_of(received.src, ad.demote);
+        let demote = ad.demote;
         self.decide(received.family, Theirs { priority, demote });
     }
 

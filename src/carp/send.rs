@@ -116,7 +116,7 @@ impl Turn<'_> {
             let Some((carpdev, src)) = self.carpdev.zip(self.source(family)) else {
                 continue;
             };
-            let bytes = self.ad(family, priority);
+            let bytes = self.ad(src, priority);
             let frame = self.envelope(src, &bytes);
             let unreported = &mut self.vhost.unreported[family as usize];
             *unreported = unreported.saturating_add(1);
@@ -129,7 +129,7 @@ impl Turn<'_> {
     }
 
     /// The 36 bytes, with a counter and a digest of their own.
-    fn ad(&mut self, family: Family, priority: Priority) -> [u8; carp::LEN] {
+    fn ad(&mut self, src: IpAddr, priority: Priority) -> [u8; carp::LEN] {
         let counter = match self.vhost.counter {
             Some(last) => last.wrapping_add(1),
             None => self.random.next(),
@@ -147,13 +147,13 @@ impl Turn<'_> {
         let [_, header @ ..] = bytes.first_chunk::<8>().expect("36 bytes hold 8");
         self.vhost.remember_sent(Echo {
             counter,
-            family,
+            src,
             header: *header,
         });
         bytes
     }
 
-    /// The carpdev's address, else the first shared one, as OpenBSD 5 and NetBSD 10 do (carp-protocol.md 1.2).
+    /// The carpdev's address, else the first shared one, as OpenBSD 5 and NetBSD 10 do.
     fn source(&self, family: Family) -> Option<IpAddr> {
         let own = match family {
             Family::Inet => self.parent?.inet.map(IpAddr::V4),

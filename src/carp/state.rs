@@ -36,6 +36,8 @@ pub(super) struct Interface {
     pub(super) carpdev: Option<Carpdev>,
     pub(super) vhosts: Vec<Vhost>,
     pub(super) departures: Vec<Departure>,
+    /// Until then a carpdev that is not up has not had the time to come up: [`super::timer::Timer::Grace`].
+    pub(super) grace: Option<Instant>,
     /// Destroyed; [`super::Action::Retired`] when the last departure is over.
     pub(super) retiring: bool,
 }
@@ -133,6 +135,7 @@ impl World {
                 vhost.rebase(origin, &mut rename);
                 vhost.attempt = rank(vhost.attempt);
             }
+            interface.grace = interface.grace.map(|at| Instant::ZERO + at.since(origin));
             for departure in &mut interface.departures {
                 departure.lease = Instant::ZERO + departure.lease.since(origin);
                 vhost::rename_echoes(&mut departure.echoes, &mut rename);

@@ -19,10 +19,12 @@ pub enum Timer {
     MasterDown6,
     /// The next advertisement.
     Advertise,
+    /// A carpdev that has not come up since it was named counts as lost from now on.
+    Grace,
 }
 
 impl Timer {
-    /// Those that a vhost has; [`Timer::Linger`] belongs to what it left behind.
+    /// Those that a vhost has; [`Timer::Linger`] belongs to what it left behind, [`Timer::Grace`] to its carpN.
     const OF_VHOST: [Self; 5] = [
         Self::Lease,
         Self::Arming,
@@ -34,7 +36,7 @@ impl Timer {
 
 /// At most one moment for each timer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(super) struct Timers([Option<Instant>; 6]);
+pub(super) struct Timers([Option<Instant>; 7]);
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer, at: Instant) {

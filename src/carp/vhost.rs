@@ -13,11 +13,20 @@ use std::time::Duration;
 
 /// How many of its last advertisements a vhost recognises when they come back.
 const ECHOES: usize = 32;
-/// How many senders a vhost remembers as ones that tell their demotion.
-const DEMOTERS: usize = 8;
 
-/// How long a MASTER waits for the answer to `Action::Arm` before it goes on without.
-pub(super) const ARMING: Duration = Duration::from_millis(10);
+/// How long a vhost waits for the answer to `Action::Arm` before it goes on without. Nobody serves while it waits for a dead
+/// MASTER; one that said goodbye serves on for [`super::turn::LINGER`], and one that lives loses nothing however long its
+/// successor takes. Measured: the kernel held such requests up for 230 ms while it took other namespaces down.
+pub(super) fn arming(reason: Reason) -> Duration {
+    match reason {
+        Reason::Preempting
+        | Reason::MasterWillTimeOut
+        | Reason::MasterDemoted
+        | Reason::Requested => Duration::from_secs(1),
+        Reason::Goodbye => Duration::from_millis(80),
+        _ => Duration::from_millis(10),
+    }
+}
 
 /// The state machine's states; `ifconfig` sees `Arming` as BACKUP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,14 +38,24 @@ pub(super) enum Phase {
     Master,
 }
 
-/// An advertisement of ours as its echo would show it: BSD peers repeat the number they last heard, so the counter alone
-/// tells nothing.
+/// An advertisement of ours as its echo would show it. None of it tells enough alone: BSD peers repeat the number they last
+/// heard, two equal MASTERs that last heard the same go on with the same number, hosts without an address on their carpdev
+/// have their source in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Echo {
     pub(super) counter: u64,
-    pub(super) family: Family,
+    pub(super) src: IpAddr,
     /// Bytes 1 to 7 of the header: vhid, advskew, authlen, demote, advbase, checksum.
     pub(super) header: [u8; 7],
+}
+
+impl Echo {
+    /// Under another number, and so without its checksum.
+    fn renumber(&mut self, counter: u64) {
+        self.counter = counter;
+        let [.., high, low] = &mut self.header;
+        (*high, *low) = (0, 0);
+    }
 }
 
 /// The latest advertisements of all families, as long as not all of them are known to have left.
@@ -59,7 +78,7 @@ pub(super) struct Vhost {
     /// The latest `Action::Arm`.
     pub(super) attempt: u64,
     /// The counter last sent. It starts at random and never follows what is heard, as the BSDs' does: two equal hosts that
-    /// go on from the same number at the same time would each take the other for its own echo (carp-protocol.md 12).
+    /// go on from the same number at the same time would each take the other for its own echo.
     pub(super) counter: Option<u64>,
     /// The kind of digest that is sent.
     pub(super) kind: Kind,
@@ -74,8 +93,6 @@ pub(super) struct Vhost {
     pub(super) quiet_until: Instant,
     /// Periodic advertisements before the second burst of announcements; 0: it is done.
     pub(super) until_burst: u8,
-    /// Senders that have told a demotion, oldest first.
-    pub(super) demoters: VecDeque<IpAddr>,
     /// The briefest interval heard: whoever sends so often also waits no longer than that asks for.
     pub(super) briefest: Option<Priority>,
     /// The admin was told once that a peer is too slow.
@@ -99,7 +116,6 @@ impl Vhost {
             send_errors: 0,
             quiet_until: Instant::ZERO,
             until_burst: 0,
-            demoters: VecDeque::new(),
             briefest: None,
             warned_slow: false,
         }
@@ -126,18 +142,6 @@ impl Vhost {
         self.echoes.push_back(echo);
     }
 
-    /// The demotion that `demote` tells: 0 means nothing unless this sender has told another number before.
-    pub(super) fn demotion_of(&mut self, sender: IpAddr, demote: u8) -> Option<u8> {
-        let known = self.demoters.contains(&sender);
-        if demote > 0 && !known {
-            if self.demoters.len() == DEMOTERS {
-                self.demoters.pop_front();
-            }
-            self.demoters.push_back(sender);
-        }
-        (known || demote > 0).then_some(demote)
-    }
-
     /// The same vhost with moments counted from `origin` and counters renamed; see [`super::World::rebased`].
     pub(super) fn rebase(&mut self, origin: Instant, rename: &mut dyn FnMut(u64) -> Option<u64>) {
         self.reason = Reason::Ready;
@@ -158,14 +162,14 @@ pub(super) fn rename_echoes(
 ) {
     echoes.retain_mut(|echo| match rename(echo.counter) {
         Some(counter) => {
-            echo.counter = counter;
+            echo.renumber(counter);
             true
         }
         None => false,
     });
 }
 
-/// 1/256 s units as a time, in whole microseconds like the BSDs' (carp-protocol.md 5.3).
+/// 1/256 s units as a time, in whole microseconds like the BSDs'.
 fn skew_time(units: u32) -> Duration {
     Duration::from_micros(u64::from(units) * 1_000_000 / 256)
 }

@@ -8,7 +8,7 @@ use super::{because, plain, reason, unanswered};
 use crate::control::path;
 use crate::control::socket::{Client, Error, PATIENCE};
 use crate::control::started::{LINE_MAX, Started};
-use crate::control::{Refusal, Request};
+use crate::control::{Change, Refusal, Reply, Request};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Uid;
 use std::io::{self, Read};
@@ -35,37 +35,73 @@ const UNIT_DIRS: [&str; 6] = [
 const KEPT: [&str; 3] = ["CARP_RUN", "XDG_RUNTIME_DIR", "PATH"];
 /// Between two tries to connect to a daemon that is about to listen.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How long a daemon that was started is looked for before it is started again.
+const LOOK: Duration = Duration::from_millis(300);
+/// How long a daemon that ends may need until its socket is gone.
+const ENDING: Duration = Duration::from_secs(3);
 /// CAP_NET_ADMIN of capability.h.
 const CAP_NET_ADMIN: u32 = 12;
 
-/// Starts a daemon for this request, and connects to it, or to the one that another command started meanwhile.
+/// Asks for a change: of the daemon that runs, else of one that is started for it.
 ///
 /// # Errors
-/// Without the privilege BSD's text for the request; else why no daemon came up.
-pub fn daemon(request: &Request) -> Result<Client, Refusal> {
-    if !privileged() {
-        return Err(request.denied());
-    }
+/// Without the privilege BSD's text for the request; else why no daemon came up, or what its answer lacked.
+pub fn ask(request: &Request) -> Result<Reply, Refusal> {
     let until = Instant::now() + PATIENCE;
-    if under_systemd() {
-        through_systemd()?
-    } else {
-        by_ourselves(until)?
-    }
     loop {
-        match Client::find() {
-            Err(Error::NotRunning) if Instant::now() < until => thread::sleep(PAUSE),
-            Err(Error::NotRunning) => {
-                return Err(plain("the carp daemon was started but does not answer"));
-            }
-            client => return client.map_err(|error| unanswered(&error)),
+        let client = match Client::find() {
+            Err(Error::NotRunning) => daemon(request, until)?,
+            client => client.map_err(|error| unanswered(&error))?,
+        };
+        match client.ask(request) {
+            // The line before this one may have destroyed its last interface: it was about to end, and did nothing.
+            Err(Error::Closed) if Instant::now() < until && ended_in_order() => {}
+            reply => return reply.map_err(|error| unanswered(&error)),
         }
     }
 }
 
+/// Does the daemon that hung up take its socket away, as none does that was killed?
+fn ended_in_order() -> bool {
+    let until = Instant::now() + ENDING;
+    while Instant::now() < until {
+        if path::candidates().is_ok_and(|places| places.is_empty()) {
+            return true;
+        }
+        thread::sleep(PAUSE);
+    }
+    false
+}
+
+/// Starts a daemon and connects to it, or to the one that another command started meanwhile.
+fn daemon(request: &Request, until: Instant) -> Result<Client, Refusal> {
+    if !privileged() {
+        return Err(request.denied());
+    }
+    // Where no daemon is there is nothing to be destroyed; none is started to say so.
+    if matches!(request, Request::Apply { changes, .. } if changes == &[Change::Destroy]) {
+        return Err(plain("SIOCIFDESTROY: Device not configured"));
+    }
+    while Instant::now() < until {
+        if under_systemd() {
+            through_systemd()?
+        } else {
+            by_ourselves(until)?
+        }
+        // Another daemon that holds the lock may be about to listen, or about to end: look for a while, then start again.
+        let look_until = until.min(Instant::now() + LOOK);
+        while Instant::now() < look_until {
+            match Client::find() {
+                Err(Error::NotRunning) => thread::sleep(PAUSE),
+                client => return client.map_err(|error| unanswered(&error)),
+            }
+        }
+    }
+    Err(plain("the carp daemon was started but does not answer"))
+}
+
 /// Could a daemon of ours do anything? root may lack rights over the network namespace all the same: then it says so itself.
-#[must_use]
-pub fn privileged() -> bool {
+fn privileged() -> bool {
     let status = || fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     Uid::effective().is_root() || has_net_admin(&status())
 }

@@ -255,25 +255,20 @@ const fn apply(settings: &mut Settings, setting: Setting) {
 fn read() -> Result<Settings, Refusal> {
     match Client::find() {
         Err(Error::NotRunning) => Ok(Settings::default()),
-        client => settings(
-            client.map_err(|error| unanswered(&error))?,
-            &Request::Settings,
-        ),
+        client => {
+            let reply = client.and_then(|client| client.ask(&Request::Settings));
+            settings(reply.map_err(|error| unanswered(&error))?)
+        }
     }
 }
 
 /// The settings as they were before.
 fn set(changes: Vec<Setting>) -> Result<Settings, Refusal> {
-    let request = Request::Set(changes);
-    let client = match Client::find() {
-        Err(Error::NotRunning) => start::daemon(&request)?,
-        client => client.map_err(|error| unanswered(&error))?,
-    };
-    settings(client, &request)
+    settings(start::ask(&Request::Set(changes))?)
 }
 
-fn settings(client: Client, request: &Request) -> Result<Settings, Refusal> {
-    match client.ask(request).map_err(|error| unanswered(&error))? {
+fn settings(reply: Reply) -> Result<Settings, Refusal> {
+    match reply {
         Reply::Settings(settings) => Ok(settings),
         Reply::Refused(refusal) => Err(refusal),
         _ => Err(plain("the carp daemon answered something else")),

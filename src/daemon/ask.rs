@@ -1,6 +1,5 @@
 //! What a front end asks: answered at once where it only looks, queued where it changes; must not know how changes are made.
 
-use super::transaction::refusal;
 use super::{Asked, Daemon, Ending};
 use crate::carp::Input;
 use crate::carp::config::{Settings, Unit};
@@ -12,11 +11,9 @@ impl Daemon {
         let reply = match &asked.request {
             Request::Show(which) => self.show(*which),
             Request::Settings => Reply::Settings(self.settings),
+            Request::Stats => Reply::Stats(*self.engine.stats()),
             Request::Apply { .. } | Request::Set(_) if !asked.may_change => {
-                Reply::Refused(refusal(
-                    not_permitted(&asked.request),
-                    "only root may change carp interfaces",
-                ))
+                Reply::Refused(asked.request.denied())
             }
             Request::Apply { .. } | Request::Set(_) if self.ending != Ending::No => return,
             Request::Set(settings) => self.set(settings),
@@ -59,12 +56,5 @@ impl Daemon {
         self.begun = true;
         self.tell(Input::Settings(next));
         Reply::Settings(before)
-    }
-}
-
-fn not_permitted(request: &Request) -> &'static str {
-    match request {
-        Request::Apply { .. } => "SIOCSVH: Operation not permitted",
-        _ => "Operation not permitted",
     }
 }

@@ -44,7 +44,7 @@ pub(super) async fn run(
             Some(event) = queues.events.recv() => Some(event),
             else => return Ok(()),
         };
-        // Time first, always: a MASTER that slept past its lease must know before it reads its queue (DESIGN, "The lease").
+        // Time first, always: a MASTER that slept past its lease must know before it reads its queue.
         daemon.tell(Input::Time);
         if let Some(event) = event
             && !daemon.take(event)?

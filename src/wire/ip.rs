@@ -76,8 +76,8 @@ pub(super) struct Envelope<'a> {
 
 /// Opens an IPv4 packet of protocol 112; `None` for any other protocol. Options are skipped.
 ///
-/// A packet socket sees what the kernel's IP input has not checked yet, so its checks are ours (traps of
-/// `captures/`, cases 4, 17, 18 and 26).
+/// A packet socket sees what the kernel's IP input has not checked yet, so its checks are ours (input cases
+/// 4, 17, 18 and 26 in tests/wire).
 pub(super) fn parse_v4(bytes: &[u8]) -> Result<Option<Envelope<'_>>, Error> {
     let view = Ipv4Packet::new(bytes).ok_or(Error::Truncated)?;
     let protocol = view.get_next_level_protocol();

@@ -7,9 +7,10 @@ use carp::carp::{Gate, dead_time, interval};
 use stateright::{Checker, Model, Property};
 use std::time::Duration;
 
-/// A former MASTER serves so long after its goodbye, and so does one that waits for its answer to arm.
+/// A former MASTER serves so long after its goodbye.
 const LINGER: Duration = Duration::from_millis(100);
-const ARMING: Duration = Duration::from_millis(10);
+/// A host waits so long for the kernel while nobody serves, and while another MASTER does.
+const ARMING: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 
 /// How often each thing may happen on one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -83,7 +84,8 @@ impl Scope {
 
     /// So long after the last fault the segment is at rest: the dead time, arming, and the time for which two may own.
     pub fn rest(&self) -> Duration {
-        self.slowest(dead_time) + ARMING + self.overlap()
+        let promoted = self.preempt || self.budget.asks > 0 || self.budget.flaps > 0;
+        self.slowest(dead_time) + ARMING[usize::from(promoted)] + self.overlap()
     }
 
     /// Hosts that are equally good: carp(4) has no rule for them.

@@ -18,10 +18,11 @@ fn answer(frame: &Frame, target: IpAddr) -> Option<MacAddr> {
             .filter(|p| p.op == 2 && p.spa == a)
             .map(|p| p.sha),
         IpAddr::V6(a) => {
-            frame
+            let nd = frame
                 .nd()
-                .filter(|n| n.kind == 136 && n.target == a && n.flags & 0x40 != 0)?
-                .lladdr
+                .filter(|n| n.kind == 136 && n.target == a && n.flags & 0x40 != 0)?;
+            // A unicast question may be answered without the option (RFC 4861 section 4.4).
+            Some(nd.lladdr.unwrap_or(frame.src()))
         }
     }
 }

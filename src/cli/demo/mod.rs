@@ -8,6 +8,7 @@ pub mod event;
 mod json;
 mod live;
 mod node;
+mod observe;
 pub mod plan;
 #[cfg(test)]
 mod report_tests;
@@ -74,9 +75,8 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn demo(args: &Args) -> Result<(), Error> {
-    // Before any thread: those inherit the mask that keeps the signals for us.
-    let interrupt = Interrupt::new().map_err(Error::io("wait for signals"))?;
     privilege::obtain()?;
+    let interrupt = Interrupt::new().map_err(Error::io("wait for signals"))?;
     let plan = Plan {
         program: std::env::current_exe().map_err(Error::io("find own executable"))?,
         families: args.family.list(),

@@ -1,28 +1,21 @@
 //! The order of things: build, settle, let an event happen, observe, compute; a library function for the demo and the
 //! tests. Must not know who watches or how the figures are printed.
 
-use super::caption::{Caption, Sent};
 use super::event::{Event, Side};
+use super::observe::{LEAD, observe};
 use super::plan::Plan;
-use super::stage::{SHARED, Stage, port_of, side};
-use crate::lab::capture::{self, Frame};
-use crate::lab::figures::{
-    LATE, LOST, Probe, Question, Reach, Takeover, dead_time, interval, reach, takeover,
-};
+use super::stage::{Stage, side};
+use crate::lab::capture;
+use crate::lab::figures::{LATE, Reach, Takeover, dead_time, interval};
 use crate::lab::prober::Prober;
 use crate::time::Instant;
 use crate::wire::Family;
-use std::fs::{self, File};
-use std::io::{self, BufWriter};
-use std::path::Path;
+use std::fs;
+use std::io;
 use std::time::Duration;
 
-/// Probes of this time before the event belong to it: among them is the last one answered before.
-const LEAD: Duration = Duration::from_millis(100);
-/// What is observed after the new MASTER is there.
-const AFTER: Duration = Duration::from_secs(1);
 /// What a lab may take to settle beyond the protocol's own times.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Nothing else may be heard and nothing lost for this time before an event.
 const CALM: Duration = Duration::from_millis(250);
 
@@ -217,7 +210,8 @@ fn roll(dice: &mut u64) -> u32 {
     u32::from(dice.to_be_bytes()[0])
 }
 
-fn masters(stage: &Stage) -> impl Iterator<Item = Option<Side>> + '_ {
+/// Who advertised last, by family.
+pub(super) fn masters(stage: &Stage) -> impl Iterator<Item = Option<Side>> + '_ {
     stage
         .families()
         .iter()
@@ -268,6 +262,8 @@ fn settle(
         let cleared = capture::now();
         let until = cleared + interval(plan.advbase, plan.skews.b) + PATIENCE;
         settled = stage.wait_for(until, audience, |stage| heard_since(stage, cleared))?;
+        // The frames of all probes that belong to the event.
+        stage.wait(cleared + LEAD * 2, audience)?;
     }
     if settled {
         Ok(())
@@ -284,113 +280,4 @@ fn answered(stage: &Stage, family: Family) -> bool {
     let to = capture::now() - LATE;
     let probes = prober.probes(family, to - CALM, to);
     !probes.is_empty() && probes.iter().all(|probe| probe.answered.is_some())
-}
-
-fn observe(
-    plan: &Plan,
-    stage: &mut Stage,
-    audience: &mut dyn Audience,
-    event: Event,
-    old: Side,
-) -> Result<Vec<Row>, Error> {
-    let at = stage.act(event, plan, audience)?;
-    let successor = event.successor(old, plan);
-    stage.wait(at + event.due(plan), audience)?;
-    let moved = |stage: &Stage| masters(stage).all(|master| master == Some(successor));
-    let late = capture::now() + dead_time(plan.advbase, plan.skews.b) + PATIENCE;
-    let done = stage.wait_for(late, audience, moved)?;
-    let end = capture::now() + AFTER;
-    stage.wait(end + LOST, audience)?;
-
-    let frames = stage.capture.frames(Instant::ZERO, capture::now());
-    let sightings = stage.capture.sightings(&frames);
-    let stall = stage.stall.worst(at - LEAD, end);
-    let mut notes: Vec<String> = event
-        .note(old, plan)
-        .map(str::to_owned)
-        .into_iter()
-        .collect();
-    if !done {
-        notes.push(format!("{} did not take over", successor.name()));
-    }
-    if stage.capture.dropped() > 0 {
-        notes.push(format!("{} frames not captured", stage.capture.dropped()));
-    }
-    let mut rows = Vec::new();
-    let mut sent = Vec::new();
-    for family in plan.families.iter().copied() {
-        let question = Question {
-            family,
-            at,
-            old: port_of(old),
-            rule: event.rule(plan),
-        };
-        let takeover = takeover(&sightings, &question);
-        let probes = probes(stage, family, at, end);
-        sent.push(Sent {
-            family,
-            first: probes.first().map_or(0, |probe| probe.number),
-            count: probes.len() as u64,
-        });
-        let period = stage.prober.as_ref().map_or(Duration::ZERO, Prober::period);
-        rows.push(Row {
-            event,
-            family,
-            old,
-            master: takeover.master.and_then(side),
-            reach: reach(&probes, period),
-            takeover,
-            stall,
-            note: (!notes.is_empty()).then(|| notes.join(", ")),
-        });
-    }
-    if let Some(directory) = &plan.pcap {
-        let caption = caption(plan, stage, event, old, at, sent);
-        write(stage, directory, &frames, &caption)?;
-    }
-    Ok(rows)
-}
-
-fn probes(stage: &Stage, family: Family, at: Instant, end: Instant) -> Vec<Probe> {
-    stage
-        .prober
-        .as_ref()
-        .map(|prober| prober.probes(family, at - LEAD, end))
-        .unwrap_or_default()
-}
-
-fn caption(
-    plan: &Plan,
-    stage: &Stage,
-    event: Event,
-    old: Side,
-    at: Instant,
-    probes: Vec<Sent>,
-) -> Caption {
-    let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-    Caption {
-        event,
-        at: stage.capture.real(at),
-        old,
-        rule: nanos(event.rule(plan)),
-        vhid: SHARED.vhid,
-        inet: SHARED.inet,
-        inet6: SHARED.inet6,
-        period: nanos(stage.prober.as_ref().map_or(Duration::ZERO, Prober::period)),
-        probes,
-    }
-}
-
-fn write(
-    stage: &Stage,
-    directory: &Path,
-    frames: &[Frame],
-    caption: &Caption,
-) -> Result<(), Error> {
-    let write = || {
-        let file = File::create(directory.join(format!("{}.pcapng", caption.event)))?;
-        let comment = serde_json::to_string(caption)?;
-        stage.capture.write(frames, &comment, BufWriter::new(file))
-    };
-    write().map_err(Error::io("write capture"))
 }

@@ -111,19 +111,10 @@ fn apply(unit: Unit, changes: Vec<Typed>) -> Result<(), Refusal> {
             Typed::Pass(phrase) => Change::Pass(key(phrase)?),
         });
     }
-    let destroys = ready == [Change::Destroy];
-    let request = Request::Apply {
+    match start::ask(&Request::Apply {
         unit,
         changes: ready,
-    };
-    let client = match Client::find() {
-        Err(Error::NotRunning) if destroys && start::privileged() => {
-            return Err(plain("SIOCIFDESTROY: Device not configured"));
-        }
-        Err(Error::NotRunning) => start::daemon(&request)?,
-        client => client.map_err(|error| unanswered(&error))?,
-    };
-    match client.ask(&request).map_err(|error| unanswered(&error))? {
+    })? {
         Reply::Done => Ok(()),
         Reply::Refused(refusal) => Err(refusal),
         _ => Err(plain("the carp daemon answered something else")),

@@ -1,4 +1,4 @@
-//! An interface as OpenBSD's ifconfig prints it, line by line (ifconfig-carp.md 2.3); must not know where it comes from.
+//! An interface as OpenBSD's ifconfig prints it, line by line; must not know where it comes from.
 //!
 //! Scripts count the fields of the `carp:` line and read the second of `status:`: neither words nor their places may move.
 #![forbid(unsafe_code)]

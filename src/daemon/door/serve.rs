@@ -173,7 +173,7 @@ impl Door {
         Ok(listener)
     }
 
-    /// Addresses go first, the settings that kept the kernel silent about them after (DESIGN, "Leaving").
+    /// Addresses go first, the settings that kept the kernel silent about them after.
     fn close(&mut self) {
         self.delete_all();
         self.taps.clear();

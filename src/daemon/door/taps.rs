@@ -2,11 +2,12 @@
 
 use super::Failure;
 use super::serve::{Done, Door, Held, failed, gone, of};
-use crate::linux::netlink::AddressFlags;
+use crate::linux::netlink::{AddressFlags, NeighbourState};
 use crate::linux::tap::Tap;
 use crate::linux::{Error, sysctl};
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -104,7 +105,7 @@ impl Door {
         change().map_err(|e| of(&e))
     }
 
-    /// Addresses, carrier, and the wait until the carrier took. All or nothing: a failure disarms.
+    /// Carrier, the wait until it took, addresses. All or nothing: a failure disarms.
     pub(super) fn arm(
         &self,
         name: &str,
@@ -129,8 +130,14 @@ impl Door {
             .map(|a| a.net)
             .collect();
         for stale in present.iter().filter(|net| !addresses.contains(net)) {
-            self.netlink.del_address(held.index, *stale)?;
+            self.remove(held, *stale)?;
         }
+        // Before the addresses: a question that comes in with no carrier would be answered by an ARP request that vanishes, and the
+        // next one follows a second later.
+        held.tap.set_carrier(true)?;
+        // T24 and T33: asking for the link by index makes the kernel run the pending carrier event now.
+        self.netlink.link_by_index(held.index)?;
+        self.forget_unanswered(held)?;
         for net in addresses.iter().filter(|net| !present.contains(net)) {
             self.netlink.add_address(
                 held.index,
@@ -140,12 +147,36 @@ impl Door {
                     metric: Some(METRIC),
                 },
             )?;
+            // Or the first requests after an IPv6 takeover are lost: the kernel has the address only when a work queue ran.
+            if let IpAddr::V6(ip) = net.ip() {
+                self.netlink.add_local_route(ip, METRIC, held.index)?;
+            }
         }
-        held.tap.set_carrier(true)?;
-        // T24 and T33: asking for the link by index makes the kernel run the pending carrier event now.
-        self.netlink.link_by_index(held.index)?;
         // T31: it would draw multicast with the shared address as source; it comes back with each carrier.
         self.netlink.del_multicast_route(held.index).map(|_| ())
+    }
+
+    /// Promoted again before it was disarmed: what the kernel asked meanwhile could not leave, and it would ask again a second
+    /// later only.
+    fn forget_unanswered(&self, held: &Held) -> Result<(), Error> {
+        for neighbour in self.netlink.neighbours(held.index)? {
+            if matches!(
+                neighbour.state,
+                NeighbourState::Incomplete | NeighbourState::Failed
+            ) {
+                // Resolved or gone in this very moment is as good.
+                let _ = self.netlink.del_neighbour(held.index, neighbour.ip);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an address off, and the route that `armed` made beside the kernel's.
+    fn remove(&self, held: &Held, net: IpNetwork) -> Result<(), Error> {
+        if let IpAddr::V6(ip) = net.ip() {
+            self.netlink.del_local_route(ip, METRIC, held.index)?;
+        }
+        self.netlink.del_address(held.index, net)
     }
 
     /// Carrier first: an address removed while it is on makes the kernel send MLD with the virtual MAC (T32).
@@ -154,7 +185,7 @@ impl Door {
         let off = || -> Result<(), Error> {
             held.tap.set_carrier(false)?;
             for address in self.netlink.addresses(Some(held.index))? {
-                self.netlink.del_address(held.index, address.net)?;
+                self.remove(held, address.net)?;
             }
             Ok(())
         };

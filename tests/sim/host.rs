@@ -1,0 +1,228 @@
+//! A host of ours: an engine, its clock, its door and its admin's configuration; must not judge.
+
+use crate::packet::{Ad, Seal};
+use crate::rules::Witness;
+use carp::carp::config::{Carpdev, Config, Key, Node, Settings, State, Unit, Vhid};
+use carp::carp::{Engine, Input, Parent};
+use carp::time::Instant;
+use carp::wire::{Family, MacAddr};
+use ipnetwork::IpNetwork;
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
+
+/// Frames that a stalled host finds when it wakes; the kernel's queue holds no more.
+pub const BACKLOG: usize = 256;
+
+/// A frame on the wire.
+#[derive(Debug)]
+pub struct Packet {
+    pub bytes: Vec<u8>,
+    /// Set if it is an advertisement with a right digest for `seal`.
+    pub ad: Option<Ad>,
+    pub seal: Option<Rc<Seal>>,
+    pub from: usize,
+    pub segment: usize,
+    /// A question for this address, by a client.
+    pub asks: Option<IpAddr>,
+    /// When it left.
+    pub sent: u64,
+}
+
+/// Runs fast or slow by so many parts in a million.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    pub ppm: i64,
+    pub offset: u64,
+}
+
+impl Clock {
+    pub fn local(self, global: u64) -> u64 {
+        let rate = (1_000_000 + self.ppm) as u128;
+        self.offset + (u128::from(global) * rate / 1_000_000) as u64
+    }
+
+    /// The first moment at which `local` is reached.
+    pub fn global(self, local: u64) -> u64 {
+        let rate = (1_000_000 + self.ppm) as u128;
+        (u128::from(local.saturating_sub(self.offset)) * 1_000_000).div_ceil(rate) as u64
+    }
+}
+
+/// One carpN as its admin wants it.
+#[derive(Debug, Clone)]
+pub struct Conf {
+    pub group: usize,
+    pub segment: usize,
+    pub up: bool,
+    pub base: u8,
+    pub skew: u8,
+    pub seal: Rc<Seal>,
+    /// In this order they are configured.
+    pub addresses: Vec<IpAddr>,
+    /// Destroyed for now.
+    pub gone: bool,
+    /// All of the group have the same advbase, and it is not 0.
+    pub plain: bool,
+}
+
+impl Conf {
+    pub fn unit(&self) -> Unit {
+        Unit(self.group as u16 + 1)
+    }
+
+    pub fn config(&self) -> Config {
+        let net = |ip: &IpAddr| IpNetwork::new(*ip, if ip.is_ipv4() { 24 } else { 64 }).unwrap();
+        Config {
+            up: self.up,
+            carpdev: Some(format!("eth{}", self.segment)),
+            nodes: vec![Node {
+                vhid: Vhid::new(self.seal.vhid).unwrap(),
+                advskew: self.skew,
+            }],
+            advskew: self.skew,
+            advbase: self.base,
+            key: Key::from_pass(self.seal.pass.as_bytes()),
+            addresses: self.addresses.iter().map(net).collect(),
+        }
+    }
+}
+
+/// A network card.
+#[derive(Debug, Clone, Copy)]
+pub struct Port {
+    pub exists: bool,
+    pub up: bool,
+    pub v4: Option<Ipv4Addr>,
+    pub v6: Option<Ipv6Addr>,
+    pub mac: MacAddr,
+}
+
+impl Port {
+    pub fn parent(&self) -> Option<Parent> {
+        self.exists.then_some(Parent {
+            up: self.up,
+            mac: self.mac,
+            inet: self.v4,
+            inet6: self.v6,
+            router: false,
+        })
+    }
+
+    pub fn works(&self) -> bool {
+        self.exists && self.up
+    }
+}
+
+/// What the kernel does when carpN is to be made a MASTER's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arming {
+    Prompt,
+    Late,
+    Refused,
+    Silent,
+}
+
+/// What a host is told.
+#[derive(Debug, Clone)]
+pub enum Fact {
+    Time,
+    Frame(Rc<Packet>),
+    /// The card of this segment as it is now.
+    Card(usize, Port),
+    /// The carpN of this place in `confs` as it is now, with what it was.
+    Configure(usize, Box<Conf>),
+    Ask(usize, State),
+    Settings(Settings),
+    Armed(usize, u64, bool),
+    /// Of the round with this number.
+    Sent(usize, Family, bool, u64),
+    Shutdown,
+}
+
+#[derive(Debug)]
+pub struct Host {
+    /// `None`: dead.
+    pub engine: Option<Engine>,
+    pub boot: u64,
+    pub clock: Clock,
+    pub confs: Vec<Conf>,
+    pub ports: Vec<Port>,
+    pub settings: Settings,
+    pub arming: Arming,
+    pub sends: bool,
+    /// Stalled or suspended until then.
+    pub paused: Option<u64>,
+    pub backlog: VecDeque<Fact>,
+    /// The wake that counts.
+    pub wake: Option<u64>,
+    /// Reports of the door come in order.
+    pub door_free: u64,
+    pub witness: Witness,
+}
+
+impl Host {
+    pub fn carpdev(segment: usize) -> Carpdev {
+        Carpdev(segment as u32 + 2)
+    }
+
+    /// How the engine is told.
+    pub fn input<'a>(&self, fact: &'a Fact) -> Input<'a> {
+        match fact {
+            Fact::Time => Input::Time,
+            Fact::Frame(packet) => Input::Frame {
+                carpdev: Self::carpdev(packet.segment),
+                bytes: &packet.bytes,
+            },
+            Fact::Card(segment, port) => Input::Parent {
+                carpdev: Self::carpdev(*segment),
+                parent: port.parent(),
+            },
+            Fact::Configure(_, new) => {
+                let carpdev = Some(Self::carpdev(new.segment));
+                Input::Configure {
+                    unit: new.unit(),
+                    config: (!new.gone).then(|| (new.config(), carpdev)),
+                }
+            }
+            Fact::Ask(at, state) => Input::State {
+                unit: self.confs[*at].unit(),
+                state: *state,
+            },
+            Fact::Settings(settings) => Input::Settings(*settings),
+            Fact::Armed(at, attempt, ok) => Input::Armed {
+                unit: self.confs[*at].unit(),
+                attempt: *attempt,
+                ok: *ok,
+            },
+            Fact::Sent(at, family, ok, _) => Input::Sent {
+                unit: self.confs[*at].unit(),
+                vhid: Vhid::new(self.confs[*at].seal.vhid).unwrap(),
+                family: *family,
+                ok: *ok,
+            },
+            Fact::Shutdown => Input::Shutdown,
+        }
+    }
+
+    /// Keeps a fact for the moment of waking; frames only as many as the kernel would.
+    pub fn postpone(&mut self, fact: Fact) {
+        let frames = self.backlog.len();
+        if frames < BACKLOG || !matches!(fact, Fact::Frame(_)) {
+            self.backlog.push_back(fact);
+        }
+    }
+
+    pub fn place(&self, unit: Unit) -> usize {
+        self.confs.iter().position(|c| c.unit() == unit).unwrap()
+    }
+
+    pub fn timeout(&self) -> Option<u64> {
+        let at = self.engine.as_ref()?.timeout()?;
+        Some(self.clock.global(at.as_nanos()))
+    }
+
+    pub fn now(&self, global: u64) -> Instant {
+        Instant::from_nanos(self.clock.local(global))
+    }
+}

@@ -1,0 +1,1 @@
+//! The models against captures of the systems themselves.

@@ -1,0 +1,556 @@
+//! What the rules say that one host of ours must do: written a second time from the description of the protocol, in the
+//! host's own time. Each fact yields what is expected; `invariants` compares it with what the engine did.
+
+use crate::host::{Conf, Fact, Port};
+use crate::packet::Ad;
+use carp::carp::config::{Settings, State};
+use carp::carp::{Gate, Reason};
+use carp::wire::Family;
+use std::collections::{BTreeSet, VecDeque};
+
+const MS: u64 = 1_000_000;
+const ARMING: u64 = 10 * MS;
+const GRACE: u64 = 500 * MS;
+
+/// How far a vhost is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Init,
+    Backup,
+    Arming(Reason),
+    Master,
+}
+
+impl Stage {
+    pub fn state(self) -> State {
+        match self {
+            Self::Init => State::Init,
+            Self::Backup | Self::Arming(_) => State::Backup,
+            Self::Master => State::Master,
+        }
+    }
+}
+
+/// Something that must be seen among the actions, in this order for one carpN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    Arm,
+    Change(State, State, Reason),
+    /// One advertisement in each family: advbase, advskew, demote.
+    Round(u8, u8, u8),
+}
+
+/// What a former MASTER still does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Left {
+    pub until: u64,
+    pub gate: Gate,
+    pub heard: bool,
+    pub seal: std::rc::Rc<crate::packet::Seal>,
+}
+
+/// One vhost.
+#[derive(Debug, Clone)]
+pub struct Course {
+    pub stage: Stage,
+    pub down: [Option<u64>; 2],
+    arming: u64,
+    next: u64,
+    quiet: u64,
+    pub left: Option<Left>,
+    /// As told by the engine; checked where it is told.
+    pub lease: u64,
+    pub gate: Gate,
+    pub armed: bool,
+    pub attempt: u64,
+    /// The latest round of advertisements: number, moment, families not yet reported.
+    pub round: u64,
+    pub round_at: u64,
+    pub awaited: Vec<Family>,
+    pub failed: bool,
+    /// Last heard or sent, once somebody was heard.
+    pub counter: Option<u64>,
+    /// Until then a carpdev just named may be missing without demoting the host.
+    pub grace: Option<u64>,
+    /// The last 32 that were sent: one like these is taken for an echo.
+    pub sent: VecDeque<Ad>,
+}
+
+impl Course {
+    pub fn new() -> Self {
+        Self {
+            stage: Stage::Init,
+            down: [None; 2],
+            arming: 0,
+            next: 0,
+            quiet: 0,
+            left: None,
+            lease: 0,
+            gate: Gate::Shut,
+            armed: false,
+            attempt: 0,
+            round: 0,
+            round_at: 0,
+            awaited: Vec::new(),
+            failed: false,
+            counter: None,
+            grace: None,
+            sent: VecDeque::new(),
+        }
+    }
+
+    /// What the data plane must have been told last.
+    pub fn wanted_gate(&self) -> Gate {
+        match (self.stage, &self.left) {
+            (Stage::Master, _) => Gate::Open,
+            (Stage::Arming(_), _) => Gate::Inward,
+            (_, Some(left)) => left.gate,
+            _ => Gate::Shut,
+        }
+    }
+}
+
+/// From one advertisement to the next, in ns (carp-protocol.md 5.3).
+pub fn interval(base: u8, skew: u8) -> u64 {
+    let skew = if base == 0 { skew.max(1) } else { skew };
+    u64::from(base) * 1_000_000_000 + u64::from(skew) * 1_000_000 / 256 * 1000
+}
+
+/// How long a BACKUP waits, in ns.
+pub fn dead_time(base: u8, skew: u8) -> u64 {
+    match base {
+        0 => 3 * u64::from(skew.max(1)) * 1_000_000 / 256 * 1000,
+        _ => 3 * u64::from(base) * 1_000_000_000 + u64::from(skew) * 1_000_000 / 256 * 1000,
+    }
+}
+
+/// Who wins: what a host says of itself, or of another.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    pub rank: (u8, u8),
+    pub demote: u8,
+}
+
+/// Must a MASTER that claims `mine` leave it to `theirs`?
+pub fn yields(mine: Claim, theirs: Claim) -> bool {
+    // The less demoted one wins, then the more frequent one; of equals the one that hears the other first gives way.
+    if theirs.demote == mine.demote {
+        mine.rank >= theirs.rank
+    } else {
+        theirs.demote < mine.demote
+    }
+}
+
+/// Must a BACKUP take over, and under which name?
+pub fn takes_over(mine: Claim, theirs: Claim, preempt: bool) -> Option<Reason> {
+    let (own, count) = (mine.demote, theirs.demote);
+    if theirs.rank == (255, 255) {
+        Some(Reason::Goodbye)
+    } else if preempt && mine.rank < theirs.rank && count >= own {
+        Some(Reason::Preempting)
+    } else if count > own {
+        Some(Reason::MasterDemoted)
+    } else {
+        let thrice = (3 * u16::from(mine.rank.0), mine.rank.1);
+        let slow = thrice < (u16::from(theirs.rank.0), theirs.rank.1);
+        (slow && mine.rank.0 > 0).then_some(Reason::MasterWillTimeOut)
+    }
+}
+
+/// One host.
+#[derive(Debug, Clone)]
+pub struct Witness {
+    pub confs: Vec<Conf>,
+    pub courses: Vec<Course>,
+    pub ports: Vec<Port>,
+    pub settings: Settings,
+    pub demotion: u8,
+    /// Told to end: nothing new is taken.
+    ending: bool,
+    /// What is expected of each carpN, by place.
+    pub due: Vec<(usize, Due)>,
+    pub rules: BTreeSet<&'static str>,
+}
+
+impl Witness {
+    /// A host that has been told nothing; `confs` are all gone.
+    pub fn new(confs: Vec<Conf>, ports: usize) -> Self {
+        let none = Port {
+            exists: false,
+            up: false,
+            v4: None,
+            v6: None,
+            mac: carp::wire::MacAddr::ZERO,
+        };
+        Self {
+            courses: confs.iter().map(|_| Course::new()).collect(),
+            confs,
+            ports: vec![none; ports],
+            settings: Settings::default(),
+            demotion: 0,
+            ending: false,
+            due: Vec::new(),
+            rules: BTreeSet::new(),
+        }
+    }
+
+    pub fn effective_skew(&self, at: usize) -> u8 {
+        let skew = self.confs[at].skew;
+        if self.demotion > 0 {
+            skew.max(240)
+        } else {
+            skew
+        }
+    }
+
+    pub fn claim(&self, at: usize) -> Claim {
+        Claim {
+            rank: (self.confs[at].base, self.effective_skew(at)),
+            demote: self.demotion,
+        }
+    }
+
+    pub fn own_interval(&self, at: usize) -> u64 {
+        interval(self.confs[at].base, self.effective_skew(at))
+    }
+
+    fn dead(&self, at: usize) -> u64 {
+        dead_time(self.confs[at].base, self.confs[at].skew)
+    }
+
+    /// All that follows from the moment and from one fact.
+    pub fn expect(&mut self, now: u64, fact: &Fact) {
+        self.due.clear();
+        for at in 0..self.courses.len() {
+            self.pass_time(now, at);
+        }
+        match fact {
+            Fact::Time => {}
+            Fact::Frame(packet) => {
+                if let (Some(ad), true) = (&packet.ad, self.settings.allow) {
+                    for at in 0..self.courses.len() {
+                        self.hear(now, at, packet, ad);
+                    }
+                }
+            }
+            Fact::Card(segment, port) => {
+                self.ports[*segment] = *port;
+                for at in 0..self.courses.len() {
+                    if self.confs[at].segment == *segment {
+                        if !port.works() {
+                            self.courses[at].left = None;
+                        }
+                        self.run(now, at);
+                    }
+                }
+            }
+            Fact::Configure(_, new) if self.ending && !new.gone => {}
+            Fact::Configure(at, new) => self.configure(now, *at, new),
+            Fact::Ask(at, state) => self.ask(now, *at, *state),
+            Fact::Settings(settings) => self.settings = *settings,
+            Fact::Armed(at, attempt, ok) => {
+                if self.courses[*at].attempt == *attempt && !self.confs[*at].gone {
+                    self.armed(now, *at, *ok);
+                }
+            }
+            Fact::Sent(at, family, ok, round) => {
+                let course = &mut self.courses[*at];
+                if course.round == *round {
+                    course.failed |= !ok;
+                    course.awaited.retain(|f| f != family);
+                }
+            }
+            Fact::Shutdown => {
+                self.ending = true;
+                for at in 0..self.courses.len() {
+                    self.stop(now, at, Reason::Destroyed);
+                    self.confs[at].gone = true;
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Timers: a lease that ran out comes before all else.
+    fn pass_time(&mut self, now: u64, at: usize) {
+        if self.courses[at]
+            .left
+            .as_ref()
+            .is_some_and(|l| l.until <= now)
+        {
+            self.courses[at].left = None;
+        }
+        let course = &self.courses[at];
+        match course.stage {
+            Stage::Master if course.lease <= now => {
+                self.listen(now, at, Reason::Stalled);
+            }
+            Stage::Arming(_) if course.lease <= now => self.listen(now, at, Reason::Stalled),
+            Stage::Arming(_) if course.arming <= now => self.armed(now, at, true),
+            Stage::Backup => {
+                let is_due = |f: &Family| course.down[*f as usize].is_some_and(|d| d <= now);
+                let family = [Family::Inet, Family::Inet6].into_iter().find(is_due);
+                if let Some(family) = family {
+                    self.arm(now, at, Reason::MasterTimedOut(family));
+                }
+            }
+            Stage::Master if course.next <= now => self.advertise(now, at),
+            _ => {}
+        }
+    }
+
+    fn change(&mut self, at: usize, to: Stage, reason: Reason) {
+        let from = self.courses[at].stage.state();
+        self.courses[at].stage = to;
+        if from != to.state() {
+            self.due.push((at, Due::Change(from, to.state(), reason)));
+        }
+    }
+
+    /// To BACKUP, for a whole dead time.
+    fn listen(&mut self, now: u64, at: usize, reason: Reason) {
+        self.change(at, Stage::Backup, reason);
+        let until = now + self.dead(at);
+        self.courses[at].down = [None; 2];
+        for family in self.confs[at].seal.clone().families() {
+            self.courses[at].down[family as usize] = Some(until);
+        }
+    }
+
+    fn arm(&mut self, now: u64, at: usize, reason: Reason) {
+        let course = &mut self.courses[at];
+        course.stage = Stage::Arming(reason);
+        course.down = [None; 2];
+        course.arming = now + ARMING;
+        course.left = None;
+        self.due.push((at, Due::Arm));
+    }
+
+    fn armed(&mut self, now: u64, at: usize, ok: bool) {
+        match (self.courses[at].stage, ok) {
+            (Stage::Arming(reason), true) => {
+                self.change(at, Stage::Master, reason);
+                self.advertise(now, at);
+            }
+            (Stage::Arming(_), false) => self.listen(now, at, Reason::ArmFailed),
+            (Stage::Master, false) => {
+                self.goodbye(now, at);
+                self.listen(now, at, Reason::ArmFailed);
+            }
+            _ => {}
+        }
+    }
+
+    fn advertise(&mut self, now: u64, at: usize) {
+        let (base, skew) = (self.confs[at].base, self.effective_skew(at));
+        self.due.push((at, Due::Round(base, skew, self.demotion)));
+        self.courses[at].next = now + interval(base, skew);
+    }
+
+    fn goodbye(&mut self, now: u64, at: usize) {
+        self.due.push((at, Due::Round(255, 255, self.demotion)));
+        self.leave(now, at, Gate::Open, 100 * MS);
+    }
+
+    fn leave(&mut self, now: u64, at: usize, gate: Gate, span: u64) {
+        self.courses[at].left = Some(Left {
+            until: now + span,
+            gate,
+            heard: span < 100 * MS,
+            seal: self.confs[at].seal.clone(),
+        });
+    }
+
+    /// An advertisement that arrived.
+    fn hear(&mut self, now: u64, at: usize, packet: &crate::host::Packet, ad: &Ad) {
+        let conf = &self.confs[at];
+        let here = packet.segment == conf.segment && self.ports[conf.segment].exists;
+        let Some(seal) = packet.seal.as_ref().filter(|_| here) else {
+            return;
+        };
+        if self.own(at, ad) {
+            self.rules.insert("own echo");
+            return;
+        }
+        let course = &mut self.courses[at];
+        if let Some(left) = &mut course.left
+            && left.seal == *seal
+            && !left.heard
+            && !ad.is_goodbye()
+        {
+            self.rules.insert("successor");
+            *left = Left {
+                until: now + 20 * MS,
+                gate: Gate::Yielded,
+                heard: true,
+                seal: left.seal.clone(),
+            };
+        }
+        if *seal != conf.seal || course.stage == Stage::Init || conf.gone {
+            return;
+        }
+        course.counter = Some(ad.counter);
+        let theirs = Claim {
+            rank: (ad.base, ad.skew),
+            demote: ad.demote,
+        };
+        self.decide(now, at, ad.family, theirs);
+    }
+
+    /// Equal in all but the digest. Another host without an address can send the same, by the same number heard before.
+    fn own(&self, at: usize, ad: &Ad) -> bool {
+        let plain = |ad: &Ad| Ad {
+            digest: [0; 20],
+            ..*ad
+        };
+        self.courses[at]
+            .sent
+            .iter()
+            .any(|sent| plain(sent) == plain(ad))
+    }
+
+    fn decide(&mut self, now: u64, at: usize, family: Family, theirs: Claim) {
+        let mine = self.claim(at);
+        let over = takes_over(mine, theirs, self.settings.preempt);
+        match self.courses[at].stage {
+            Stage::Init => {}
+            Stage::Backup => match over {
+                Some(reason) => self.arm(now, at, reason),
+                None => self.courses[at].down[family as usize] = Some(now + self.dead(at)),
+            },
+            Stage::Arming(Reason::MasterTimedOut(_)) if over.is_none() => {
+                self.rules.insert("gave way");
+                self.listen(now, at, Reason::BetterMaster);
+            }
+            Stage::Arming(_) if yields(mine, theirs) => {
+                self.rules.insert("gave way");
+                self.listen(now, at, Reason::BetterMaster);
+            }
+            Stage::Arming(_) => {}
+            Stage::Master if yields(mine, theirs) => {
+                self.leave(now, at, Gate::Yielded, 20 * MS);
+                self.listen(now, at, Reason::BetterMaster);
+            }
+            Stage::Master if now >= self.courses[at].quiet => {
+                self.rules.insert("reasserted");
+                self.courses[at].quiet = now + self.own_interval(at);
+                self.advertise(now, at);
+            }
+            Stage::Master => {}
+        }
+    }
+
+    fn ask(&mut self, now: u64, at: usize, state: State) {
+        match (state, self.courses[at].stage) {
+            _ if self.confs[at].gone => {}
+            (State::Master, Stage::Backup) => self.arm(now, at, Reason::Requested),
+            (State::Backup, Stage::Master) => {
+                self.leave(now, at, Gate::Yielded, 100 * MS);
+                self.listen(now, at, Reason::Requested);
+            }
+            (State::Backup, Stage::Arming(_)) => self.listen(now, at, Reason::Requested),
+            _ => {}
+        }
+    }
+
+    fn stop(&mut self, now: u64, at: usize, reason: Reason) {
+        if self.courses[at].stage == Stage::Master && self.ports[self.confs[at].segment].works() {
+            self.goodbye(now, at);
+        }
+        self.courses[at].down = [None; 2];
+        self.change(at, Stage::Init, reason);
+    }
+
+    fn lacks(&self, conf: &Conf) -> Option<Reason> {
+        if !conf.up {
+            Some(Reason::Down)
+        } else if !self.ports[conf.segment].works() {
+            Some(Reason::CarpdevDown)
+        } else {
+            None
+        }
+    }
+
+    fn run(&mut self, now: u64, at: usize) {
+        if self.confs[at].gone {
+            return;
+        }
+        match (self.lacks(&self.confs[at]), self.courses[at].stage) {
+            (Some(_), Stage::Init) => {}
+            (Some(reason), _) => self.stop(now, at, reason),
+            (None, Stage::Init) => self.listen(now, at, Reason::Ready),
+            _ => {}
+        }
+    }
+
+    fn configure(&mut self, now: u64, at: usize, new: &Conf) {
+        let old = self.confs[at].clone();
+        if new.gone {
+            self.stop(now, at, Reason::Destroyed);
+            self.confs[at] = new.clone();
+            return;
+        }
+        if old.gone {
+            // What the old one of this name left behind is cut.
+            self.courses[at] = Course {
+                gate: self.courses[at].gate,
+                armed: self.courses[at].armed,
+                ..Course::new()
+            };
+        } else if let Some(reason) = self.lacks(new) {
+            self.stop(now, at, reason);
+        }
+        self.confs[at] = new.clone();
+        if new.up && (old.gone || !old.up) {
+            self.courses[at].grace = Some(now + GRACE);
+        }
+        self.follow(now, at, &old);
+        self.run(now, at);
+    }
+
+    /// Goes on under another configuration.
+    fn follow(&mut self, now: u64, at: usize, old: &Conf) {
+        let new = &self.confs[at];
+        let rearm = old.addresses != new.addresses;
+        let rekey = rearm || old.seal != new.seal;
+        let retime = (old.base, old.skew) != (new.base, new.skew);
+        let dead = now + self.dead(at);
+        match self.courses[at].stage {
+            Stage::Backup if rekey => self.listen(now, at, Reason::Reconfigured),
+            Stage::Backup if retime => {
+                for until in self.courses[at].down.iter_mut().flatten() {
+                    *until = dead.min(*until);
+                }
+            }
+            Stage::Arming(_) | Stage::Master if rearm => {
+                self.due.push((at, Due::Arm));
+                self.courses[at].arming = now + ARMING;
+                if self.courses[at].stage == Stage::Master {
+                    self.advertise(now, at);
+                }
+            }
+            Stage::Master if rekey || retime => self.advertise(now, at),
+            _ => {}
+        }
+    }
+
+    /// Each carpN that is up on a carpdev that is not demotes the host; its MASTERs tell when it begins.
+    fn settle(&mut self, now: u64) {
+        let mut count = 0;
+        for (conf, course) in self.confs.iter().zip(&mut self.courses) {
+            let works = self.ports[conf.segment].works();
+            if works || !conf.up || conf.gone || course.grace.is_some_and(|at| at <= now) {
+                course.grace = None;
+            }
+            let lost = conf.up && !conf.gone && !works;
+            count += u8::from(lost && course.grace.is_none());
+        }
+        let before = std::mem::replace(&mut self.demotion, count);
+        for at in 0..self.courses.len() {
+            if before == 0 && count > 0 && self.courses[at].stage == Stage::Master {
+                self.rules.insert("demotion told at once");
+                self.advertise(now, at);
+            }
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! From a seed to a network: hosts, groups, peers, and what goes wrong when; must not know how any of it ends.
+
+use crate::peers::System;
+use crate::random::Random;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub const MS: u64 = 1_000_000;
+pub const SECOND: u64 = 1000 * MS;
+/// From here on nothing goes wrong.
+const CALM: u64 = 48 * SECOND;
+
+#[derive(Debug, Clone)]
+pub struct HostPlan {
+    /// `None`: one of ours.
+    pub system: Option<System>,
+    /// Parts in a million.
+    pub drift: i64,
+    pub preempt: bool,
+    /// By segment: without, its advertisements come from the shared address.
+    pub has_v4: bool,
+    pub has_v6: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct MemberPlan {
+    pub host: usize,
+    pub base: u8,
+    pub skew: u8,
+}
+
+#[derive(Debug, Clone)]
+pub struct GroupPlan {
+    pub vhid: u8,
+    pub segment: usize,
+    pub addresses: Vec<IpAddr>,
+    pub members: Vec<MemberPlan>,
+}
+
+/// Something that goes wrong, or that an admin does, and is put right at the end.
+#[derive(Debug, Clone, Copy)]
+pub struct Fault {
+    pub at: u64,
+    pub until: u64,
+    pub what: Kind,
+    /// A segment, if it concerns one.
+    pub segment: usize,
+    /// A host, if it concerns one.
+    pub host: usize,
+    /// A group of that host, by place.
+    pub place: usize,
+    /// A percentage, a skew, a side of a partition, another host.
+    pub number: u64,
+}
+
+macro_rules! kinds {
+    ($($kind:ident),* $(,)?) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Kind { $($kind),* }
+        impl Kind { pub const ALL: &[Self] = &[$(Self::$kind),*]; }
+    };
+}
+
+kinds!(
+    // The segment.
+    Loss,
+    BurstLoss,
+    Delay,
+    Duplication,
+    Reordering,
+    Corruption,
+    OneWayCut,
+    Partition,
+    FamilyLost,
+    Loop,
+    // A host of ours.
+    Pause,
+    Crash,
+    PoliteExit,
+    CarpdevFlap,
+    CarpdevGone,
+    SendErrors,
+    ArmRefused,
+    ArmSilent,
+    ArmLate,
+    WrongPass,
+    MoreAddresses,
+    AdminDown,
+    Destroy,
+    AskMaster,
+    AskBackup,
+    OtherSkew,
+    OtherPreempt,
+    AllowOff,
+    Renumber,
+    // Another system.
+    PeerCrash,
+    PeerDown,
+    PeerPause,
+    PeerDemotion,
+);
+
+impl Kind {
+    pub fn of_segment(self) -> bool {
+        self <= Self::Loop
+    }
+
+    pub fn of_peer(self) -> bool {
+        self >= Self::PeerCrash
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub seed: u64,
+    pub segments: usize,
+    pub hosts: Vec<HostPlan>,
+    pub groups: Vec<GroupPlan>,
+    pub faults: Vec<Fault>,
+    pub calm_at: u64,
+}
+
+impl Scenario {
+    pub fn draw(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let spread = random.fraction() * random.fraction().max(0.25);
+        let count = 2 + (spread * 15.0) as usize;
+        let peers = random.chance(40).then(|| random.pick(&System::ALL));
+        let hosts = hosts(&mut random, count, peers);
+        let base = match random.below(20) {
+            0 | 1 if peers.is_none() && count <= 6 => Base::Zero(random.between(20, 60) as u8),
+            2 | 5 if peers.is_none() => Base::OneAndFour,
+            3 | 4 => Base::All(2),
+            _ => Base::All(1),
+        };
+        // With advbase 0, or two of them, a demotion is one of the cases that stand in the table of `divergent`.
+        let mixed = matches!(base, Base::Zero(_) | Base::OneAndFour);
+        let segments = if mixed || random.chance(40) { 1 } else { 2 };
+        let mut groups = vec![group(&mut random, &hosts, (0, 0), base)];
+        for (at, percent) in [(1, 60), (2, 30)] {
+            if random.chance(percent) {
+                let segment = at % segments;
+                groups.push(group(&mut random, &hosts, (at, segment), base));
+            }
+        }
+        if segments == 2 && groups.len() == 1 {
+            groups.push(group(&mut random, &hosts, (1, 1), base));
+        }
+        let mut faults: Vec<Fault> = (0..random.between(1, 20))
+            .map(|_| fault(&mut random, &hosts, &groups, segments))
+            .collect();
+        faults.sort_by_key(|fault| fault.at);
+        Self {
+            seed,
+            segments,
+            hosts,
+            groups,
+            faults,
+            calm_at: CALM,
+        }
+    }
+
+    /// The places of a host: its groups in order.
+    pub fn places(&self, host: usize) -> Vec<(usize, MemberPlan)> {
+        places(&self.groups, host)
+    }
+}
+
+fn places(groups: &[GroupPlan], host: usize) -> Vec<(usize, MemberPlan)> {
+    let members = groups.iter().enumerate();
+    let mine = members.filter_map(|(g, group)| {
+        let member = group.members.iter().find(|m| m.host == host)?;
+        Some((g, member.clone()))
+    });
+    mine.collect()
+}
+
+fn hosts(random: &mut Random, count: usize, peers: Option<System>) -> Vec<HostPlan> {
+    let others = peers.map_or(0, |_| random.between(1, (count as u64 / 2).max(1)) as usize);
+    let drift = if peers == Some(System::U) {
+        10_000
+    } else {
+        50_000
+    };
+    let all_preempt = random.below(3);
+    let plan = |at: usize| HostPlan {
+        system: peers.filter(|_| at + others >= count),
+        drift: match random.below(3) {
+            0 => 0,
+            1 => random.between(0, 20_000) as i64 - 10_000,
+            _ => random.between(0, 2 * drift) as i64 - drift as i64,
+        },
+        preempt: match all_preempt {
+            0 => true,
+            1 => false,
+            _ => random.chance(50),
+        },
+        has_v4: !random.chance(8),
+        has_v6: !random.chance(8),
+    };
+    (0..count).map(plan).collect()
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Base {
+    All(u8),
+    /// Skews from this one to its double.
+    Zero(u8),
+    OneAndFour,
+}
+
+fn group(
+    random: &mut Random,
+    hosts: &[HostPlan],
+    (number, segment): (usize, usize),
+    base: Base,
+) -> GroupPlan {
+    let system = hosts.iter().find_map(|host| host.system);
+    let limited = matches!(system, Some(System::U | System::N));
+    let (v4, v6) = match random.below(4) {
+        _ if system == Some(System::U) => (1, 0),
+        0 | 1 => (random.between(1, 3), 0),
+        _ if limited => (random.between(1, 3), 0),
+        2 => (random.between(1, 2), random.between(1, 2)),
+        _ => (0, random.between(1, 2)),
+    };
+    let mut members = Vec::new();
+    let ties = random.chance(20);
+    let high = if system.is_some() { 200 } else { 254 };
+    for (host, plan) in hosts.iter().enumerate() {
+        // Other systems live on the first segment only.
+        let joins = if plan.system.is_some() {
+            segment == 0
+        } else {
+            members.len() < 2 || random.chance(85)
+        };
+        if joins {
+            let skew = match base {
+                Base::Zero(least) => random.between(least.into(), 2 * u64::from(least)) as u8,
+                // UCARP reads so late that it needs some room.
+                _ if plan.system == Some(System::U) => 60 + 3 * host as u8,
+                _ if ties && random.chance(60) => 100,
+                _ if system == Some(System::U) => random.between(0, 50) as u8,
+                _ => random.between(0, high) as u8,
+            };
+            let base = match base {
+                Base::All(base) => base,
+                Base::Zero(_) => 0,
+                Base::OneAndFour => random.pick(&[1, 4]),
+            };
+            members.push(MemberPlan { host, base, skew });
+        }
+    }
+    let nets = [[192, 0, 2], [198, 51, 100]][segment];
+    let v4 = (0..v4).map(|n| {
+        let last = 200 + 8 * number as u8 + n as u8;
+        IpAddr::V4(Ipv4Addr::new(nets[0], nets[1], nets[2], last))
+    });
+    let v6 = (0..v6).map(|n| {
+        let last = 0x200 + 0x10 * number as u16 + n as u16;
+        IpAddr::V6(Ipv6Addr::new(
+            0x2001,
+            0xdb8,
+            segment as u16,
+            0,
+            0,
+            0,
+            0,
+            last,
+        ))
+    });
+    let mut addresses: Vec<IpAddr> = v4.chain(v6).collect();
+    if random.chance(50) {
+        addresses.reverse();
+    }
+    GroupPlan {
+        vhid: number as u8 + 1,
+        segment,
+        addresses,
+        members,
+    }
+}
+
+fn fault(random: &mut Random, hosts: &[HostPlan], groups: &[GroupPlan], segments: usize) -> Fault {
+    let at = random.between(3 * SECOND, CALM - 4 * SECOND);
+    let host = random.below(hosts.len() as u64) as usize;
+    let peer = hosts[host].system.is_some();
+    let suits = |kind: &&Kind| kind.of_segment() || kind.of_peer() == peer;
+    let kinds: Vec<Kind> = Kind::ALL.iter().filter(suits).copied().collect();
+    // Half of the troubles are the network's where a host has few of its own.
+    let mut what = random.pick(&kinds);
+    if peer && what.of_segment() && random.chance(50) {
+        what = random.pick(&[
+            Kind::PeerCrash,
+            Kind::PeerDown,
+            Kind::PeerPause,
+            Kind::PeerDemotion,
+        ]);
+    }
+    if !peer && random.chance(25) {
+        what = random.pick(&[
+            Kind::CarpdevFlap,
+            Kind::CarpdevGone,
+            Kind::Pause,
+            Kind::Partition,
+        ]);
+    }
+    let places = places(groups, host).len().max(1) as u64;
+    let number = match what {
+        Kind::Loss => random.between(5, 60),
+        Kind::Delay => random.between(5, 300),
+        Kind::Duplication | Kind::Reordering | Kind::Corruption => random.between(10, 50),
+        Kind::OneWayCut => random.below(hosts.len() as u64),
+        Kind::Partition | Kind::FamilyLost => random.next(),
+        Kind::OtherSkew => random.between(0, 254),
+        _ => random.next(),
+    };
+    let span = match what {
+        // It matters only to a host that becomes MASTER meanwhile.
+        Kind::ArmRefused | Kind::ArmSilent | Kind::ArmLate => random.between(5, 30) * SECOND,
+        Kind::Pause if random.chance(50) => random.between(SECOND, 10 * SECOND),
+        _ => random.scaled(30 * MS, 10 * SECOND),
+    };
+    Fault {
+        at,
+        until: (at + span).min(CALM),
+        what,
+        segment: random.below(segments as u64) as usize,
+        host,
+        place: random.below(places) as usize,
+        number,
+    }
+}

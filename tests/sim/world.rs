@@ -1,0 +1,641 @@
+//! The simulated network: one queue of events, and the hosts that they happen to; reads no clock and draws all it needs from
+//! the seed.
+
+use crate::host::{Arming, Clock, Conf, Fact, Host, Packet, Port};
+use crate::invariants::{self, Effects};
+use crate::link::Segment;
+use crate::model::Model;
+use crate::packet::{Seal, parse};
+use crate::peers::State as PeerState;
+use crate::random::Random;
+use crate::rules::{Due, Witness};
+use crate::scenario::{Fault, MS, SECOND, Scenario};
+use crate::society::Society;
+use crate::transcript::{Tally, Transcript};
+use carp::carp::config::{Settings, State};
+use carp::carp::{Action, Engine, Reason};
+use carp::wire::{Family, MacAddr, arp, nd};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
+
+/// Events that wait, over all hosts; far more than any run needs.
+const QUEUE: usize = 20_000;
+
+#[derive(Debug)]
+pub enum Node {
+    Ours(Box<Host>),
+    Model(Box<Model>),
+}
+
+#[derive(Debug)]
+enum What {
+    Arrive(usize, Rc<Packet>),
+    Wake(usize),
+    /// For this boot of the host.
+    Report(usize, u64, Fact),
+    Resume(usize),
+    Question(usize),
+    Begin(usize),
+    End(usize),
+    /// A host that was told to end is gone.
+    Exit(usize, u64),
+}
+
+struct Event {
+    at: u64,
+    order: u64,
+    what: What,
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+impl Eq for Event {}
+impl PartialOrd for Event {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Event {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+pub struct World {
+    pub now: u64,
+    pub scenario: Scenario,
+    pub nodes: Vec<Node>,
+    pub segments: Vec<Segment>,
+    pub society: Society,
+    pub transcript: Transcript,
+    pub tally: Tally,
+    pub random: Random,
+    queue: BinaryHeap<Reverse<Event>>,
+    order: u64,
+    rounds: u64,
+    boots: u64,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub at: u64,
+    pub what: String,
+}
+
+impl World {
+    pub fn new(scenario: Scenario, kept: bool) -> Self {
+        let mut random = Random::new(scenario.seed ^ 0xabcd_ef01);
+        let segments = (0..scenario.segments).map(|_| Segment::new(&mut random));
+        let segments = segments.collect();
+        let mut world = Self {
+            now: 0,
+            nodes: Vec::new(),
+            segments,
+            society: Society::new(&scenario),
+            transcript: Transcript::new(kept),
+            tally: Tally::default(),
+            random,
+            queue: BinaryHeap::new(),
+            order: 0,
+            rounds: 0,
+            boots: 0,
+            scenario,
+        };
+        world.populate();
+        world
+    }
+
+    fn populate(&mut self) {
+        for (index, plan) in self.scenario.hosts.clone().into_iter().enumerate() {
+            let clock = Clock {
+                ppm: plan.drift,
+                offset: self.random.between(SECOND, 1000 * SECOND),
+            };
+            let places = self.scenario.places(index);
+            if let Some(system) = plan.system {
+                let model = Model::new(system, index, &plan, clock, &self.scenario);
+                self.nodes.push(Node::Model(Box::new(model)));
+                continue;
+            }
+            let conf = |(g, member): (usize, crate::scenario::MemberPlan)| {
+                let group = &self.scenario.groups[g];
+                Conf {
+                    group: g,
+                    segment: group.segment,
+                    up: true,
+                    base: member.base,
+                    skew: member.skew,
+                    seal: Rc::new(Seal::new("secret", group.vhid, &group.addresses)),
+                    addresses: group.addresses.clone(),
+                    gone: false,
+                    plain: group
+                        .members
+                        .iter()
+                        .all(|m| m.base == member.base && m.base > 0),
+                }
+            };
+            let confs: Vec<Conf> = places.into_iter().map(conf).collect();
+            let port = |segment: usize| Port {
+                exists: true,
+                up: true,
+                v4: plan.has_v4.then(|| own_v4(segment, index)),
+                v6: plan.has_v6.then(|| own_v6(segment, index)),
+                mac: MacAddr([2, 0, 0, 0, segment as u8, index as u8]),
+            };
+            self.nodes.push(Node::Ours(Box::new(Host {
+                engine: None,
+                boot: 0,
+                clock,
+                ports: (0..self.scenario.segments).map(port).collect(),
+                settings: Settings {
+                    preempt: plan.preempt,
+                    log: 0,
+                    ..Settings::default()
+                },
+                arming: Arming::Prompt,
+                sends: true,
+                paused: None,
+                backlog: VecDeque::new(),
+                wake: None,
+                door_free: 0,
+                witness: Witness::new(Vec::new(), 0),
+                confs,
+            })));
+        }
+    }
+
+    /// From cold start to the end of the calm.
+    pub fn run(&mut self) -> Result<(), Failure> {
+        for host in 0..self.nodes.len() {
+            let at = self.random.below(2 * SECOND);
+            self.push(at, What::Resume(host));
+        }
+        for group in 0..self.scenario.groups.len() {
+            let at = self.random.below(4 * SECOND);
+            self.push(at, What::Question(group));
+        }
+        for (index, fault) in self.scenario.faults.clone().iter().enumerate() {
+            self.push(fault.at, What::Begin(index));
+            self.push(fault.until, What::End(index));
+        }
+        while let Some(Reverse(event)) = self.queue.pop() {
+            self.now = event.at;
+            if event.at > self.society.end() {
+                break;
+            }
+            self.happen(event.what).map_err(|what| self.failed(what))?;
+            let judged = self.society.judge(self.now, &self.nodes, &self.segments);
+            judged.map_err(|what| self.failed(what))?;
+            if self.queue.len() > QUEUE {
+                return Err(self.failed(format!("{} events wait", self.queue.len())));
+            }
+        }
+        let judged = self.society.verdict(&self.nodes, &self.scenario);
+        judged.map_err(|what| self.failed(what))
+    }
+
+    fn failed(&self, what: String) -> Failure {
+        Failure { at: self.now, what }
+    }
+
+    fn push(&mut self, at: u64, what: What) {
+        self.order += 1;
+        let event = Event {
+            at,
+            order: self.order,
+            what,
+        };
+        self.queue.push(Reverse(event));
+    }
+
+    fn happen(&mut self, what: What) -> Result<(), String> {
+        match what {
+            What::Arrive(host, packet) => self.arrive(host, packet),
+            What::Wake(host) => self.wake(host),
+            What::Report(host, boot, fact) => match &self.nodes[host] {
+                Node::Ours(ours) if ours.boot == boot => self.tell(host, fact),
+                _ => Ok(()),
+            },
+            What::Resume(host) => self.resume(host),
+            What::Question(group) => {
+                self.question(group);
+                Ok(())
+            }
+            What::Begin(index) => {
+                let fault = self.scenario.faults[index];
+                self.transcript
+                    .note(self.now, None, || format!("begins: {fault:?}"));
+                self.begin(fault)
+            }
+            What::End(index) => {
+                let fault = self.scenario.faults[index];
+                self.transcript
+                    .note(self.now, None, || format!("ends: {:?}", fault.what));
+                self.end(fault)
+            }
+            What::Exit(host, boot) => {
+                if let Node::Ours(ours) = &mut self.nodes[host]
+                    && ours.boot == boot
+                {
+                    ours.engine = None;
+                    self.society.gone(host);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Starts a dead host, or wakes a sleeping one.
+    pub fn resume(&mut self, host: usize) -> Result<(), String> {
+        match &mut self.nodes[host] {
+            Node::Model(model) => {
+                model.resume(self.now);
+                self.after_model(host);
+                Ok(())
+            }
+            Node::Ours(ours) if ours.engine.is_none() => self.boot(host),
+            Node::Ours(ours) => {
+                if ours.paused.is_none_or(|until| until > self.now) {
+                    return Ok(());
+                }
+                ours.paused = None;
+                let backlog = std::mem::take(&mut ours.backlog);
+                self.transcript
+                    .note(self.now, Some(host), || "wakes up".into());
+                // What the caller of the engine has to do: the moment first, frames afterwards.
+                self.tell(host, Fact::Time)?;
+                backlog
+                    .into_iter()
+                    .try_for_each(|fact| self.tell(host, fact))
+            }
+        }
+    }
+
+    fn boot(&mut self, host: usize) -> Result<(), String> {
+        self.boots += 1;
+        let (boot, seed) = (self.boots, self.random.next());
+        let Node::Ours(ours) = &mut self.nodes[host] else {
+            return Ok(());
+        };
+        ours.engine = Some(Engine::new(seed));
+        ours.boot = boot;
+        ours.paused = None;
+        ours.backlog.clear();
+        ours.wake = None;
+        let gone = |conf: &Conf| Conf {
+            gone: true,
+            ..conf.clone()
+        };
+        let confs = ours.confs.iter().map(gone).collect();
+        ours.witness = Witness::new(confs, ours.ports.len());
+        let mut facts = vec![Fact::Settings(ours.settings)];
+        facts.extend(
+            ours.ports
+                .iter()
+                .enumerate()
+                .map(|(s, p)| Fact::Card(s, *p)),
+        );
+        let there = ours.confs.iter().enumerate().filter(|(_, c)| !c.gone);
+        facts.extend(there.map(|(at, c)| Fact::Configure(at, Box::new(c.clone()))));
+        self.transcript
+            .note(self.now, Some(host), || "boots".into());
+        facts.into_iter().try_for_each(|fact| self.tell(host, fact))
+    }
+
+    /// Tells a host of ours one fact, now or when it wakes.
+    pub fn tell(&mut self, host: usize, fact: Fact) -> Result<(), String> {
+        let now = self.now;
+        let Node::Ours(ours) = &mut self.nodes[host] else {
+            return Ok(());
+        };
+        if ours.engine.is_none() {
+            return Ok(());
+        }
+        if ours.paused.is_some() {
+            ours.postpone(fact);
+            return Ok(());
+        }
+        let (local, input) = (ours.now(now), ours.input(&fact));
+        let Some(mut engine) = ours.engine.take() else {
+            return Ok(());
+        };
+        engine.handle(local, input);
+        let mut actions: Vec<Action> = Vec::new();
+        while let Some(action) = engine.poll() {
+            actions.push(action);
+        }
+        ours.engine = Some(engine);
+        if self.transcript.is_kept() {
+            crate::telling::note(&mut self.transcript, now, host, &fact, &actions);
+        }
+        let effects = invariants::check(ours, local.as_nanos(), &fact, actions, &mut self.rounds)
+            .map_err(|what| format!("h{host}: {what}"))?;
+        for rule in std::mem::take(&mut ours.witness.rules) {
+            self.tally.add(format!("rule: {rule}"));
+        }
+        self.perform(host, effects)?;
+        self.schedule(host);
+        Ok(())
+    }
+
+    fn schedule(&mut self, host: usize) {
+        let Node::Ours(ours) = &mut self.nodes[host] else {
+            return;
+        };
+        // A timer is served a little late.
+        let at = ours.timeout().map(|at| at.max(self.now));
+        if at != ours.wake {
+            ours.wake = at;
+            if let Some(at) = at {
+                self.push(at, What::Wake(host));
+            }
+        }
+    }
+
+    fn wake(&mut self, host: usize) -> Result<(), String> {
+        match &mut self.nodes[host] {
+            Node::Ours(ours) if ours.wake == Some(self.now) => {
+                ours.wake = None;
+                if ours.paused.is_some() {
+                    return Ok(());
+                }
+                self.tell(host, Fact::Time)
+            }
+            Node::Ours(_) => Ok(()),
+            Node::Model(model) => {
+                model.wake(self.now);
+                self.after_model(host);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets happen what the engine asked for.
+    fn perform(&mut self, host: usize, effects: Effects) -> Result<(), String> {
+        for (at, due) in &effects.changes {
+            if let Due::Change(from, to, reason) = due {
+                self.changed(host, *at, (*from, *to, *reason))?;
+            }
+        }
+        let Node::Ours(ours) = &mut self.nodes[host] else {
+            return Ok(());
+        };
+        let (boot, sends, arming) = (ours.boot, ours.sends, ours.arming);
+        for (at, attempt) in effects.arms {
+            let after = match arming {
+                Arming::Prompt | Arming::Refused => self.random.between(100_000, 3 * MS),
+                Arming::Late => self.random.between(5 * MS, 40 * MS),
+                Arming::Silent => continue,
+            };
+            self.report(
+                host,
+                boot,
+                after,
+                Fact::Armed(at, attempt, arming != Arming::Refused),
+            );
+        }
+        for (at, bytes, ad) in effects.frames {
+            let Node::Ours(ours) = &self.nodes[host] else {
+                return Ok(());
+            };
+            let conf = &ours.confs[at];
+            let (segment, group) = (conf.segment, conf.group);
+            if let Some((ad, _, round)) = &ad {
+                let after = self.random.below(MS);
+                let fact = Fact::Sent(at, ad.family, sends, *round);
+                self.report(host, boot, after, fact);
+                if sends && !ad.is_goodbye() {
+                    self.society.sent(self.now, host, group);
+                }
+            }
+            if sends {
+                let packet = Packet {
+                    bytes,
+                    seal: ad.as_ref().map(|(_, seal, _)| seal.clone()),
+                    ad: ad.map(|(ad, ..)| ad),
+                    from: host,
+                    segment,
+                    asks: None,
+                    sent: self.now,
+                };
+                self.transmit(Some(host), packet);
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, host: usize, boot: u64, after: u64, fact: Fact) {
+        let Node::Ours(ours) = &mut self.nodes[host] else {
+            return;
+        };
+        let at = ours.door_free.max(self.now + after);
+        ours.door_free = at;
+        self.push(at, What::Report(host, boot, fact));
+    }
+
+    fn changed(
+        &mut self,
+        host: usize,
+        at: usize,
+        (from, to, reason): (State, State, Reason),
+    ) -> Result<(), String> {
+        let name = match reason {
+            Reason::MasterTimedOut(family) => format!("MasterTimedOut {family}"),
+            other => format!("{other:?}"),
+        };
+        self.tally.add(format!("transition: {from} -> {to} {name}"));
+        self.tally.add(format!("reason: {name}"));
+        let bytes = [host as u8, at as u8, from as u8, to as u8];
+        self.transcript.mix(self.now, host, &bytes);
+        let master = to == State::Master;
+        let Node::Ours(ours) = &self.nodes[host] else {
+            return Ok(());
+        };
+        let group = ours.confs[at].group;
+        if master && matches!(reason, Reason::MasterTimedOut(_)) {
+            self.society
+                .succession(self.now, host, group, &self.nodes)?;
+        }
+        let tied = reason == Reason::BetterMaster;
+        self.society.changed(self.now, group, host, master, tied);
+        Ok(())
+    }
+
+    /// Puts a frame on its segment.
+    pub fn transmit(&mut self, from: Option<usize>, packet: Packet) {
+        self.transcript.mix(self.now, packet.from, &packet.bytes);
+        let family = packet.ad.map(|ad| ad.family);
+        let packet = Rc::new(packet);
+        let spoils = self.segments[packet.segment].corrupts > 0 && packet.ad.is_some();
+        let garbled = spoils.then(|| Rc::new(garbled(&mut self.random, &packet)));
+        for to in 0..self.nodes.len() {
+            let segment = &mut self.segments[packet.segment];
+            for arrival in segment.carry(&mut self.random, from, to, family) {
+                let bad = garbled.as_ref().filter(|_| arrival.corrupted);
+                let arrived = Rc::clone(bad.unwrap_or(&packet));
+                let at = self.now + arrival.after;
+                self.push(at, What::Arrive(to, arrived));
+            }
+        }
+    }
+
+    fn arrive(&mut self, host: usize, packet: Rc<Packet>) -> Result<(), String> {
+        match &mut self.nodes[host] {
+            Node::Ours(ours) => {
+                let port = ours.ports[packet.segment];
+                // No frame comes in over a card without carrier.
+                if !port.works() || ours.engine.is_none() {
+                    return Ok(());
+                }
+                let conf = ours
+                    .confs
+                    .iter()
+                    .find(|c| Some(&c.seal) == packet.seal.as_ref());
+                if let (Some(ad), Some(_), None) = (&packet.ad, conf, ours.paused)
+                    && ours.settings.allow
+                {
+                    self.society.heard(host, &packet, ad.family);
+                }
+                self.tell(host, Fact::Frame(packet))
+            }
+            Node::Model(model) => {
+                model.arrive(self.now, &packet);
+                self.after_model(host);
+                Ok(())
+            }
+        }
+    }
+
+    /// After something happened to a model from outside.
+    pub fn settle_model(&mut self, host: usize) {
+        self.after_model(host);
+    }
+
+    /// What a model sent and became.
+    fn after_model(&mut self, host: usize) {
+        let Node::Model(model) = &mut self.nodes[host] else {
+            return;
+        };
+        let (frames, changes) = model.collect();
+        let wake = model.timeout().map(|at| at.max(self.now));
+        let moved = wake != model.wake;
+        model.wake = wake;
+        let system = model.system;
+        for (group, state, rule) in changes {
+            self.tally.add(format!("peer: {system:?} {rule}"));
+            self.transcript.note(self.now, Some(host), || {
+                format!("{system:?} is {state:?}: {rule}")
+            });
+            let master = state == PeerState::Master;
+            self.society.changed(
+                self.now,
+                group,
+                host,
+                master,
+                rule == "better" || rule == "tie",
+            );
+        }
+        for (seal, bytes) in frames {
+            let ad = parse(&bytes);
+            self.transcript
+                .note(self.now, Some(host), || format!("sends {ad:?}"));
+            let packet = Packet {
+                ad,
+                bytes,
+                seal: Some(seal),
+                from: host,
+                segment: 0,
+                asks: None,
+                sent: self.now,
+            };
+            self.transmit(Some(host), packet);
+        }
+        if let (true, Some(at)) = (moved, wake) {
+            self.push(at, What::Wake(host));
+        }
+    }
+
+    /// A client asks who has a shared address.
+    fn question(&mut self, group: usize) {
+        let plan = &self.scenario.groups[group];
+        let segment = plan.segment;
+        let address = self.random.pick(&plan.addresses);
+        let mac = MacAddr([2, 0, 0, 0, 9, 9]);
+        let bytes = match address {
+            IpAddr::V4(v4) => arp::request(mac, own_v4(segment, 240), v4),
+            IpAddr::V6(v6) => nd::Solicitation::multicast(mac, own_v6(segment, 240), v6).emit(),
+        };
+        let packet = Packet {
+            bytes,
+            ad: None,
+            seal: None,
+            from: usize::MAX,
+            segment,
+            asks: Some(address),
+            sent: self.now,
+        };
+        self.transmit(None, packet);
+        let next = self.now + self.random.between(SECOND, 5 * SECOND);
+        self.push(next, What::Question(group));
+    }
+
+    pub fn later(&mut self, at: u64, host: usize) {
+        self.push(at, What::Resume(host));
+    }
+
+    pub fn exits(&mut self, at: u64, host: usize, boot: u64) {
+        self.push(at, What::Exit(host, boot));
+    }
+
+    /// For faults: all that can be asked of a fault's moment.
+    fn begin(&mut self, fault: Fault) -> Result<(), String> {
+        self.tally.add(format!("fault: {:?}", fault.what));
+        crate::faults::begin(self, fault)
+    }
+
+    fn end(&mut self, fault: Fault) -> Result<(), String> {
+        crate::faults::end(self, fault)
+    }
+}
+
+/// The same frame with one byte of its advertisement changed: no receiver may take it.
+fn garbled(random: &mut Random, packet: &Packet) -> Packet {
+    let mut bytes = packet.bytes.clone();
+    let at = bytes.len() - 1 - random.below(36) as usize;
+    bytes[at] ^= random.between(1, 255) as u8;
+    Packet {
+        bytes,
+        ad: None,
+        seal: None,
+        from: packet.from,
+        segment: packet.segment,
+        asks: None,
+        sent: packet.sent,
+    }
+}
+
+pub fn own_v4(segment: usize, host: usize) -> Ipv4Addr {
+    match segment {
+        0 => Ipv4Addr::new(192, 0, 2, host as u8 + 10),
+        _ => Ipv4Addr::new(198, 51, 100, host as u8 + 10),
+    }
+}
+
+pub fn own_v6(segment: usize, host: usize) -> Ipv6Addr {
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, segment as u16, host as u16 + 10)
+}
+
+/// A family by chance; for faults.
+pub fn family_of(number: u64) -> Family {
+    if number & 1 == 0 {
+        Family::Inet
+    } else {
+        Family::Inet6
+    }
+}
