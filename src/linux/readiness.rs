@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -9,7 +10,8 @@ use tokio::io::unix::AsyncFd;
 #[derive(Debug)]
 pub struct Readiness<T> {
     // Dropped first: the registration goes before the thing itself is closed.
-    registration: AsyncFd<Registered>,
+    /// `None` while it rests.
+    registration: Option<AsyncFd<Registered>>,
     inner: T,
 }
 
@@ -27,12 +29,9 @@ impl<T: AsFd> Readiness<T> {
     /// Registers `inner`, which must be non-blocking, with the running tokio runtime (one with its I/O driver enabled).
     pub fn new(inner: T) -> io::Result<Self> {
         let duplicate = Registered(inner.as_fd().try_clone_to_owned()?);
-        // SAFETY: the descriptor belongs to `Registered`, which is private, is never handed out mutably, and closes it only
-        // when the `AsyncFd` around it is dropped; `as_raw_fd` returns it each time.
-        let registered = unsafe { AsyncFd::register_with_interest(duplicate, Interest::READABLE) };
-        let registration = registered.map_err(|error| error.into_parts().1)?;
+        let registration = register(duplicate).map_err(|(_, error)| error)?;
         Ok(Self {
-            registration,
+            registration: Some(registration),
             inner,
         })
     }
@@ -40,9 +39,26 @@ impl<T: AsFd> Readiness<T> {
     /// Waits until something can be read and `attempt` does not answer `WouldBlock`; may be dropped while waiting.
     pub async fn read<R>(&self, mut attempt: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         loop {
-            let mut ready = self.registration.readable().await?;
+            let Some(registration) = &self.registration else {
+                return Err(io::ErrorKind::NotConnected.into());
+            };
+            let mut ready = registration.readable().await?;
             if let Ok(outcome) = ready.try_io(|_| attempt(&self.inner)) {
                 return outcome;
+            }
+        }
+    }
+
+    /// Lets `span` pass (in tokio's coarse milliseconds) in which nothing that arrives wakes this thread. If it is
+    /// dropped meanwhile, reading fails from then on.
+    pub async fn rest(&mut self, span: Duration) {
+        let mut resting = self.registration.take().map(AsyncFd::into_inner);
+        while let Some(registered) = resting.take() {
+            tokio::time::sleep(span).await;
+            match register(registered) {
+                Ok(registration) => self.registration = Some(registration),
+                // Out of memory for now; deaf must not be for ever.
+                Err((registered, _)) => resting = Some(registered),
             }
         }
     }
@@ -56,4 +72,11 @@ impl<T: AsFd> Readiness<T> {
     pub fn into_inner(self) -> T {
         self.inner
     }
+}
+
+fn register(descriptor: Registered) -> Result<AsyncFd<Registered>, (Registered, io::Error)> {
+    // SAFETY: the descriptor belongs to `Registered`, which is private, is never handed out mutably, and closes it only
+    // when the `AsyncFd` around it is dropped; `as_raw_fd` returns it each time.
+    let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+    registered.map_err(|error| error.into_parts())
 }
