@@ -263,6 +263,26 @@ fn both_families() {
 }
 
 #[test]
+fn a_slow_network() {
+    let small = Budget {
+        losses: 1,
+        doubles: 1,
+        crashes: 1,
+        ..NONE
+    };
+    let more = Budget {
+        losses: 2,
+        doubles: 1,
+        crashes: 1,
+        starts: 1,
+        ..NONE
+    };
+    let mut scope = Scope::new(&[0, 100], true, large(small, more));
+    scope.delay = Duration::from_millis(300);
+    scope.explore("two hosts, 300 ms apart");
+}
+
+#[test]
 fn a_fast_group() {
     let small = Budget { losses: 2, ..NONE };
     let more = Budget {
