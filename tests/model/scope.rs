@@ -3,7 +3,7 @@
 use crate::net::{Net, Step};
 use carp::carp::Gate;
 use carp::carp::config::State;
-use stateright::{Checker, Model, Property};
+use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::time::Duration;
 
 /// A former MASTER serves so long after its goodbye.
@@ -137,7 +137,8 @@ impl Scope {
 
     /// Explores all of it. Prints its size; panics with the way to a state that breaks a promise.
     pub fn explore(self, name: &str) {
-        let checker = self.checker().spawn_bfs().join();
+        let first = HasDiscoveries::AnyFailures;
+        let checker = self.checker().finish_when(first).spawn_bfs().join();
         println!(
             "{name}: {} states, {} of them different, depth {}",
             checker.state_count(),
