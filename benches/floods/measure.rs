@@ -211,7 +211,7 @@ fn adverts(scene: &Scene, system: System, from: Instant, to: Instant) -> Vec<Ins
     let frames = scene.capture.frames(from, to);
     let own = frames
         .iter()
-        .filter(|frame| frame.port == port && is_advert(&frame.bytes));
+        .filter(|frame| frame.port == port && is_advert(system, &frame.bytes));
     own.map(|frame| frame.at).collect()
 }
 
