@@ -148,6 +148,8 @@ pub struct Settings {
     pub preempt: bool,
     /// Syslog level 0 to 7 of what is logged about packets and transitions.
     pub log: u8,
+    /// Reject advertisements that were heard before, as far as the sender makes that possible.
+    pub replay: bool,
 }
 
 impl Default for Settings {
@@ -156,6 +158,7 @@ impl Default for Settings {
             allow: true,
             preempt: false,
             log: 2,
+            replay: true,
         }
     }
 }

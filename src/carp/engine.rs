@@ -8,10 +8,15 @@ use super::stats::Stats;
 use super::timer::Timer;
 use super::turn::{Leaving, Turn};
 use super::vhost::{self, Phase, Vhost};
-use super::{Action, Input, Parent, Reason, demote};
+use super::{Action, Input, Parent, Protection, Reason, demote};
 use crate::carp::config::Carpdev;
 use crate::time::Instant;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// 2025 begins, in seconds since 1970: an earlier wall clock counts as this.
+const CLOCK_ZERO: u64 = 1_735_689_600;
 
 /// The protocol of a whole daemon: all carpN on all carpdevs. See the module above for its contract.
 #[derive(Debug, Clone)]
@@ -57,6 +62,16 @@ impl Engine {
             next: None,
             touched: false,
         }
+    }
+
+    /// The same with a wall clock: it shows `unix`, the time since 1970, at the moment `now`, and is not looked at again.
+    /// Counters then grow from one start of the daemon to the next; without it they begin with the moments' origin. A
+    /// wrong one does no harm that lasts, see the module `replay`.
+    #[must_use]
+    pub fn with_clock(mut self, now: Instant, unix: Duration) -> Self {
+        let origin = unix.saturating_sub(now.since(Instant::ZERO));
+        self.world.clock = origin.as_secs().saturating_sub(CLOCK_ZERO);
+        self
     }
 
     /// Takes one fact. Whatever is due by `now` happens first. `now` must not run backwards.
@@ -139,6 +154,14 @@ impl Engine {
             next: vhost.timers.next(),
             send_errors: vhost.send_errors,
         })
+    }
+
+    /// The hosts heard as one vhost of a carpN, and what protects against replays of their advertisements.
+    pub fn peers(&self, unit: Unit, vhid: Vhid) -> impl Iterator<Item = (IpAddr, Protection)> + '_ {
+        let interface = self.world.interfaces.get(&unit);
+        let vhosts = interface.map_or(&[][..], |interface| &interface.vhosts);
+        let found = vhosts.iter().find(|vhost| vhost.vhid == vhid);
+        found.into_iter().flat_map(|vhost| vhost.memory.peers())
     }
 
     /// What `netstat -s -p carp` shows.
@@ -304,6 +327,8 @@ impl Engine {
                 .copied(),
             config: &interface.config,
             preempt: world.settings.preempt,
+            replay: world.settings.replay,
+            clock: world.clock + now.as_nanos() / 1_000_000_000,
             demotion: world.demotion,
             shared,
             attempts: &mut world.attempts,

@@ -130,11 +130,17 @@ impl Turn<'_> {
 
     /// The 36 bytes, with a counter and a digest of their own.
     fn ad(&mut self, src: IpAddr, priority: Priority) -> [u8; carp::LEN] {
-        let counter = match self.vhost.counter {
-            Some(last) => last.wrapping_add(1),
-            None => self.random.next(),
+        let (family, form) = match src {
+            IpAddr::V4(_) => (Family::Inet, carp::Checksum::Plain),
+            IpAddr::V6(src) if self.vhost.pseudo_header => {
+                let form = carp::Checksum::PseudoHeader(src, ip::GROUP_V6);
+                (Family::Inet6, form)
+            }
+            IpAddr::V6(_) => (Family::Inet6, carp::Checksum::Plain),
         };
-        self.vhost.counter = Some(counter);
+        let grown = self.vhost.memory.next(self.auth, self.clock, family);
+        // When the values have run out others of ours take it for a stranger, and hear it all the same.
+        let counter = grown.unwrap_or_else(|| self.random.next());
         let bytes = carp::Advertisement {
             vhid: self.vhost.vhid.get(),
             advskew: priority.advskew,
@@ -143,7 +149,7 @@ impl Turn<'_> {
             counter: counter.to_be_bytes(),
             digest: self.auth.digest(self.vhost.kind, counter),
         }
-        .emit();
+        .emit_with(form);
         let [_, header @ ..] = bytes.first_chunk::<8>().expect("36 bytes hold 8");
         self.vhost.remember_sent(Echo {
             counter,

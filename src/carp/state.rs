@@ -3,7 +3,8 @@
 use super::auth::hashed;
 use super::config::{Carpdev, Config, Key, Settings, Unit, Vhid};
 use super::random::Random;
-use super::vhost::{Echo, Vhost};
+use super::replay::Memory;
+use super::vhost::{self, Echo, Vhost};
 use super::{Gate, Parent, Reason};
 use crate::time::Instant;
 use crate::wire::Family;
@@ -20,6 +21,8 @@ pub(super) struct Departure {
     pub(super) addresses: Vec<IpAddr>,
     /// What it sent last and may hear again.
     pub(super) echoes: VecDeque<Echo>,
+    /// What it had heard: an old advertisement is no successor.
+    pub(super) memory: Memory,
     /// As told to the data plane.
     pub(super) gate: Gate,
     /// As told to the data plane.
@@ -86,6 +89,8 @@ pub struct World {
     pub(super) parents: BTreeMap<Carpdev, Parent>,
     pub(super) settings: Settings,
     pub(super) random: Random,
+    /// The wall clock at the moments' origin, in seconds.
+    pub(super) clock: u64,
     /// The number of the latest `Action::Arm`.
     pub(super) attempts: u64,
     /// The count of group `carp` that the last advertisements told.
@@ -101,6 +106,7 @@ impl World {
             parents: BTreeMap::new(),
             settings: Settings::default(),
             random: Random(seed),
+            clock: 0,
             attempts: 0,
             demotion: 0,
             ending: false,
@@ -117,11 +123,14 @@ impl World {
 
     /// The same state for another reckoning, so that states which differ only in when they are reached compare equal:
     /// moments count from `origin` (what is past becomes zero), counters are replaced by `rename` (which the checker also
-    /// applies to packets on their way), attempts to arm keep their order only, random numbers start anew.
+    /// applies to packets on their way; `None` for one that will not be heard any more), attempts to arm keep their order
+    /// only, random numbers start anew, and why a vhost is in its state is forgotten. With `net.inet.carp.replay` on the
+    /// numbers must have the order of the counters.
     #[must_use]
-    pub fn rebased(&self, origin: Instant, mut rename: impl FnMut(u64) -> u64) -> Self {
+    pub fn rebased(&self, origin: Instant, mut rename: impl FnMut(u64) -> Option<u64>) -> Self {
         let mut world = self.clone();
         world.random = Random(0);
+        world.clock = 0;
         let vhosts = self
             .interfaces
             .values()
@@ -137,9 +146,8 @@ impl World {
             interface.grace = interface.grace.map(|at| Instant::ZERO + at.since(origin));
             for departure in &mut interface.departures {
                 departure.lease = Instant::ZERO + departure.lease.since(origin);
-                for echo in &mut departure.echoes {
-                    echo.rebase(&mut rename);
-                }
+                vhost::rename_echoes(&mut departure.echoes, &mut rename);
+                departure.memory.rebase(origin, &mut rename);
                 departure.until = Instant::ZERO + departure.until.since(origin);
             }
         }

@@ -4,6 +4,7 @@ use super::Reason;
 use super::auth::Kind;
 use super::config::{State, Vhid};
 use super::election::Priority;
+use super::replay::Memory;
 use super::timer::{Timer, Timers};
 use crate::time::Instant;
 use crate::wire::Family;
@@ -49,13 +50,18 @@ pub(super) struct Echo {
     pub(super) header: [u8; 7],
 }
 
-impl Echo {
-    /// Under another number, and so without its checksum.
-    pub(super) fn rebase(&mut self, rename: &mut dyn FnMut(u64) -> u64) {
-        self.counter = rename(self.counter);
-        let [.., high, low] = &mut self.header;
+/// Keeps the echoes that can still come, under other numbers and so without their checksums.
+pub(super) fn rename_echoes(
+    echoes: &mut VecDeque<Echo>,
+    rename: &mut dyn FnMut(u64) -> Option<u64>,
+) {
+    echoes.retain_mut(|echo| {
+        let renamed = rename(echo.counter);
+        echo.counter = renamed.unwrap_or(0);
+        let [.., high, low] = &mut echo.header;
         (*high, *low) = (0, 0);
-    }
+        renamed.is_some()
+    });
 }
 
 /// The latest advertisements of all families, as long as not all of them are known to have left.
@@ -77,11 +83,12 @@ pub(super) struct Vhost {
     pub(super) timers: Timers,
     /// The latest `Action::Arm`.
     pub(super) attempt: u64,
-    /// The counter last sent. It starts at random and never follows what is heard, as the BSDs' does: two equal hosts that
-    /// go on from the same number at the same time would each take the other for its own echo.
-    pub(super) counter: Option<u64>,
-    /// The kind of digest that is sent.
+    /// Counters heard, and those to send. They never follow what is heard, as the BSDs' do.
+    pub(super) memory: Memory,
+    /// The kind of digest that is sent: as the peer last heard, if its own tells.
     pub(super) kind: Kind,
+    /// The checksum sent over IPv6 covers the pseudo-header, as that of the peer last heard over IPv6.
+    pub(super) pseudo_header: bool,
     /// The last advertisements sent, oldest first.
     pub(super) echoes: VecDeque<Echo>,
     pub(super) round: Option<Round>,
@@ -100,7 +107,8 @@ pub(super) struct Vhost {
 }
 
 impl Vhost {
-    pub(super) fn new(vhid: Vhid, advskew: u8) -> Self {
+    /// `random` makes its identity among hosts of ours.
+    pub(super) fn new(vhid: Vhid, advskew: u8, random: u64) -> Self {
         Self {
             vhid,
             advskew,
@@ -108,8 +116,9 @@ impl Vhost {
             reason: Reason::Incomplete,
             timers: Timers::default(),
             attempt: 0,
-            counter: None,
+            memory: Memory::new(random),
             kind: Kind::Orig,
+            pseudo_header: false,
             echoes: VecDeque::new(),
             round: None,
             unreported: [0; 2],
@@ -142,17 +151,16 @@ impl Vhost {
         self.echoes.push_back(echo);
     }
 
-    /// The same vhost with moments counted from `origin` and counters renamed.
-    pub(super) fn rebase(&mut self, origin: Instant, rename: &mut dyn FnMut(u64) -> u64) {
+    /// The same vhost with moments counted from `origin` and counters renamed; see [`super::World::rebased`].
+    pub(super) fn rebase(&mut self, origin: Instant, rename: &mut dyn FnMut(u64) -> Option<u64>) {
+        self.reason = Reason::Ready;
         self.timers.rebase(origin);
         self.quiet_until = Instant::ZERO + self.quiet_until.since(origin);
         if let Some(round) = &mut self.round {
             round.until = Instant::ZERO + round.until.since(origin);
         }
-        self.counter = self.counter.map(&mut *rename);
-        for echo in &mut self.echoes {
-            echo.rebase(rename);
-        }
+        self.memory.rebase(origin, rename);
+        rename_echoes(&mut self.echoes, rename);
     }
 }
 

@@ -160,6 +160,7 @@ impl Stage {
                 allow: *allow,
                 preempt: *preempt,
                 log: *log,
+                ..Settings::default()
             })),
             Step::Armed(of, back, ok) => {
                 let (unit, attempt) =
