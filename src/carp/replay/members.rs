@@ -57,7 +57,7 @@ pub(in crate::carp) enum Verdict {
     /// So far ahead that it counts, but does not move the group's highest value yet.
     Leap(u64),
     /// Not later, of an unknown identity that is behind the group, or made for the other family.
-    Old,
+    Old(u64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -104,7 +104,7 @@ impl Members {
         let group = self.highest.map(position).filter(|_| self.heard);
         let behind = known.is_none() && group.is_some_and(|group| stamp.position <= group);
         if stale || behind || stamp.family() != family {
-            return Verdict::Old;
+            return Verdict::Old(stamp.identity);
         }
         let bases = [
             group,
@@ -121,7 +121,9 @@ impl Members {
 
     pub(super) fn learn(&mut self, counter: u64, verdict: Verdict, random: &mut Random) {
         match verdict {
-            Verdict::Old => {}
+            // A replay, or a host with our identity that went on from the same value: both would stay MASTER for ever.
+            Verdict::Old(identity) if identity == self.own.identity => self.rename_self(random),
+            Verdict::Old(_) => {}
             Verdict::Leap(identity) => {
                 let mut leapt = Member::new(identity);
                 leapt.hear(counter);
@@ -183,8 +185,12 @@ impl Members {
 
     pub(super) fn rebase(&mut self, rename: &mut dyn FnMut(u64) -> Option<u64>) {
         let all = self.known.iter_mut().chain(&mut self.candidates);
-        for last in all.chain([&mut self.own]).flat_map(|m| &mut m.last) {
-            *last = last.map(|counter| rename(counter).unwrap_or(0));
+        for member in all.chain([&mut self.own]) {
+            // Who it is shows in its counters.
+            member.identity = 0;
+            for last in &mut member.last {
+                *last = last.map(|counter| rename(counter).unwrap_or(0));
+            }
         }
         self.highest = self.highest.map(|counter| rename(counter).unwrap_or(0));
     }

@@ -104,7 +104,7 @@ impl Verdict {
     pub(super) fn is_replay(self) -> bool {
         matches!(
             self,
-            Self::Member(members::Verdict::Old) | Self::Stranger(strangers::Verdict::Repeat)
+            Self::Member(members::Verdict::Old(_)) | Self::Stranger(strangers::Verdict::Repeat)
         )
     }
 }
