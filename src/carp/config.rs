@@ -148,7 +148,8 @@ pub struct Settings {
     pub preempt: bool,
     /// Syslog level 0 to 7 of what is logged about packets and transitions.
     pub log: u8,
-    /// Reject advertisements that were heard before, as far as the sender makes that possible.
+    /// Send counters that hosts of ours recognise, and reject advertisements that were heard before, as far as the sender
+    /// makes that possible.
     pub replay: bool,
 }
 

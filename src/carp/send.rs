@@ -138,9 +138,9 @@ impl Turn<'_> {
             }
             IpAddr::V6(_) => (Family::Inet6, carp::Checksum::Plain),
         };
-        let grown = self.vhost.memory.next(self.auth, self.clock, family);
-        // When the values have run out others of ours take it for a stranger, and hear it all the same.
-        let counter = grown.unwrap_or_else(|| self.random.next());
+        let clock = self.replay.then_some(self.clock);
+        let memory = &mut self.vhost.memory;
+        let counter = memory.next(self.auth, clock, family, self.random);
         let bytes = carp::Advertisement {
             vhid: self.vhost.vhid.get(),
             advskew: priority.advskew,

@@ -115,6 +115,8 @@ pub(super) struct Memory {
     members: Members,
     strangers: Strangers,
     peers: VecDeque<(IpAddr, Protection)>,
+    /// The counter sent last.
+    sent: Option<u64>,
 }
 
 impl Memory {
@@ -124,14 +126,27 @@ impl Memory {
             members: Members::new(random),
             strangers: Strangers::default(),
             peers: VecDeque::new(),
+            sent: None,
         }
     }
 
-    /// The counter of the next advertisement: growing, and not below `clock` (in seconds). `None` when values have run out.
-    pub(super) fn next(&mut self, auth: &Auth, clock: u64, family: Family) -> Option<u64> {
-        let counter = self.members.next(auth, clock, family)?;
+    /// The counter of the next advertisement: with a value that grows and is not below `clock` (in seconds). Without a clock,
+    /// and when values have run out, it is a plain number: others of ours take it for a stranger's, and hear it all the same.
+    pub(super) fn next(
+        &mut self,
+        auth: &Auth,
+        clock: Option<u64>,
+        family: Family,
+        random: &mut Random,
+    ) -> u64 {
+        let grown = clock.and_then(|clock| self.members.next(auth, clock, family));
+        let counter = grown.unwrap_or_else(|| match self.sent {
+            Some(last) => last.wrapping_add(1),
+            None => random.next(),
+        });
+        self.sent = Some(counter);
         self.strangers.seen(family, counter);
-        Some(counter)
+        counter
     }
 
     pub(super) fn judge(&self, auth: &Auth, heard: &Heard) -> Verdict {
@@ -196,6 +211,7 @@ impl Memory {
     /// kept where it bounds others, as the lowest.
     pub(super) fn rebase(&mut self, origin: Instant, rename: &mut dyn FnMut(u64) -> Option<u64>) {
         self.members.rebase(rename);
+        self.sent = self.sent.map(|counter| rename(counter).unwrap_or(0));
         self.strangers.rebase(origin, rename);
     }
 }
