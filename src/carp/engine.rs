@@ -45,7 +45,7 @@ pub struct Status {
     pub reason: Reason,
     /// What it waits for, and until when.
     pub next: Option<(Instant, Timer)>,
-    /// Advertisements that failed to leave since the last good one.
+    /// Advertisements that did not leave, until three in a row have left. Three demote the host.
     pub send_errors: u32,
 }
 
@@ -148,7 +148,7 @@ impl Engine {
         vhosts.iter().map(|vhost| Status {
             vhid: vhost.vhid,
             advskew: vhost.advskew,
-            effective_advskew: demote::effective_skew(vhost.advskew, self.world.demotion),
+            effective_advskew: demote::effective_skew(vhost.advskew, self.world.demoted.sum()),
             state: vhost.state(),
             reason: vhost.reason,
             next: vhost.timers.next(),
@@ -173,7 +173,7 @@ impl Engine {
     /// The demotion count of group `carp`.
     #[must_use]
     pub fn demotion(&self) -> u8 {
-        self.world.demotion
+        self.world.demoted.sum()
     }
 
     /// The sysctls in force.
@@ -264,19 +264,15 @@ impl Engine {
     /// After every input: the group's demotion, and what follows from it.
     fn settle(&mut self, now: Instant) {
         demote::end_graces(now, &mut self.world);
-        let (before, after) = (self.world.demotion, demote::count(&self.world));
-        if before == after {
+        let (old, new) = (self.world.demoted, demote::count(&self.world));
+        if old == new {
             return;
         }
-        self.world.demotion = after;
-        let (verb, by) = match after.checked_sub(before) {
-            Some(more) => ("demoted", more),
-            None => ("undemoted", before - after),
-        };
-        self.out.warn(now, Topic::Demoted, 3, || {
-            format!("carp: {verb} group carp by {by} to {after} (carpdev)")
-        });
-        if before == 0 {
+        self.world.demoted = new;
+        for text in demote::told(old, new) {
+            self.out.warn(now, Topic::Demoted, 3, || text);
+        }
+        if old.sum() == 0 {
             // All MASTERs of this machine offer themselves to the others at once, as every BSD does.
             for (unit, vhid) in self.all_vhids() {
                 if let Some(mut turn) = self.turn(now, unit, vhid)
@@ -329,7 +325,7 @@ impl Engine {
             preempt: world.settings.preempt,
             replay: world.settings.replay,
             clock: world.clock + now.as_nanos() / 1_000_000_000,
-            demotion: world.demotion,
+            demotion: world.demoted.sum(),
             shared,
             attempts: &mut world.attempts,
             departures: &mut interface.departures,

@@ -6,7 +6,7 @@ use super::outbox::Topic;
 use super::state::{addresses, families, first_address};
 use super::timer::Timer;
 use super::turn::Turn;
-use super::vhost::{self, Echo, Round};
+use super::vhost::{self, Echo, Phase, Round};
 use super::{Action, Sending};
 use crate::wire::{Family, MacAddr, arp, carp, ip, nd};
 use std::net::IpAddr;
@@ -99,15 +99,16 @@ impl Turn<'_> {
     }
 
     fn count_send(&mut self, ok: bool) {
+        if self.vhost.phase != Phase::Init {
+            self.vhost.count_send(ok);
+        }
         if ok {
-            self.vhost.send_errors = 0;
             return;
         }
-        self.vhost.send_errors = self.vhost.send_errors.saturating_add(1);
         self.out.stats.senderrors += 1;
         let (unit, errors) = (self.unit, self.vhost.send_errors);
         self.out.warn(self.now, Topic::SendFailed, 4, || {
-            format!("{unit}: an advertisement did not leave, failed in a row: {errors}")
+            format!("{unit}: an advertisement did not leave, errors so far: {errors}")
         });
     }
 

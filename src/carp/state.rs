@@ -2,6 +2,7 @@
 
 use super::auth::hashed;
 use super::config::{Carpdev, Config, Key, Settings, Unit, Vhid};
+use super::demote::Demotion;
 use super::random::Random;
 use super::replay::Memory;
 use super::vhost::{self, Echo, Vhost};
@@ -94,7 +95,7 @@ pub struct World {
     /// The number of the latest `Action::Arm`.
     pub(super) attempts: u64,
     /// The count of group `carp` that the last advertisements told.
-    pub(super) demotion: u8,
+    pub(super) demoted: Demotion,
     /// Shut down: nothing new is taken.
     pub(super) ending: bool,
 }
@@ -108,7 +109,7 @@ impl World {
             random: Random(seed),
             clock: 0,
             attempts: 0,
-            demotion: 0,
+            demoted: Demotion::default(),
             ending: false,
         }
     }

@@ -84,6 +84,7 @@ impl Turn<'_> {
             Phase::Master => self.leave(Leaving::AtOnce),
         }
         self.vhost.timers.stop_all();
+        self.vhost.forget_send_errors();
         self.change(Phase::Init, reason);
     }
 

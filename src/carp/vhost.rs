@@ -15,6 +15,9 @@ use std::time::Duration;
 /// How many of its last advertisements a vhost recognises when they come back.
 const ECHOES: usize = 32;
 
+/// So many advertisements that did not leave demote, so many in a row that left end it.
+const SENDS: u32 = 3;
+
 /// How long a vhost waits for the answer to `Action::Arm` before it goes on without. Nobody serves while it waits for a dead
 /// MASTER; one that said goodbye serves on for [`super::turn::LINGER`], and one that lives loses nothing however long its
 /// successor takes. Measured: the kernel held such requests up for 230 ms while it took other namespaces down.
@@ -94,8 +97,10 @@ pub(super) struct Vhost {
     pub(super) round: Option<Round>,
     /// Advertisements whose outcome has not been reported, by family.
     pub(super) unreported: [u8; 2],
-    /// Failed sends since the last good one.
+    /// Advertisements that did not leave, until [`SENDS`] in a row have left.
     pub(super) send_errors: u32,
+    /// Those that left since the last that did not; counted while there are errors.
+    pub(super) send_successes: u8,
     /// No answer to a worse MASTER before this moment.
     pub(super) quiet_until: Instant,
     /// Periodic advertisements before the second burst of announcements; 0: it is done.
@@ -123,6 +128,7 @@ impl Vhost {
             round: None,
             unreported: [0; 2],
             send_errors: 0,
+            send_successes: 0,
             quiet_until: Instant::ZERO,
             until_burst: 0,
             briefest: None,
@@ -142,6 +148,32 @@ impl Vhost {
     /// carpN is, or is about to be, a MASTER's because of this vhost.
     pub(super) fn serves(&self) -> bool {
         matches!(self.phase, Phase::Arming(_) | Phase::Master)
+    }
+
+    /// An advertisement of either family left or did not, in FreeBSD 15's reckoning: errors add up until [`SENDS`] in a row
+    /// have left. (Up to 13 a single good one forgot the errors, and with them that the host was demoted.)
+    pub(super) fn count_send(&mut self, ok: bool) {
+        if !ok {
+            self.send_errors = self.send_errors.saturating_add(1);
+            self.send_successes = 0;
+        } else if self.send_errors > 0 {
+            self.send_successes += 1;
+            if u32::from(self.send_successes) == SENDS {
+                self.forget_send_errors();
+            }
+        }
+    }
+
+    /// In INIT nothing is sent, and the next beginning is a new one.
+    pub(super) fn forget_send_errors(&mut self) {
+        self.send_errors = 0;
+        self.send_successes = 0;
+    }
+
+    /// Its advertisements do not leave: the host is demoted. As on every system a BACKUP, which sends nothing, cannot earn
+    /// its way out of that before it is MASTER again.
+    pub(super) fn fails_to_send(&self) -> bool {
+        self.send_errors >= SENDS
     }
 
     pub(super) fn remember_sent(&mut self, echo: Echo) {
