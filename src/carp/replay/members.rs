@@ -56,7 +56,7 @@ pub(in crate::carp) enum Verdict {
     New(u64),
     /// So far ahead that it counts, but does not move the group's highest value yet.
     Leap(u64),
-    /// Not later, of an unknown identity that is behind the group, or made for the other family.
+    /// Not later, behind the group (far behind it, if the identity is known), or made for the other family.
     Old(u64),
 }
 
@@ -102,7 +102,9 @@ impl Members {
             .flatten()
             .any(|m| !m.grows(stamp));
         let group = self.highest.map(position).filter(|_| self.heard);
-        let behind = known.is_none() && group.is_some_and(|group| stamp.position <= group);
+        // A live host that is known goes with the group, give or take what its clock is wrong.
+        let room = known.map_or(0, |_| LEAP);
+        let behind = group.is_some_and(|group| stamp.position + room <= group);
         if stale || behind || stamp.family() != family {
             return Verdict::Old(stamp.identity);
         }

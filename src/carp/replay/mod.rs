@@ -17,10 +17,11 @@
 //! * An identity that leaps far ahead is believed, but moves nothing until a second advertisement confirms it: one random
 //!   counter of a BSD in 2^20 looks like a stamp, and must not move the group's clock by centuries.
 //!
-//! A host with a wiped disk and a clock in 1970 hears the MASTER before it speaks and goes on above it. Only if it became
-//! MASTER without hearing any of ours is it not believed by those who remember later values: they take over after their
-//! dead time, it hears that, goes on above it, and is believed with its next advertisement. The same holds for a host whose
-//! memory was set back to a snapshot. What is left: two MASTERs for as long as it cannot hear the others at all.
+//! A host with a wiped disk and a clock in 1970 hears the MASTER before it speaks, and having heard two advertisements goes
+//! on above them. Only if it became MASTER without hearing any of ours is it not believed by those who remember later
+//! values: they take over after their dead time, it hears that, and is believed after their second advertisement. The same
+//! holds for a host whose memory was set back to a snapshot. What is left: two MASTERs for as long as it cannot hear the
+//! others at all.
 //!
 //! **FreeBSD, NetBSD and UCARP** send counters that vary: random ones until they have heard somebody, then the last heard
 //! plus one. A number that a varying sender used is not taken again in the same family ([`strangers`]), unless it follows
