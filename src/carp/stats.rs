@@ -41,6 +41,8 @@ pub struct Stats {
     pub malformed: u64,
     /// Right, but old: heard before, or recorded earlier. Not in any netstat.
     pub badreplay: u64,
+    /// Found the socket's queue full: nobody looked at them. Counted outside the engine. Not in any netstat.
+    pub fullsock: u64,
     /// Our own advertisements that came back. Not in any netstat.
     pub echoes: u64,
     /// Advertisements that did not leave. Not in any netstat.

@@ -1,9 +1,10 @@
 //! What a front end asks: answered at once where it only looks, queued where it changes; must not know how changes are made.
 
+use super::carpdev::Attached;
 use super::{Asked, Daemon, Ending};
 use crate::carp::Input;
 use crate::carp::config::{Settings, Unit};
-use crate::control::{Reply, Request, Setting};
+use crate::control::{Reply, Request, Setting, Stats};
 
 impl Daemon {
     /// A front end asks. What only looks is answered at once, what changes waits its turn.
@@ -11,7 +12,7 @@ impl Daemon {
         let reply = match &asked.request {
             Request::Show(which) => self.show(*which),
             Request::Settings => Reply::Settings(self.settings),
-            Request::Stats => Reply::Stats(*self.engine.stats()),
+            Request::Stats => Reply::Stats(self.stats()),
             Request::Apply { .. } | Request::Set(_) if !asked.may_change => {
                 Reply::Refused(asked.request.denied())
             }
@@ -40,6 +41,15 @@ impl Daemon {
                 })
                 .collect(),
         )
+    }
+
+    /// The engine's counters, and that of what never reached it.
+    fn stats(&mut self) -> Stats {
+        self.fullsock += self.carpdevs.values().map(Attached::missed).sum::<u64>();
+        Stats {
+            fullsock: self.fullsock,
+            ..*self.engine.stats()
+        }
     }
 
     fn set(&mut self, changes: &[Setting]) -> Reply {

@@ -1,8 +1,11 @@
 //! A carpdev in use: its sockets, what is listened for, and the tasks that read it; must not know elections.
 
 use super::Event;
+use super::pace::{Pace, REST};
 use crate::carp::config::Carpdev;
+use crate::linux::clock;
 use crate::linux::filter::Filter;
+use crate::linux::frames::{Frames, MOST, Slots};
 use crate::linux::packet::PacketSocket;
 use crate::linux::readiness::Readiness;
 use crate::wire::MacAddr;
@@ -13,11 +16,6 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
-
-/// Frames read at one wake-up; what remains is read after the timers were looked at.
-const BATCH: usize = 32;
-/// An advertisement has at most 14 + 60 + 36 bytes, a solicitation some more; the rest of a frame is of no interest.
-const FRAME_MAX: usize = 512;
 
 /// What a carpdev listens for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,8 +68,8 @@ pub struct Attached {
     pub listening: Option<Listening>,
     /// The host forwards IPv6 there, as of the last promotion.
     pub router: bool,
-    adverts: Rc<Readiness<PacketSocket>>,
-    neighbours: Rc<Readiness<PacketSocket>>,
+    adverts: Rc<PacketSocket>,
+    neighbours: Rc<PacketSocket>,
     readers: [JoinHandle<()>; 2],
     /// What the neighbours' filter lets through.
     asked_for: BTreeSet<IpAddr>,
@@ -90,13 +88,12 @@ impl Attached {
         adverts: Sender<Event>,
         events: Sender<Event>,
     ) -> io::Result<Self> {
-        let [first, second] = sockets.map(PacketSocket::from);
+        let [first, second] = sockets.map(|socket| Rc::new(PacketSocket::from(socket)));
         first.set_filter(&Filter::advertisements())?;
-        let first = Rc::new(Readiness::new(first)?);
-        let second = Rc::new(Readiness::new(second)?);
+        let [one, two] = [Rc::clone(&first), Rc::clone(&second)].map(Readiness::new);
         let readers = [
-            tokio::task::spawn_local(read(index, Rc::clone(&first), adverts)),
-            tokio::task::spawn_local(read(index, Rc::clone(&second), events)),
+            tokio::task::spawn_local(read(index, one?, adverts)),
+            tokio::task::spawn_local(read(index, two?, events)),
         ];
         let name = name.to_owned();
         Ok(Self {
@@ -115,7 +112,12 @@ impl Attached {
     /// # Errors
     /// What the kernel says.
     pub fn send(&self, frame: &[u8]) -> io::Result<()> {
-        self.adverts.get_ref().send(frame)
+        self.adverts.send(frame)
+    }
+
+    /// Advertisements that found the queue full since the last call.
+    pub fn missed(&self) -> u64 {
+        self.adverts.missed().map_or(0, u64::from)
     }
 
     /// Lets through only ARP requests and solicitations for these addresses: nothing else wakes the daemon.
@@ -139,7 +141,7 @@ impl Attached {
         } else {
             Filter::neighbours(&four, &six)
         };
-        self.neighbours.get_ref().set_filter(&filter)?;
+        self.neighbours.set_filter(&filter)?;
         self.asked_for = addresses;
         Ok(())
     }
@@ -152,37 +154,41 @@ impl Drop for Attached {
 }
 
 /// Reads frames in batches until the socket is gone. An interface that went down reports that once; its link event tells
-/// the rest.
-async fn read(index: u32, socket: Rc<Readiness<PacketSocket>>, events: Sender<Event>) {
-    let mut buffer = [0; FRAME_MAX];
+/// the rest. In a flood it looks by the clock, so that what arrives wakes nobody.
+async fn read(index: u32, mut socket: Readiness<Rc<PacketSocket>>, events: Sender<Event>) {
+    let mut slots = Slots::default();
+    let mut pace = Pace::default();
+    let mut paused = false;
     loop {
-        let batch = socket.read(|socket| take(socket, &mut buffer)).await;
-        let frames = match batch {
+        let fetched = if paused {
+            slots.fetch(socket.get_ref())
+        } else {
+            socket.read(|socket| slots.fetch(socket)).await
+        };
+        let frames = match fetched {
             Ok(frames) => frames,
             Err(e) if matches!(e.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK)) => return,
-            Err(_) => continue,
+            Err(_) => Frames::default(),
         };
-        if events
-            .send(Event::Frames(Carpdev(index), frames))
-            .await
-            .is_err()
-        {
+        let (flooded, drained) = (
+            pace.flooded(clock::now(), frames.len()),
+            frames.len() < MOST,
+        );
+        let event = Event::Frames(Carpdev(index), frames);
+        if events.send(event).await.is_err() {
             return;
         }
-    }
-}
-
-fn take(socket: &PacketSocket, buffer: &mut [u8]) -> io::Result<Vec<Vec<u8>>> {
-    let mut frames = vec![buffer_of(socket.recv(buffer)?, buffer)];
-    while frames.len() < BATCH {
-        match socket.recv(buffer) {
-            Ok(length) => frames.push(buffer_of(length, buffer)),
-            Err(_) => break,
+        match (paused, flooded) {
+            (false, true) => {
+                socket.pause();
+                paused = true;
+            }
+            // Without memory for it this goes on by the clock.
+            (true, false) => paused = socket.resume().is_err(),
+            _ => {}
+        }
+        if paused && drained {
+            tokio::time::sleep(REST).await;
         }
     }
-    Ok(frames)
-}
-
-fn buffer_of(length: usize, buffer: &[u8]) -> Vec<u8> {
-    buffer[..length.min(buffer.len())].to_vec()
 }

@@ -27,6 +27,7 @@ impl Daemon {
     }
 
     fn act(&mut self, action: Action, sent: &mut Vec<Input<'static>>) {
+        self.stirred = true;
         match action {
             Action::Send {
                 carpdev,

@@ -202,6 +202,8 @@ async fn begin(
         transaction: None,
         waiting: VecDeque::new(),
         retired: BTreeSet::new(),
+        fullsock: 0,
+        stirred: true,
         ending: Ending::No,
         autostarted: options.autostarted,
         begun: false,

@@ -8,6 +8,7 @@
 pub mod channel;
 pub mod clock;
 pub mod filter;
+pub mod frames;
 pub mod groups;
 pub mod monitor;
 pub mod netlink;
