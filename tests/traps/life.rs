@@ -13,7 +13,28 @@ use carp::wire::MacAddr;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-/// Fails when TUNSETIFF's "Device or resource busy" is taken for an answer instead of tried again.
+/// Fails when a taken name is an answer instead of tried again: the first line of words is refused and nobody serves.
+#[test]
+fn t21_a_name_that_somebody_just_gives_up_is_waited_for() {
+    super::support::privileged!();
+    let scene = Scene::bare();
+    let _service = Service::on(&scene.a);
+    for _ in 0..5 {
+        let dying = scene.a.place.run(|| Tap::create("carp1").unwrap());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(40));
+                drop(dying);
+            });
+            join_numbered(&scene.a, "eth0", 1, 0);
+        });
+        scene.a.master("carp1");
+        assert_eq!(who(&scene.c, SHARED, None).unwrap(), "a");
+        scene.a.ok("ifconfig carp1 destroy");
+    }
+}
+
+/// The names, the lock and the sockets of a predecessor that was killed.
 #[test]
 fn t21_a_successor_need_not_wait_for_a_dying_daemon() {
     super::support::privileged!();
