@@ -412,6 +412,7 @@ Usage: carp <COMMAND>
 Commands:
   ifconfig  Show and configure carp interfaces, in OpenBSD's words
   sysctl    Show and set net.inet.carp.allow, preempt and log
+  netstat   Show the counters of the protocol: netstat -s -p carp
   daemon    Serve this network namespace, in the foreground, logging to standard error
   demo      Build a network in namespaces and show a failover in it
   help      Print this message or the help of the given subcommand(s)

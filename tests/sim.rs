@@ -10,6 +10,8 @@
     clippy::cast_precision_loss
 )]
 
+#[path = "sim/divergent.rs"]
+mod divergent;
 #[path = "sim/faults.rs"]
 mod faults;
 #[path = "sim/host.rs"]
@@ -22,6 +24,8 @@ mod link;
 mod model;
 #[path = "sim/packet.rs"]
 mod packet;
+#[path = "support/pcap.rs"]
+mod pcap;
 #[path = "sim/peers/mod.rs"]
 mod peers;
 #[path = "sim/random.rs"]

@@ -1,6 +1,6 @@
 //! What a host makes of every odd advertisement: the verdict, the one counter that shows it, and the timer that it moves.
 //!
-//! A verdict is a word: the name of the counter; `unseen` for what no counter of carp knows; `echo` for our own; and for
+//! A verdict is a word: the name of the counter; `unseen` for what is not for carp at all; `echo` for our own; and for
 //! what is believed `accepted`, `takes over` (a BACKUP begins to arm) or `yields` (a MASTER steps down). Whatever the
 //! word, [`receiver::Receiver::judge`] holds that exactly one counter shows it, that a rejected frame leaves the engine's
 //! state and [`carp::carp::Engine::timeout`] as they were and sends nothing, and that an accepted one moves the timer of

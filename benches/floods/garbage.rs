@@ -34,16 +34,24 @@ impl Kind {
 /// Which protocol the packets pretend to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// Version 2, 36 bytes, of the group that all speak in.
+    /// Version 2, 36 bytes.
     Carp,
-    /// Version 2 with a password in clear, 20 bytes, of the same group.
+    /// Version 2 with a password in clear, 20 bytes.
     Vrrp,
 }
 
 /// Different packets of a kind.
 const VARIETY: u64 = 64;
-/// The group of all three systems.
-pub const GROUP: u8 = 1;
+
+impl Form {
+    /// The group of whoever speaks it: keepalived stops advertising when it hears CARP in its own.
+    pub const fn group(self) -> u8 {
+        match self {
+            Self::Carp => 1,
+            Self::Vrrp => 3,
+        }
+    }
+}
 
 /// Frames to send in turn.
 pub fn frames(kind: Kind, form: Form) -> Vec<Vec<u8>> {
@@ -59,12 +67,12 @@ pub fn frames(kind: Kind, form: Form) -> Vec<Vec<u8>> {
 fn payload(kind: Kind, form: Form, number: u64, dice: &mut Dice) -> Vec<u8> {
     let (mut bytes, sum) = match form {
         Form::Carp => {
-            let mut bytes = vec![0x21, GROUP, 0, 7, 0, 1, 0, 0];
+            let mut bytes = vec![0x21, form.group(), 0, 7, 0, 1, 0, 0];
             bytes.extend((0..28).map(|_| dice.byte()));
             (bytes, 6)
         }
         Form::Vrrp => {
-            let mut bytes = vec![0x21, GROUP, 200, 1, 1, 1, 0, 0, 192, 0, 2, 3];
+            let mut bytes = vec![0x21, form.group(), 200, 1, 1, 1, 0, 0, 192, 0, 2, 3];
             bytes.extend((0..8).map(|_| dice.byte()));
             (bytes, 6)
         }

@@ -32,8 +32,10 @@ pub struct Row {
     pub system: System,
     /// Packets sent to it.
     pub packets: u64,
-    /// Of those counted as bad by `netstat`; only ours tells.
+    /// Of those counted as refused by `netstat`; only ours tells.
     pub counted: Option<u64>,
+    /// Of those counted as lost for want of room.
+    pub unread: Option<u64>,
     /// CPU time above the idle one, per packet.
     pub cpu_us: f64,
     /// Advertisements seen at its port.
@@ -93,16 +95,15 @@ pub fn flood(
             let after = State::of(scene, *system);
             let cpu = (after.used - before.used)
                 .saturating_sub(idle.mul_f64(end.since(from).as_secs_f64()));
+            let grown = |of: fn((u64, u64)) -> u64| Some(of(after.bad?) - of(before.bad?));
             let adverts = adverts(scene, *system, from, to);
             rows.push(Row {
                 kind,
                 rate,
                 system: *system,
                 packets,
-                counted: before
-                    .bad
-                    .zip(after.bad)
-                    .map(|(before, after)| after - before),
+                counted: grown(|(refused, _)| refused),
+                unread: grown(|(_, lost)| lost),
                 cpu_us: cpu.as_secs_f64() * 1e6 / packets as f64,
                 adverts: adverts.len(),
                 due: span.as_secs(),
@@ -146,7 +147,8 @@ fn send(scene: &Scene, frames: &[Vec<u8>], rate: u32, span: Duration) -> Result<
 struct State {
     used: Duration,
     lines: usize,
-    bad: Option<u64>,
+    /// Looked at and refused, and lost for want of room.
+    bad: Option<(u64, u64)>,
 }
 
 impl State {
@@ -155,24 +157,25 @@ impl State {
         Self {
             used: used(scene.host(system)),
             lines: log.iter().filter(|byte| **byte == b'\n').count(),
-            bad: (system == System::Carp).then(|| bad(scene)).flatten(),
+            bad: (system == System::Carp).then(|| {
+                let output = scene.carp("netstat -s -v -p carp");
+                let text = output.map_or(Vec::new(), |output| output.stdout);
+                let text = String::from_utf8_lossy(&text);
+                let refused = tally(&text, &["discarded", "shorter", "not even"]);
+                (refused, tally(&text, &["full socket buffers"]))
+            }),
         }
     }
 }
 
-/// The sum of all that `netstat` says was discarded.
-fn bad(scene: &Scene) -> Option<u64> {
-    let output = scene.carp("netstat -s -v -p carp").ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let reasons = ["discarded", "shorter", "not even"];
-    let lines = text
+/// The sum of the lines of `netstat` with one of these words.
+fn tally(netstat: &str, words: &[&str]) -> u64 {
+    let lines = netstat
         .lines()
-        .filter(|line| reasons.iter().any(|reason| line.contains(reason)));
-    Some(
-        lines
-            .filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok())
-            .sum(),
-    )
+        .filter(|line| words.iter().any(|word| line.contains(word)));
+    lines
+        .filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok())
+        .sum()
 }
 
 /// CPU time of all threads of all processes on a host, to the nanosecond.
@@ -208,7 +211,7 @@ fn adverts(scene: &Scene, system: System, from: Instant, to: Instant) -> Vec<Ins
     let frames = scene.capture.frames(from, to);
     let own = frames
         .iter()
-        .filter(|frame| frame.port == port && is_advert(&frame.bytes));
+        .filter(|frame| frame.port == port && is_advert(system, &frame.bytes));
     own.map(|frame| frame.at).collect()
 }
 

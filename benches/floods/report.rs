@@ -18,12 +18,13 @@ pub fn json(rows: &[Row]) -> String {
 /// One line for each flood and system, and a verdict.
 pub fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<10} {:>6} {:<11}{:>8}{:>9}{:>8}{:>8}{:>8}{:>11}{:>10}{:>10}\n",
+        "{:<10} {:>6} {:<11}{:>8}{:>9}{:>8}{:>9}{:>8}{:>8}{:>11}{:>10}{:>10}\n",
         "kind",
         "rate",
         "system",
         "packets",
         "counted",
+        "unread",
         "us each",
         "ratio",
         "adverts",
@@ -39,17 +40,17 @@ pub fn table(rows: &[Row]) -> String {
             || "-".to_owned(),
             |ours| format!("{:.1}", row.cpu_us / ours.cpu_us),
         );
-        let counted = row
-            .counted
-            .map_or_else(|| "-".to_owned(), |count| count.to_string());
+        let told = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), |n| n.to_string());
         // Writing into a String does not fail.
         let _ = writeln!(
             text,
-            "{:<10} {:>6} {:<11}{:>8}{counted:>9}{:>8.2}{ratio:>8}{:>8}{:>11.1}{:>10}{:>10.1}",
+            "{:<10} {:>6} {:<11}{:>8}{:>9}{:>8}{:>9.2}{ratio:>8}{:>8}{:>11.1}{:>10}{:>10.1}",
             format!("{:?}", row.kind).to_lowercase(),
             row.rate,
             row.system.name(),
             row.packets,
+            told(row.counted),
+            told(row.unread),
             row.cpu_us,
             format!("{}/{}", row.adverts, row.due),
             row.jitter_ms,

@@ -1,7 +1,7 @@
 //! One segment with three systems, each alone in a group of its own making, and the host that floods; must not know what
 //! is measured.
 
-use crate::garbage::{Form, GROUP};
+use crate::garbage::Form;
 use carp::lab::capture::Capture;
 use carp::lab::net::{Host, Lab};
 use carp::lab::sight::Shared;
@@ -92,7 +92,7 @@ impl Scene {
             .map(|port| (port.port_index, port.port.clone()))
             .collect();
         let shared = Shared {
-            vhid: GROUP,
+            vhid: Form::Carp.group(),
             inet: "192.0.2.1".parse()?,
             inet6: "2001:db8::1".parse()?,
         };
@@ -157,7 +157,7 @@ impl Scene {
                 let port = self.port(*system);
                 !frames
                     .iter()
-                    .any(|frame| frame.port == port && is_advert(&frame.bytes))
+                    .any(|frame| frame.port == port && is_advert(*system, &frame.bytes))
             });
             let Some(quiet) = quiet else { return Ok(()) };
             if clock::now() > begin + START {
@@ -181,8 +181,9 @@ impl Scene {
             }
             System::Keepalived => {
                 let config = self.file("conf", KEEPALIVED)?;
+                // Without -G each line goes to syslog too and, where none runs, to the machine's console.
                 command
-                    .args(["-n", "-l", "-P", "-f"])
+                    .args(["-n", "-l", "-G", "-P", "-f"])
                     .arg(config)
                     .arg("-p")
                     .arg(self.scratch.join("pid"))
@@ -239,12 +240,12 @@ impl Drop for Scene {
     }
 }
 
-/// An advertisement of either protocol.
-pub fn is_advert(frame: &[u8]) -> bool {
+/// An advertisement of this system's protocol and group.
+pub fn is_advert(system: System, frame: &[u8]) -> bool {
     frame.get(12..14) == Some(&[8, 0])
         && frame.get(23) == Some(&112)
         && frame.get(34) == Some(&0x21)
-        && frame.get(35) == Some(&GROUP)
+        && frame.get(35) == Some(&system.form().group())
 }
 
 const KEEPALIVED: &str = "\
@@ -255,7 +256,7 @@ global_defs {
 vrrp_instance group {
   state MASTER
   interface eth0
-  virtual_router_id 1
+  virtual_router_id 3
   priority 200
   advert_int 1
   version 2

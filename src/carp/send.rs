@@ -25,7 +25,8 @@ impl Turn<'_> {
             until: self.now + self.lease_length(),
             awaited,
         });
-        let interval = vhost::interval(mine.priority.advbase, mine.priority.advskew);
+        let pace = self.pace();
+        let interval = vhost::interval(pace.advbase, pace.advskew);
         self.vhost.timers.set(Timer::Advertise, self.now + interval);
     }
 
@@ -49,8 +50,8 @@ impl Turn<'_> {
         if self.now < self.vhost.quiet_until {
             return;
         }
-        let mine = self.mine().priority;
-        self.vhost.quiet_until = self.now + vhost::interval(mine.advbase, mine.advskew);
+        let pace = self.pace();
+        self.vhost.quiet_until = self.now + vhost::interval(pace.advbase, pace.advskew);
         self.advertise();
         self.announce_all();
     }

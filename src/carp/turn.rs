@@ -337,8 +337,18 @@ impl Turn<'_> {
         }
     }
 
+    /// How often a MASTER advertises and what its lease is reckoned from. With advbase 0 a demoted host claims 240/256 s, but
+    /// its BACKUPs wait for three times their own skew, demoted or not: it keeps the pace that it was configured for.
+    pub(super) fn pace(&self) -> Priority {
+        let mut pace = self.mine().priority;
+        if pace.advbase == 0 {
+            pace.advskew = self.vhost.advskew;
+        }
+        pace
+    }
+
     pub(super) fn lease_length(&self) -> Duration {
-        vhost::lease(self.mine().priority, self.vhost.briefest)
+        vhost::lease(self.pace(), self.vhost.briefest)
     }
 
     pub(super) fn lease(&mut self, until: Instant) {

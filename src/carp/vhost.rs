@@ -51,8 +51,8 @@ pub(super) struct Echo {
 
 impl Echo {
     /// Under another number, and so without its checksum.
-    pub(super) fn rebase(&mut self, rename: &mut dyn FnMut(u64) -> u64) {
-        self.counter = rename(self.counter);
+    fn renumber(&mut self, counter: u64) {
+        self.counter = counter;
         let [.., high, low] = &mut self.header;
         (*high, *low) = (0, 0);
     }
@@ -142,18 +142,31 @@ impl Vhost {
         self.echoes.push_back(echo);
     }
 
-    /// The same vhost with moments counted from `origin` and counters renamed.
-    pub(super) fn rebase(&mut self, origin: Instant, rename: &mut dyn FnMut(u64) -> u64) {
+    /// The same vhost with moments counted from `origin` and counters renamed; see [`super::World::rebased`].
+    pub(super) fn rebase(&mut self, origin: Instant, rename: &mut dyn FnMut(u64) -> Option<u64>) {
+        self.reason = Reason::Ready;
         self.timers.rebase(origin);
         self.quiet_until = Instant::ZERO + self.quiet_until.since(origin);
         if let Some(round) = &mut self.round {
             round.until = Instant::ZERO + round.until.since(origin);
         }
-        self.counter = self.counter.map(&mut *rename);
-        for echo in &mut self.echoes {
-            echo.rebase(rename);
-        }
+        self.counter = self.counter.map(|counter| rename(counter).unwrap_or(0));
+        rename_echoes(&mut self.echoes, rename);
     }
+}
+
+/// Keeps the echoes that can still come, under other numbers.
+pub(super) fn rename_echoes(
+    echoes: &mut VecDeque<Echo>,
+    rename: &mut dyn FnMut(u64) -> Option<u64>,
+) {
+    echoes.retain_mut(|echo| match rename(echo.counter) {
+        Some(counter) => {
+            echo.renumber(counter);
+            true
+        }
+        None => false,
+    });
 }
 
 /// 1/256 s units as a time, in whole microseconds like the BSDs'.

@@ -5,7 +5,7 @@ use super::pace::{Pace, REST};
 use crate::carp::config::Carpdev;
 use crate::linux::clock;
 use crate::linux::filter::Filter;
-use crate::linux::frames::Slots;
+use crate::linux::frames::{Frames, MOST, Slots};
 use crate::linux::packet::PacketSocket;
 use crate::linux::readiness::Readiness;
 use crate::wire::MacAddr;
@@ -154,23 +154,41 @@ impl Drop for Attached {
 }
 
 /// Reads frames in batches until the socket is gone. An interface that went down reports that once; its link event tells
-/// the rest. In a flood it rests between batches, so that most of the flood wakes nobody.
+/// the rest. In a flood it looks by the clock, so that what arrives wakes nobody.
 async fn read(index: u32, mut socket: Readiness<Rc<PacketSocket>>, events: Sender<Event>) {
     let mut slots = Slots::default();
     let mut pace = Pace::default();
+    let mut paused = false;
     loop {
-        let frames = match socket.read(|socket| slots.fetch(socket)).await {
+        let fetched = if paused {
+            slots.fetch(socket.get_ref())
+        } else {
+            socket.read(|socket| slots.fetch(socket)).await
+        };
+        let frames = match fetched {
             Ok(frames) => frames,
             Err(e) if matches!(e.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK)) => return,
-            Err(_) => continue,
+            Err(_) => Frames::default(),
         };
-        let rest = pace.flooded(clock::now(), frames.len());
+        let (flooded, drained) = (
+            pace.flooded(clock::now(), frames.len()),
+            frames.len() < MOST,
+        );
         let event = Event::Frames(Carpdev(index), frames);
         if events.send(event).await.is_err() {
             return;
         }
-        if rest {
-            socket.rest(REST).await;
+        match (paused, flooded) {
+            (false, true) => {
+                socket.pause();
+                paused = true;
+            }
+            // Without memory for it this goes on by the clock.
+            (true, false) => paused = socket.resume().is_err(),
+            _ => {}
+        }
+        if paused && drained {
+            tokio::time::sleep(REST).await;
         }
     }
 }

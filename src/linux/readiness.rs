@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -10,8 +9,9 @@ use tokio::io::unix::AsyncFd;
 #[derive(Debug)]
 pub struct Readiness<T> {
     // Dropped first: the registration goes before the thing itself is closed.
-    /// `None` while it rests.
+    /// `None` while paused.
     registration: Option<AsyncFd<Registered>>,
+    resting: Option<Registered>,
     inner: T,
 }
 
@@ -32,11 +32,13 @@ impl<T: AsFd> Readiness<T> {
         let registration = register(duplicate).map_err(|(_, error)| error)?;
         Ok(Self {
             registration: Some(registration),
+            resting: None,
             inner,
         })
     }
 
-    /// Waits until something can be read and `attempt` does not answer `WouldBlock`; may be dropped while waiting.
+    /// Waits until something can be read and `attempt` does not answer `WouldBlock`; may be dropped while waiting. An
+    /// error while paused.
     pub async fn read<R>(&self, mut attempt: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         loop {
             let Some(registration) = &self.registration else {
@@ -49,18 +51,27 @@ impl<T: AsFd> Readiness<T> {
         }
     }
 
-    /// Lets `span` pass (in tokio's coarse milliseconds) in which nothing that arrives wakes this thread. If it is
-    /// dropped meanwhile, reading fails from then on.
-    pub async fn rest(&mut self, span: Duration) {
-        let mut resting = self.registration.take().map(AsyncFd::into_inner);
-        while let Some(registered) = resting.take() {
-            tokio::time::sleep(span).await;
-            match register(registered) {
-                Ok(registration) => self.registration = Some(registration),
-                // Out of memory for now; deaf must not be for ever.
-                Err((registered, _)) => resting = Some(registered),
+    /// From now on nothing that arrives wakes this thread; whoever wants to read looks into [`Readiness::get_ref`].
+    pub fn pause(&mut self) {
+        self.resting = self.registration.take().map(AsyncFd::into_inner);
+    }
+
+    /// Waits again, for what has arrived meanwhile as well.
+    ///
+    /// # Errors
+    /// When the system has no memory for it; still paused then.
+    pub fn resume(&mut self) -> io::Result<()> {
+        let Some(registered) = self.resting.take() else {
+            return Ok(());
+        };
+        match register(registered) {
+            Ok(registration) => self.registration = Some(registration),
+            Err((registered, error)) => {
+                self.resting = Some(registered);
+                return Err(error);
             }
         }
+        Ok(())
     }
 
     /// What is waited for.

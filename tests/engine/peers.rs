@@ -414,3 +414,25 @@ fn a_demoted_master_gives_way_to_a_healthy_one_of_worse_skew() {
             .is_empty()
     );
 }
+
+/// With advbase 0 a BACKUP waits 3 x 20/256 s: a demoted MASTER that sent every 240/256 s would be timed out each time.
+#[test]
+fn with_advbase_0_a_demoted_master_keeps_its_pace_and_its_lease() {
+    let (mut host, at) = two_networks();
+    host.configure(at + 1.0, config(&[V4], 0, 20));
+    let lost = Input::Parent {
+        carpdev: Carpdev(3),
+        parent: None,
+    };
+    let lines = host.input(at + 2.0, lost);
+    let own = 20_000_000 / 256;
+    let lease = at + 2.0 + f64::from(own * 5 / 2) / 1000.0;
+    assert_eq!(
+        lines[lines.len() - 2..],
+        [
+            "ad inet 0/240 demote 1".to_string(),
+            format!("lease {lease}")
+        ]
+    );
+    assert_eq!(host.timeout(), Some(at + 2.0 + f64::from(own) / 1000.0));
+}

@@ -143,6 +143,9 @@ impl Stage {
                     None => self.watch.parents.remove(&carpdev),
                 };
                 self.input(Input::Parent { carpdev, parent });
+                if !parent.is_some_and(|parent| parent.up) {
+                    self.watch.lost(carpdev);
+                }
             }
             Step::Configure(wanted) => {
                 let (unit, config) = (unit(wanted.unit), Some(wanted.config()));

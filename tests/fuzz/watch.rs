@@ -18,6 +18,8 @@ struct Seen {
     lease: Instant,
     /// When it stopped being MASTER last.
     left: Instant,
+    /// Where it sent last.
+    on: Option<Carpdev>,
 }
 
 /// All that was asked for so far.
@@ -38,6 +40,7 @@ impl Watch {
             gate: Gate::Shut,
             lease: Instant::ZERO,
             left: Instant::ZERO,
+            on: None,
         })
     }
 
@@ -74,7 +77,12 @@ impl Watch {
                     armed || !matches!(gate, Gate::Open | Gate::Yielded),
                     "open and not armed"
                 );
-                self.seen(*unit, *vhid).gate = *gate;
+                let seen = self.seen(*unit, *vhid);
+                seen.gate = *gate;
+                if *gate == Gate::Inward {
+                    // It may have been configured for another one meanwhile.
+                    seen.on = None;
+                }
             }
             Action::Lease { unit, vhid, until } => self.seen(*unit, *vhid).lease = *until,
             Action::Transition {
@@ -113,7 +121,9 @@ impl Watch {
             MacAddr::of_vhid(vhid.get()).0,
             "from another MAC"
         );
-        let gate = self.seen(unit, vhid).gate;
+        let seen = self.seen(unit, vhid);
+        seen.on = Some(carpdev);
+        let gate = seen.gate;
         match (what, frame::parse(bytes).unwrap()) {
             (
                 Sending::Advertisement(of),
@@ -139,6 +149,15 @@ impl Watch {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// A carpdev is down or gone: nobody goes on serving there.
+    pub fn lost(&self, carpdev: Carpdev) {
+        let mut there = self.vhosts.values().filter(|seen| seen.on == Some(carpdev));
+        assert!(
+            there.all(|seen| seen.gate == Gate::Shut),
+            "serves on {carpdev:?}"
+        );
     }
 
     /// When the queue is empty.

@@ -167,7 +167,7 @@ impl Host {
     }
 
     /// How the engine is told.
-    pub fn input<'a>(&self, fact: &'a Fact) -> Input<'a> {
+    pub fn input<'a>(confs: &[Conf], fact: &'a Fact) -> Input<'a> {
         match fact {
             Fact::Time => Input::Time,
             Fact::Frame(packet) => Input::Frame {
@@ -186,18 +186,18 @@ impl Host {
                 }
             }
             Fact::Ask(at, state) => Input::State {
-                unit: self.confs[*at].unit(),
+                unit: confs[*at].unit(),
                 state: *state,
             },
             Fact::Settings(settings) => Input::Settings(*settings),
             Fact::Armed(at, attempt, ok) => Input::Armed {
-                unit: self.confs[*at].unit(),
+                unit: confs[*at].unit(),
                 attempt: *attempt,
                 ok: *ok,
             },
             Fact::Sent(at, family, ok, _) => Input::Sent {
-                unit: self.confs[*at].unit(),
-                vhid: Vhid::new(self.confs[*at].seal.vhid).unwrap(),
+                unit: confs[*at].unit(),
+                vhid: Vhid::new(confs[*at].seal.vhid).unwrap(),
                 family: *family,
                 ok: *ok,
             },

@@ -39,13 +39,17 @@ pub fn check(
     actions: Vec<Action>,
     rounds: &mut u64,
 ) -> Result<Effects, String> {
-    let old: Vec<Conf> = host.witness.confs.clone();
+    // Only a change of configuration has something before it that is worth keeping.
+    let old = match fact {
+        Fact::Configure(..) => host.witness.confs.clone(),
+        _ => Vec::new(),
+    };
     let before: Vec<Stage> = host.witness.courses.iter().map(|c| c.stage).collect();
-    if actions.len() > 64 + 48 * old.len() {
+    if actions.len() > 64 + 48 * host.confs.len() {
         return Err(format!("{} actions at once", actions.len()));
     }
     host.witness.expect(now, fact);
-    let mut seen: Vec<Seen> = old.iter().map(|_| Seen::default()).collect();
+    let mut seen: Vec<Seen> = host.confs.iter().map(|_| Seen::default()).collect();
     let mut effects = Effects::default();
     for action in actions {
         take(host, now, (&old, rounds), action, &mut seen, &mut effects)?;
@@ -118,7 +122,7 @@ fn take(
             let ad = send(
                 host,
                 now,
-                (&old[at], rounds),
+                (old.get(at), rounds),
                 (at, what, &frame),
                 &mut seen[at],
             )?;
@@ -134,11 +138,12 @@ fn take(
 fn send(
     host: &mut Host,
     now: u64,
-    (old, rounds): (&Conf, &mut u64),
+    (old, rounds): (Option<&Conf>, &mut u64),
     (at, what, frame): (usize, Sending, &[u8]),
     seen: &mut Seen,
 ) -> Result<Option<(Ad, Rc<Seal>, u64)>, String> {
-    let conf = host.witness.confs[at].clone();
+    let conf = &host.witness.confs[at].clone();
+    let old = old.unwrap_or(conf);
     let unit = conf.unit();
     let course = &host.witness.courses[at];
     let advertisement = matches!(what, Sending::Advertisement(_));
@@ -297,7 +302,7 @@ fn leases(
     let witness = &host.witness;
     let (conf, course) = (&witness.confs[at], &witness.courses[at]);
     let unit = conf.unit();
-    let skew = u64::from(witness.effective_skew(at).max(1));
+    let skew = u64::from(witness.pace(at).1.max(1));
     let length = match conf.base {
         0 => skew * 5 * 1_000_000 / 512 * 1000,
         base => 3_000 * MS * u64::from(base) - 100 * MS,

@@ -64,7 +64,7 @@ impl Model {
             seats: scenario.places(index).into_iter().map(seat).collect(),
             alive: false,
             paused: None,
-            demotion: 0,
+            demotion: plan.demotion,
             backlog: VecDeque::new(),
             wake: None,
         }

@@ -210,8 +210,17 @@ impl Witness {
         }
     }
 
+    /// Whatever a demoted host claims: with advbase 0 its BACKUPs do not wait for 240/256 s.
+    pub fn pace(&self, at: usize) -> (u8, u8) {
+        match self.confs[at].base {
+            0 => (0, self.confs[at].skew),
+            base => (base, self.effective_skew(at)),
+        }
+    }
+
     pub fn own_interval(&self, at: usize) -> u64 {
-        interval(self.confs[at].base, self.effective_skew(at))
+        let (base, skew) = self.pace(at);
+        interval(base, skew)
     }
 
     fn dead(&self, at: usize) -> u64 {
@@ -344,7 +353,7 @@ impl Witness {
     fn advertise(&mut self, now: u64, at: usize) {
         let (base, skew) = (self.confs[at].base, self.effective_skew(at));
         self.due.push((at, Due::Round(base, skew, self.demotion)));
-        self.courses[at].next = now + interval(base, skew);
+        self.courses[at].next = now + self.own_interval(at);
     }
 
     fn goodbye(&mut self, now: u64, at: usize) {

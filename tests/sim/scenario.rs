@@ -19,6 +19,8 @@ pub struct HostPlan {
     /// By segment: without, its advertisements come from the shared address.
     pub has_v4: bool,
     pub has_v6: bool,
+    /// What another system suffers from before it begins.
+    pub demotion: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -132,8 +134,8 @@ impl Scenario {
             3 | 4 => Base::All(2),
             _ => Base::All(1),
         };
-        // With advbase 0, or two of them, a demotion is one of the cases that stand in the table of `divergent`.
-        let mixed = matches!(base, Base::Zero(_) | Base::OneAndFour);
+        // With two of them a demotion is one of the cases that stand in the table of `divergent`.
+        let mixed = matches!(base, Base::OneAndFour);
         let segments = if mixed || random.chance(40) { 1 } else { 2 };
         let mut groups = vec![group(&mut random, &hosts, (0, 0), base)];
         for (at, percent) in [(1, 60), (2, 30)] {
@@ -196,6 +198,7 @@ fn hosts(random: &mut Random, count: usize, peers: Option<System>) -> Vec<HostPl
         },
         has_v4: !random.chance(8),
         has_v6: !random.chance(8),
+        demotion: 0,
     };
     (0..count).map(plan).collect()
 }

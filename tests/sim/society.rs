@@ -24,6 +24,9 @@ struct Watch {
     dead: u64,
     /// Equal ones that gave up together, since the calm.
     collisions: u64,
+    /// Since when there is none after there was one, and the longest such time.
+    vacant_since: Option<u64>,
+    vacancy: u64,
 }
 
 #[derive(Debug)]
@@ -67,6 +70,8 @@ impl Society {
                 bound: 1600 * MS + dead + 4 * interval + if ucarp { 4 * SECOND } else { 0 },
                 dead,
                 collisions: 0,
+                vacant_since: None,
+                vacancy: 0,
             }
         };
         Self {
@@ -112,10 +117,21 @@ impl Society {
         }
         watch.masters.retain(|(h, _)| *h != host);
         if master {
+            let since = watch.vacant_since.take().unwrap_or(now);
+            watch.vacancy = watch.vacancy.max(now - since);
+        } else if was && watch.masters.is_empty() {
+            watch.vacant_since.get_or_insert(now);
+        }
+        if master {
             watch.masters.push((host, now));
         } else if was && tied && watch.masters.is_empty() && now > self.calm_at {
             watch.collisions += 1;
         }
+    }
+
+    /// The longest time that a group which had a MASTER was without one.
+    pub fn vacancy(&self, group: usize) -> u64 {
+        self.watches[group].vacancy
     }
 
     /// A host that is dead is MASTER of nothing.

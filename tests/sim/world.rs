@@ -321,8 +321,8 @@ impl World {
             ours.postpone(fact);
             return Ok(());
         }
-        let (local, input) = (ours.now(now), ours.input(&fact));
-        let Some(mut engine) = ours.engine.take() else {
+        let (local, input) = (ours.now(now), Host::input(&ours.confs, &fact));
+        let Some(engine) = &mut ours.engine else {
             return Ok(());
         };
         engine.handle(local, input);
@@ -330,7 +330,6 @@ impl World {
         while let Some(action) = engine.poll() {
             actions.push(action);
         }
-        ours.engine = Some(engine);
         if self.transcript.is_kept() {
             crate::telling::note(&mut self.transcript, now, host, &fact, &actions);
         }

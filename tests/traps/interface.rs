@@ -24,7 +24,8 @@ fn uncalled(frame: &Frame) -> bool {
     frame.src() == VIRTUAL && frame.advert().is_none() && (probing || !own)
 }
 
-/// Fails without addr_gen_mode=1, accept_ra=0, accept_dad=0 on carpN.
+/// Fails without addr_gen_mode=1 on carpN (a link-local address derived from the virtual MAC, the same on all hosts), without
+/// accept_ra=0, and without nodad and accept_dad=0 together.
 #[test]
 fn t10_the_kernel_adds_nothing_to_carpn() {
     super::support::privileged!();
@@ -36,12 +37,16 @@ fn t10_the_kernel_adds_nothing_to_carpn() {
     join(&scene.a, "eth0", 0);
     scene.a.master("carp1");
     join(&scene.b, "eth0", 100);
-    // A router's offer must not reach carpN's autoconfiguration, by whatever way it comes.
+    // A router's offer reaches carpN (to the virtual MAC) and must not become a default route there.
+    scene.a.sysctl("net/ipv6/conf/eth0/accept_ra", "0");
     let router = (own_mac(0x77), "fe80::77".parse().unwrap());
     let mut offer = router_advertisement(router, "2001:db8:bad::".parse().unwrap());
-    scene.a.inlet("eth0").send(&offer).unwrap();
     offer[..6].copy_from_slice(&VIRTUAL.0);
     scene.a.inlet("eth0").send(&offer).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let outbox = datagrams(&scene.a, "::", 0, None);
+    let sent = outbox.send_to(b"by a foreign router", "[2001:db8:ffff::1]:9");
+    assert!(sent.is_err(), "carpN took a default route");
     // Both hosts own the same address in turn; with the kernel's defaults the second one finds a duplicate.
     scene.a.ok("ifconfig carp1 down");
     let claims = |f: &Frame| f.src() == VIRTUAL && f.advert().is_some_and(|a| a.advskew == 100);
@@ -229,7 +234,8 @@ fn t16_routes_through_carpn_count_only_while_it_is_master() {
     let asked =
         |f: &Frame| f.arp().is_some_and(|p| IpAddr::V4(p.tpa) == target) && f.src() == VIRTUAL;
     from_b.expect(mark, SOON, "question for the target by carp1", asked);
-    scene.b.ok("ifconfig carp1 down");
+    // BACKUP again: the carrier, not the UP flag, makes the difference.
+    scene.b.ok("ifconfig carp1 state backup");
     let away = || {
         let mark = clock::now();
         let _ = outbox.send_to(b"x", "203.0.113.9:9");
@@ -241,7 +247,7 @@ fn t16_routes_through_carpn_count_only_while_it_is_master() {
     };
     assert!(
         until(SOON, away),
-        "in INIT packets for the target go by carpdev again"
+        "in BACKUP packets for the target go by carpdev again"
     );
 }
 

@@ -19,6 +19,7 @@ type Row = (usize, usize, &'static str, Verdicts, Verdicts);
 
 const ALL: Verdicts = "255 accepted";
 const NONE: Verdicts = "255 unseen";
+const BELOW: Verdicts = "255 malformed";
 const SUM: Verdicts = "255 badsum";
 
 #[rustfmt::skip]
@@ -27,19 +28,19 @@ const INET: &[Row] = &[
     (6, 11, "Ethernet source", ALL, ALL),
     (12, 13, "Ethernet type", NONE, NONE),
     // With a header of 56 bytes, so that all of CARP is its options, IP's sum is right and nothing is left.
-    (14, 14, "version, header length", NONE, "1 badlen, 254 unseen"),
-    (15, 15, "TOS", NONE, ALL),
+    (14, 14, "version, header length", BELOW, "1 badlen, 254 malformed"),
+    (15, 15, "TOS", BELOW, ALL),
     (16, 16, "total length, high", "255 hdrops", "255 hdrops"),
-    (17, 17, "total length, low", "199 hdrops, 56 unseen", "36 badlen, 199 hdrops, 20 unseen"),
-    (18, 19, "identification", NONE, ALL),
+    (17, 17, "total length, low", "199 hdrops, 56 malformed", "36 badlen, 199 hdrops, 20 malformed"),
+    (18, 19, "identification", BELOW, ALL),
     // Don't fragment and the reserved bit may be either.
-    (20, 20, "flags", NONE, "3 accepted, 252 unseen"),
-    (21, 21, "fragment offset", NONE, NONE),
-    (22, 22, "TTL", NONE, "255 badttl"),
+    (20, 20, "flags", BELOW, "3 accepted, 252 malformed"),
+    (21, 21, "fragment offset", BELOW, BELOW),
+    (22, 22, "TTL", BELOW, "255 badttl"),
     (23, 23, "protocol", NONE, NONE),
-    (24, 25, "IP header checksum", NONE, ALL),
-    (26, 29, "source", NONE, ALL),
-    (30, 33, "destination", NONE, "255 badif"),
+    (24, 25, "IP header checksum", BELOW, ALL),
+    (26, 29, "source", BELOW, ALL),
+    (30, 33, "destination", BELOW, "255 badif"),
     (34, 34, "version, type", SUM, "15 accepted, 240 badver"),
     (35, 35, "vhid", SUM, "255 badvhid"),
     (36, 36, "advskew", SUM, ALL),
@@ -57,11 +58,12 @@ const INET6: &[Row] = &[
     (0, 5, "Ethernet destination", ALL, ALL),
     (6, 11, "Ethernet source", ALL, ALL),
     (12, 13, "Ethernet type", NONE, NONE),
-    (14, 14, "version, traffic class", "15 accepted, 240 unseen", "15 accepted, 240 unseen"),
+    (14, 14, "version, traffic class", "15 accepted, 240 malformed", "15 accepted, 240 malformed"),
     (15, 17, "traffic class, flow label", ALL, ALL),
     (18, 18, "payload length, high", "255 hdrops", "255 hdrops"),
     (19, 19, "payload length, low", "36 badlen, 219 hdrops", "36 badlen, 219 hdrops"),
-    (20, 20, "next header", NONE, NONE),
+    // Two kinds of extension headers that do not fit.
+    (20, 20, "next header", "2 malformed, 253 unseen", "2 malformed, 253 unseen"),
     (21, 21, "hop limit", "255 badttl", "255 badttl"),
     (22, 37, "source", ALL, ALL),
     (38, 53, "destination", "255 badif", "255 badif"),

@@ -13,10 +13,11 @@ pub const DUAL: &[&str] = &["192.0.2.10/24", "2001:db8::10/64"];
 
 /// The counters by which a verdict is known.
 type Counter = (&'static str, fn(&Stats) -> u64);
-const COUNTERS: [Counter; 11] = [
+const COUNTERS: [Counter; 12] = [
     ("badif", |s| s.badif),
     ("badttl", |s| s.badttl),
     ("hdrops", |s| s.hdrops),
+    ("malformed", |s| s.malformed),
     ("badsum", |s| s.badsum),
     ("badver", |s| s.badver),
     ("badlen", |s| s.badlen),
@@ -146,7 +147,7 @@ impl Receiver {
         }
     }
 
-    /// Which counter says no; `None` when the frame was believed. Of all counters at most one moves, and `ipackets` or
+    /// Which counter says no; `None` when the frame was believed. Of all counters at most one moves, and and `ipackets` or
     /// `ipackets6` of what reached carp.
     #[track_caller]
     fn counted(&self, engine: &Engine) -> Option<&'static str> {
@@ -162,7 +163,7 @@ impl Receiver {
         let heard = after.ipackets + after.ipackets6 - before.ipackets - before.ipackets6;
         match (heard, moved.as_slice()) {
             (0, []) => Some("unseen"),
-            (0, [name @ "hdrops"]) | (1, [name]) => Some(name),
+            (0, [name @ ("hdrops" | "malformed")]) | (1, [name]) => Some(name),
             (1, []) => None,
             other => panic!("{other:?}"),
         }

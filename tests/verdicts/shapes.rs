@@ -77,7 +77,7 @@ fn every_length_of_the_frame() {
         let verdicts = (0..=frame.len()).map(|n| receiver.judge(&frame[..n]));
         let expected = [
             // Not even an IP header: below carp.
-            (headers(family) - 1, "unseen"),
+            (headers(family) - 1, "malformed"),
             (whole - 1, "hdrops"),
             // Ethernet pads.
             (whole + 46, "accepted"),

@@ -10,6 +10,7 @@ mod live;
 mod node;
 mod observe;
 pub mod plan;
+pub mod report;
 #[cfg(test)]
 mod report_tests;
 pub mod scenario;
@@ -22,7 +23,7 @@ use crate::lab::interrupt::Interrupt;
 use crate::lab::privilege;
 use live::Live;
 use plan::{Families, Plan, Skews};
-use scenario::{Error, Report};
+use report::{Error, Report};
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;

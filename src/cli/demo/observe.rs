@@ -3,8 +3,8 @@
 use super::caption::{Caption, Sent};
 use super::event::{Event, Side};
 use super::plan::Plan;
-use super::scenario::{Audience, Error, PATIENCE, Row, masters};
-use super::stage::{SHARED, Stage, port_of, side};
+use super::report::{Audience, Error, PATIENCE, Row};
+use super::stage::{SHARED, Stage, masters, port_of, side};
 use crate::lab::capture::{self, Frame};
 use crate::lab::figures::{LOST, Probe, Question, dead_time, reach, takeover};
 use crate::lab::prober::Prober;

@@ -95,7 +95,9 @@ impl Bsd {
         } else {
             skew
         };
-        u64::from(self.member.base) * 1_000_000_000 + skew_ns(skew)
+        // FreeBSD 13's may be negative, and shortens the interval.
+        let whole = u64::from(self.member.base) * 1_000_000_000 + skew_ns(skew);
+        whole.saturating_sub(skew_ns(-skew))
     }
 
     pub fn effective_skew(&self) -> i64 {
