@@ -10,19 +10,6 @@ use carp::wire::MacAddr;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-/// As `Scene::new`, with a b that was MASTER before: what it owned then must be gone.
-fn relieved() -> Scene {
-    let scene = Scene::bare();
-    join(&scene.b, "eth0", 100);
-    scene.b.master("carp1");
-    join(&scene.a, "eth0", 0);
-    scene.a.master("carp1");
-    scene.b.until_state("carp1", "BACKUP");
-    // Its linger ends.
-    std::thread::sleep(Duration::from_millis(300));
-    scene
-}
-
 /// Who claims `target` in `frame`, as an answer to a question.
 fn answer(frame: &Frame, target: IpAddr) -> Option<MacAddr> {
     match target {
@@ -151,7 +138,7 @@ fn t03_strict_reverse_path_filtering_elsewhere_does_no_harm() {
 #[test]
 fn t11_a_backup_hears_what_the_master_says_as_the_shared_address() {
     super::support::privileged!();
-    let scene = relieved();
+    let scene = Scene::new();
     let _service = Service::on(&scene.b);
     for (shared, to) in [(SHARED, "192.0.2.12"), (SHARED6, "2001:db8::12")] {
         assert_eq!(
@@ -173,7 +160,7 @@ fn t11_a_backup_hears_what_the_master_says_as_the_shared_address() {
 #[test]
 fn t12_both_hosts_reach_the_shared_address_and_find_the_master() {
     super::support::privileged!();
-    let scene = relieved();
+    let scene = Scene::new();
     let (_a, _b) = (Service::on(&scene.a), Service::on(&scene.b));
     let (from_a, from_b) = (scene.a.sends("eth0"), scene.b.sends("eth0"));
     for shared in [SHARED, SHARED6] {
