@@ -14,6 +14,9 @@ use std::time::Duration;
 /// How many of its last advertisements a vhost recognises when they come back.
 const ECHOES: usize = 32;
 
+/// What the first lease leaves for the first advertisement after that.
+pub(super) const ARMED_LATE: Duration = Duration::from_millis(10);
+
 /// How long a vhost waits for the answer to `Action::Arm` before it goes on without. Nobody serves while it waits for a dead
 /// MASTER; one that said goodbye serves on for [`super::turn::LINGER`], and one that lives loses nothing however long its
 /// successor takes. Measured: the kernel held such requests up for 230 ms while it took other namespaces down.
