@@ -1,7 +1,7 @@
 //! Chooses a front end by name or first word; exit codes, and nothing else.
 #![forbid(unsafe_code)]
 
-use carp::cli::{demo, ifconfig, sysctl};
+use carp::cli::{demo, ifconfig, netstat, sysctl};
 use carp::daemon::{self, Options};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
@@ -27,6 +27,8 @@ enum Front {
     },
     /// Show and set net.inet.carp.allow, preempt and log
     Sysctl(sysctl::Args),
+    /// Show the counters of the protocol: netstat -s -p carp
+    Netstat(netstat::Args),
     /// Serve this network namespace, in the foreground, logging to standard error
     Daemon(Daemon),
     /// Build a network in namespaces and show a failover in it
@@ -80,6 +82,7 @@ fn run(front: Front) -> ExitCode {
     match front {
         Front::Ifconfig { words } => ifconfig::run(&words),
         Front::Sysctl(args) => sysctl::run(&args),
+        Front::Netstat(args) => netstat::run(&args),
         Front::Daemon(args) => daemon(&args),
         Front::Demo(args) => demo::run(args),
         Front::Door => daemon::door_process(),

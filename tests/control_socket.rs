@@ -6,7 +6,7 @@ mod fake_daemon;
 use carp::carp::config::{Key, Unit};
 use carp::control::socket::{self, Client, Error, REPLY_MAX, REQUEST_MAX};
 use carp::control::{Change, Refusal, Reply, Request};
-use fake_daemon::{Directory, Fake, mode};
+use fake_daemon::{Directory, Fake, copied, may_become_others, mode};
 use std::io::{Read, Write};
 use std::os::unix::fs::{chown, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -16,10 +16,6 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 const SHORT: Duration = Duration::from_millis(200);
-
-fn root() -> bool {
-    nix::unistd::Uid::effective().is_root()
-}
 
 fn secret() -> Request {
     Request::Apply {
@@ -102,8 +98,8 @@ fn links_and_other_files_are_not_trusted() {
 
 #[test]
 fn files_of_somebody_else_are_not_trusted() {
-    if !root() {
-        eprintln!("skipped: only root gives files away");
+    if !may_become_others() {
+        eprintln!("skipped: files_of_somebody_else_are_not_trusted: only root gives files away");
         return;
     }
     for part in 0..3 {
@@ -123,16 +119,16 @@ fn files_of_somebody_else_are_not_trusted() {
 
 #[test]
 fn a_peer_of_somebody_else_is_not_trusted() {
-    if !root() {
-        eprintln!("skipped: only root becomes somebody else");
+    if !may_become_others() {
+        eprintln!(
+            "skipped: a_peer_of_somebody_else_is_not_trusted: only root becomes somebody else"
+        );
         return;
     }
     let directory = Directory::new();
     let place = directory.place();
     mode(&place.directory(), 0o777);
-    // Where this test was built may be closed to others.
-    let copy = directory.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    let copy = copied(&std::env::current_exe().unwrap(), &directory);
     let mut command = std::process::Command::new(&copy);
     command
         .args(["--exact", "listens_for_another_test", "--ignored"])

@@ -154,7 +154,7 @@ fn a_tap_that_may_not_send_does_not_fill() {
         site.socket("a", "carp1", &[]),
         site.socket("t", "eth0", &[T]),
     );
-    site.gate(&port, Gate::Inward);
+    site.gate(&port, Gate::Shut);
     for round in 1..=30 {
         for _ in 0..100 {
             carp.send(&numbered(T, V1, 1)).unwrap();

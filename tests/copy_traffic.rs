@@ -238,5 +238,9 @@ fn throughput_beside_a_veth_and_a_macvlan() {
             );
         }
     }
-    println!("{:?}", site.copier.counters(port.id).unwrap());
+    println!(
+        "{:?}, {} wake-ups",
+        site.copier.counters(port.id).unwrap(),
+        site.copier.wakeups()
+    );
 }

@@ -313,7 +313,13 @@ fn ctrl_c_leaves_nothing_at_any_time() {
             fs::read_dir(place.tmp()).unwrap().count() > 0 && place.processes().len() >= enough
         });
         kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+        let asked = std::time::Instant::now();
         let output = child.wait_with_output().unwrap();
+        // After two seconds the demo would have killed a daemon that did not end by itself.
+        assert!(
+            asked.elapsed() < Duration::from_secs(2),
+            "{name}: a daemon did not heed SIGTERM"
+        );
         assert_eq!(output.status.code(), Some(130), "{name}");
         assert_eq!(output.stdout, b"", "{name}: half an object is none");
         place.assert_nothing_left();

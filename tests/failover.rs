@@ -9,7 +9,7 @@ use carp::wire::Family;
 use std::time::Duration;
 use support::bench::{Bench, Figures, Move, median, moves};
 
-/// Three times the 20 ms of DESIGN.md.
+/// Three times the 20 ms that we promise.
 const EXCESS: Duration = Duration::from_millis(60);
 /// Two owners at most this long.
 const OVERLAP: Duration = Duration::from_millis(50);
@@ -52,7 +52,7 @@ fn nothing_lost(what: &str, done: &Move) -> bool {
         evidence,
         ..
     } = done;
-    let spotless = |f: &Figures| f.reach.lost == 0 && f.reach.late == 0;
+    let spotless = |f: &Figures| f.reach.lost == 0 && f.late == 0;
     if *stall > STOOD_STILL && !figures.iter().all(spotless) {
         return false;
     }
@@ -203,6 +203,6 @@ fn advbase_zero_fails_over_within_milliseconds() {
         }
         bench.come_back(|| bench.start_a());
     }
-    // Three times the 20 ms of DESIGN.md; the dead time is 11.7 ms of them.
+    // Three times the 20 ms that we promise; the dead time is 11.7 ms of them.
     assert!(median(outages.clone()) <= EXCESS, "{outages:?}");
 }

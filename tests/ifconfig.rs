@@ -7,8 +7,11 @@ use carp::carp::Reason;
 use carp::carp::config::{Key, Settings, State, Unit};
 use carp::control::{Change, Interface, Refusal, Reply, Request, Setting, Vhost};
 use carp::wire::MacAddr;
-use fake_daemon::{Directory, Fake, carp as executable, finish, ran, run};
+use fake_daemon::{
+    Directory, Fake, carp as executable, copied, finish, may_become_others, ran, run,
+};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 fn apply(unit: u16, changes: Vec<Change>) -> Request {
     Request::Apply {
@@ -319,14 +322,14 @@ fn looking_starts_no_daemon() {
 
 #[test]
 fn without_privilege_there_is_no_daemon_either() {
-    if !nix::unistd::Uid::effective().is_root() {
-        eprintln!("skipped: only root can become somebody else");
+    if !may_become_others() {
+        eprintln!(
+            "skipped: without_privilege_there_is_no_daemon_either: only root can become somebody else"
+        );
         return;
     }
     let empty = Directory::new();
-    // Where the executable was built may be closed to others.
-    let copy = empty.path().join("carp");
-    std::fs::copy(env!("CARGO_BIN_EXE_carp"), &copy).unwrap();
+    let copy = copied(Path::new(env!("CARGO_BIN_EXE_carp")), &empty);
     for (line, err) in [
         (
             "ifconfig carp1 create",
@@ -367,7 +370,9 @@ fn without_privilege_there_is_no_daemon_either() {
 #[test]
 fn destroying_nothing_starts_nothing() {
     if !nix::unistd::Uid::effective().is_root() {
-        eprintln!("skipped: without privilege it is not permitted in the first place");
+        eprintln!(
+            "skipped: destroying_nothing_starts_nothing: without privilege it is not permitted in the first place"
+        );
         return;
     }
     let empty = Directory::new();
@@ -407,6 +412,7 @@ Usage: carp <COMMAND>
 Commands:
   ifconfig  Show and configure carp interfaces, in OpenBSD's words
   sysctl    Show and set net.inet.carp.allow, preempt and log
+  netstat   Show the counters of the protocol: netstat -s -p carp
   daemon    Serve this network namespace, in the foreground, logging to standard error
   demo      Build a network in namespaces and show a failover in it
   help      Print this message or the help of the given subcommand(s)

@@ -1,4 +1,4 @@
-//! Interoperation with Debian's ucarp, live, in both directions. It reads packets up to a second late (ucarp.md 5.1).
+//! Interoperation with Debian's ucarp, live, in both directions. It reads packets up to a second late.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -19,7 +19,7 @@ const UCARP: Options<'static> = Options {
     advskew: 0,
     preempt: false,
 };
-/// ucarp's own source MAC (ucarp.md 7).
+/// ucarp's own source MAC.
 const UCARP_MAC: MacAddr = MacAddr([0, 0, 0x5e, 0, 0, 1]);
 
 /// a, which will run ours, and b, which will run ucarp.
@@ -69,7 +69,7 @@ fn we_are_backup_to_it_and_take_over_when_it_dies() {
     ucarp.kill();
     let last = from_b.after(start, advert).pop().unwrap();
     let ours = from_a.expect(last.at, SOON, "advertisement of a after ucarp died", advert);
-    // 3 + 100/256 s; three times the 20 ms of DESIGN.md.
+    // 3 + 100/256 s; three times the 20 ms that we promise.
     let (gap, rule) = (ours.at.since(last.at), Duration::from_micros(3_390_625));
     assert!(
         gap >= rule && gap <= rule + Duration::from_millis(60),

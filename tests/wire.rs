@@ -7,6 +7,8 @@ mod support;
 mod captures;
 #[path = "wire/digest.rs"]
 mod digest;
+#[path = "wire/groups.rs"]
+mod groups;
 #[path = "wire/input_cases.rs"]
 mod input_cases;
 #[path = "wire/mutations.rs"]

@@ -2,7 +2,7 @@
 //! data; must not know elections.
 //!
 //! Noise that gets no answer: gratuitous requests, and the replies that every FreeBSD BACKUP sends to them from its
-//! physical MAC (captures/FREEBSD.md, surprise 1).
+//! physical MAC.
 
 use super::config::{Carpdev, Unit, Vhid};
 use super::engine::Engine;

@@ -1,6 +1,6 @@
 //! HMAC-SHA1 as carp(4) does it; must not know state, timers or who sent what.
 //!
-//! The message is version, type, vhid, every shared address in ascending order, counter (carp-protocol.md 3.2). All but
+//! The message is version, type, vhid, every shared address in ascending order, counter. All but
 //! the counter is constant until the configuration changes, so the keyed context behind it is kept and cloned.
 
 use super::config::{Key, Vhid};
@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Version and type as they are hashed: two bytes, unlike the one byte 0x21 of the header.
 const VERSION_AND_TYPE: [u8; 2] = [2, 1];
 
-/// Which addresses a digest covers (carp-protocol.md 3.3).
+/// Which addresses a digest covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// All of them: FreeBSD, NetBSD, DragonFly, UCARP.

@@ -10,7 +10,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub struct Unit(pub u16);
 
 impl Unit {
-    /// The highest unit a cloner makes (ifconfig-carp.md 4).
+    /// The highest unit a cloner makes.
     pub const MAX: u16 = 32767;
 
     /// Reads `carpN`: decimal, no sign, no leading zero, at most [`Unit::MAX`].
@@ -64,9 +64,9 @@ impl fmt::Display for Vhid {
 
 /// The highest advskew that may be configured; 255 is the goodbye's.
 pub const ADVSKEW_MAX: u8 = 254;
-/// The highest advbase that OpenBSD's ifconfig takes (ifconfig-carp.md 2.2).
+/// The highest advbase that OpenBSD's ifconfig takes.
 pub const ADVBASE_MAX: u8 = 254;
-/// The significant length of a passphrase, in bytes (carp-protocol.md 3.1).
+/// The significant length of a passphrase, in bytes.
 pub const PASS_MAX: usize = 19;
 
 /// The 20 bytes that authenticate a group. Never printed, wiped when dropped.
@@ -125,7 +125,7 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// A carpN just created (ifconfig-carp.md 1).
+    /// A carpN just created.
     fn default() -> Self {
         Self {
             up: false,

@@ -5,7 +5,7 @@ use super::config::{Carpdev, Config, Unit};
 use super::engine::Engine;
 use super::state::{Interface, addresses};
 use super::turn::Turn;
-use super::vhost::{ARMING, Phase, Vhost};
+use super::vhost::{self, Phase, Vhost};
 use super::{Reason, demote, timer::Timer};
 use crate::time::Instant;
 use std::collections::BTreeSet;
@@ -145,9 +145,10 @@ impl Turn<'_> {
             Phase::Backup if rekey => self.restart_master_down(),
             Phase::Backup if retime => self.hasten_master_down(),
             Phase::Backup => {}
-            Phase::Arming(_) if rearm => {
+            Phase::Arming(reason) if rearm => {
                 self.ask_to_arm();
-                self.vhost.timers.set(Timer::Arming, self.now + ARMING);
+                let overdue = self.now + vhost::arming(reason);
+                self.vhost.timers.set(Timer::Arming, overdue);
             }
             Phase::Arming(_) => {}
             Phase::Master if rearm => {

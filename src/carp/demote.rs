@@ -1,4 +1,4 @@
-//! Demotion, OpenBSD's group model as far as one group `carp` goes (carp-protocol.md 7.2); must not know packets.
+//! Demotion, OpenBSD's group model as far as one group `carp` goes; must not know packets.
 //!
 //! Every carpN that has a vhid and is up and whose carpdev is missing or down counts one in the group, and every member uses the group's
 //! count: a machine that lost one network gives up all of them.

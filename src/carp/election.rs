@@ -1,4 +1,4 @@
-//! Who is better: OpenBSD's rules (carp-protocol.md 5.1) as pure functions; must not know time or state.
+//! Who is better: OpenBSD's rules as pure functions; must not know time or state.
 
 use super::Reason;
 

@@ -45,7 +45,7 @@ pub struct Status {
 }
 
 impl Engine {
-    /// An engine with nothing configured. Counters of a MASTER that has heard nobody are drawn from `seed`.
+    /// An engine with nothing configured. The first counter of each vhost is drawn from `seed`, so hosts must not share it.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let world = World::new(seed);
@@ -165,7 +165,7 @@ impl Engine {
         &self.world
     }
 
-    /// Serves what is due: leases before all else, then by moment. Each timer that fires stops or moves beyond `now`.
+    /// Serves what is due: of each vhost the lease before all else, of all vhosts the earliest first. Each timer that fires stops or moves beyond `now`.
     fn run_timers(&mut self, now: Instant) {
         self.touched = true;
         self.end_departures(now);
@@ -184,11 +184,11 @@ impl Engine {
             });
         let due = vhosts.filter_map(|(unit, vhost)| {
             let timer = vhost.timers.due(now)?;
-            let order = (timer != Timer::Lease, vhost.timers.get(timer), timer);
+            let order = (vhost.timers.get(timer), timer);
             Some((order, unit, vhost.vhid))
         });
         due.min()
-            .map(|((_, _, timer), unit, vhid)| (unit, vhid, timer))
+            .map(|((_, timer), unit, vhid)| (unit, vhid, timer))
     }
 
     fn parent(&mut self, now: Instant, carpdev: Carpdev, parent: Option<Parent>) {
@@ -319,13 +319,13 @@ impl Engine {
     }
 }
 
-/// The time from one advertisement of a MASTER to the next, with the skew in effect (carp-protocol.md 5.3).
+/// The time from one advertisement of a MASTER to the next, with the skew in effect.
 #[must_use]
 pub fn interval(advbase: u8, advskew: u8) -> std::time::Duration {
     vhost::interval(advbase, advskew)
 }
 
-/// How long a BACKUP with this configuration waits for an advertisement (carp-protocol.md 5.3).
+/// How long a BACKUP with this configuration waits for an advertisement.
 #[must_use]
 pub fn dead_time(advbase: u8, advskew: u8) -> std::time::Duration {
     vhost::dead_time(advbase, advskew)

@@ -139,16 +139,16 @@ impl Engine {
             Error::BadAuth => stats.badauth += 1,
             Error::BadVhid => stats.badvhid += 1,
             Error::BadAddrs => stats.badaddrs += 1,
-            // Below carp: no BSD counts these under carp.
+            // Below carp: the BSDs count these under ip and ip6.
             Error::Truncated
             | Error::IpHeader
             | Error::Fragment
             | Error::Extension
-            | Error::Neighbour => {}
+            | Error::Neighbour => stats.malformed += 1,
         }
     }
 
-    /// OpenBSD's levels and words (carp-protocol.md 15), with the sender.
+    /// OpenBSD's levels and words, with the sender.
     fn note(&mut self, now: Instant, error: Error, received: Received<'_>) {
         let Received {
             src, ttl, payload, ..
@@ -206,7 +206,6 @@ impl Turn<'_> {
 
     /// A valid advertisement of another host.
     fn hear(&mut self, received: Received<'_>, ad: &carp::Advertisement, verified: Verified) {
-        self.vhost.counter = Some(u64::from_be_bytes(ad.counter));
         if let Verified::Only(kind) = verified {
             self.vhost.kind = kind;
         }

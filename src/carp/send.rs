@@ -132,9 +132,10 @@ impl Turn<'_> {
     /// The 36 bytes, with a counter and a digest of their own.
     fn ad(&mut self, src: IpAddr, priority: Priority) -> [u8; carp::LEN] {
         let counter = match self.vhost.counter {
-            Some(last) => *self.vhost.counter.insert(last.wrapping_add(1)),
+            Some(last) => last.wrapping_add(1),
             None => self.random.next(),
         };
+        self.vhost.counter = Some(counter);
         let bytes = carp::Advertisement {
             vhid: self.vhost.vhid.get(),
             advskew: priority.advskew,
@@ -153,7 +154,7 @@ impl Turn<'_> {
         bytes
     }
 
-    /// The carpdev's address, else the first shared one, as OpenBSD 5 and NetBSD 10 do (carp-protocol.md 1.2).
+    /// The carpdev's address, else the first shared one, as OpenBSD 5 and NetBSD 10 do.
     fn source(&self, family: Family) -> Option<IpAddr> {
         let own = match family {
             Family::Inet => self.parent?.inet.map(IpAddr::V4),

@@ -3,7 +3,7 @@
 use super::auth::hashed;
 use super::config::{Carpdev, Config, Key, Settings, Unit, Vhid};
 use super::random::Random;
-use super::vhost::{Echo, Vhost};
+use super::vhost::{self, Echo, Vhost};
 use super::{Gate, Parent, Reason};
 use crate::time::Instant;
 use crate::wire::Family;
@@ -117,9 +117,10 @@ impl World {
 
     /// The same state for another reckoning, so that states which differ only in when they are reached compare equal:
     /// moments count from `origin` (what is past becomes zero), counters are replaced by `rename` (which the checker also
-    /// applies to packets on their way), attempts to arm keep their order only, random numbers start anew.
+    /// applies to packets on their way; `None` for one that will not be heard any more), attempts to arm keep their order
+    /// only, random numbers start anew, and why a vhost is in its state is forgotten.
     #[must_use]
-    pub fn rebased(&self, origin: Instant, mut rename: impl FnMut(u64) -> u64) -> Self {
+    pub fn rebased(&self, origin: Instant, mut rename: impl FnMut(u64) -> Option<u64>) -> Self {
         let mut world = self.clone();
         world.random = Random(0);
         let vhosts = self
@@ -137,9 +138,7 @@ impl World {
             interface.grace = interface.grace.map(|at| Instant::ZERO + at.since(origin));
             for departure in &mut interface.departures {
                 departure.lease = Instant::ZERO + departure.lease.since(origin);
-                for echo in &mut departure.echoes {
-                    echo.counter = rename(echo.counter);
-                }
+                vhost::rename_echoes(&mut departure.echoes, &mut rename);
                 departure.until = Instant::ZERO + departure.until.since(origin);
             }
         }

@@ -37,6 +37,10 @@ pub struct Stats {
     pub ostates: u64,
     /// Transitions to MASTER, as OpenBSD counts them.
     pub preempt: u64,
+    /// Broken below carp: IP header, length, extension header, ARP, neighbour solicitation. Not in any netstat.
+    pub malformed: u64,
+    /// Found the socket's queue full: nobody looked at them. Counted outside the engine. Not in any netstat.
+    pub fullsock: u64,
     /// Our own advertisements that came back. Not in any netstat.
     pub echoes: u64,
     /// Advertisements that did not leave. Not in any netstat.

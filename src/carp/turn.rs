@@ -113,14 +113,17 @@ impl Turn<'_> {
         self.vhost.phase = Phase::Arming(reason);
         self.vhost.unreported = [0; 2];
         // With advbase 0 a lease may be shorter than arming is allowed to take.
-        let until = self.now + self.lease_length().max(2 * vhost::ARMING);
+        let until = self.now
+            + self
+                .lease_length()
+                .max(vhost::arming(reason) + vhost::ARMED_LATE);
         self.gate(Gate::Inward);
         self.lease(until);
         self.vhost.timers.set(Timer::Lease, until);
         self.ask_to_arm();
         self.vhost
             .timers
-            .set(Timer::Arming, self.now + vhost::ARMING);
+            .set(Timer::Arming, self.now + vhost::arming(reason));
     }
 
     /// Asks for carpN to be made a MASTER's; of several attempts only the latest counts.
@@ -209,7 +212,7 @@ impl Turn<'_> {
             Family::Inet => Family::Inet6,
             Family::Inet6 => Family::Inet,
         };
-        // The other timer was restarted by an advertisement of late: this group will flap (captures/FREEBSD.md, 7).
+        // The other timer was restarted by an advertisement of late: this group will flap.
         let half = vhost::dead_time(self.config.advbase, self.vhost.advskew) / 2;
         let unit = self.unit;
         if self

@@ -14,8 +14,22 @@ use std::time::Duration;
 /// How many of its last advertisements a vhost recognises when they come back.
 const ECHOES: usize = 32;
 
-/// How long a MASTER waits for the answer to `Action::Arm` before it goes on without.
-pub(super) const ARMING: Duration = Duration::from_millis(10);
+/// What the first lease leaves for the first advertisement after that.
+pub(super) const ARMED_LATE: Duration = Duration::from_millis(10);
+
+/// How long a vhost waits for the answer to `Action::Arm` before it goes on without. Nobody serves while it waits for a dead
+/// MASTER; one that said goodbye serves on for [`super::turn::LINGER`], and one that lives loses nothing however long its
+/// successor takes. Measured: the kernel held such requests up for 230 ms while it took other namespaces down.
+pub(super) fn arming(reason: Reason) -> Duration {
+    match reason {
+        Reason::Preempting
+        | Reason::MasterWillTimeOut
+        | Reason::MasterDemoted
+        | Reason::Requested => Duration::from_secs(1),
+        Reason::Goodbye => Duration::from_millis(80),
+        _ => Duration::from_millis(10),
+    }
+}
 
 /// The state machine's states; `ifconfig` sees `Arming` as BACKUP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +52,15 @@ pub(super) struct Echo {
     pub(super) header: [u8; 7],
 }
 
+impl Echo {
+    /// Under another number, and so without its checksum.
+    fn renumber(&mut self, counter: u64) {
+        self.counter = counter;
+        let [.., high, low] = &mut self.header;
+        (*high, *low) = (0, 0);
+    }
+}
+
 /// The latest advertisements of all families, as long as not all of them are known to have left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Round {
@@ -57,7 +80,8 @@ pub(super) struct Vhost {
     pub(super) timers: Timers,
     /// The latest `Action::Arm`.
     pub(super) attempt: u64,
-    /// The counter last heard or sent; `None` until a valid advertisement was heard (carp-protocol.md 12).
+    /// The counter last sent. It starts at random and never follows what is heard, as the BSDs' does: two equal hosts that
+    /// go on from the same number at the same time would each take the other for its own echo.
     pub(super) counter: Option<u64>,
     /// The kind of digest that is sent.
     pub(super) kind: Kind,
@@ -121,21 +145,34 @@ impl Vhost {
         self.echoes.push_back(echo);
     }
 
-    /// The same vhost with moments counted from `origin` and counters renamed.
-    pub(super) fn rebase(&mut self, origin: Instant, rename: &mut dyn FnMut(u64) -> u64) {
+    /// The same vhost with moments counted from `origin` and counters renamed; see [`super::World::rebased`].
+    pub(super) fn rebase(&mut self, origin: Instant, rename: &mut dyn FnMut(u64) -> Option<u64>) {
+        self.reason = Reason::Ready;
         self.timers.rebase(origin);
         self.quiet_until = Instant::ZERO + self.quiet_until.since(origin);
         if let Some(round) = &mut self.round {
             round.until = Instant::ZERO + round.until.since(origin);
         }
-        self.counter = self.counter.map(&mut *rename);
-        for echo in &mut self.echoes {
-            echo.counter = rename(echo.counter);
-        }
+        self.counter = self.counter.map(|counter| rename(counter).unwrap_or(0));
+        rename_echoes(&mut self.echoes, rename);
     }
 }
 
-/// 1/256 s units as a time, in whole microseconds like the BSDs' (carp-protocol.md 5.3).
+/// Keeps the echoes that can still come, under other numbers.
+pub(super) fn rename_echoes(
+    echoes: &mut VecDeque<Echo>,
+    rename: &mut dyn FnMut(u64) -> Option<u64>,
+) {
+    echoes.retain_mut(|echo| match rename(echo.counter) {
+        Some(counter) => {
+            echo.renumber(counter);
+            true
+        }
+        None => false,
+    });
+}
+
+/// 1/256 s units as a time, in whole microseconds like the BSDs'.
 fn skew_time(units: u32) -> Duration {
     Duration::from_micros(u64::from(units) * 1_000_000 / 256)
 }

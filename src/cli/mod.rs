@@ -3,6 +3,7 @@
 
 pub mod demo;
 pub mod ifconfig;
+pub mod netstat;
 pub mod start;
 pub mod sysctl;
 

@@ -8,7 +8,7 @@ use super::{because, plain, reason, unanswered};
 use crate::control::path;
 use crate::control::socket::{Client, Error, PATIENCE};
 use crate::control::started::{LINE_MAX, Started};
-use crate::control::{Refusal, Reply, Request};
+use crate::control::{Change, Refusal, Reply, Request};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Uid;
 use std::io::{self, Read};
@@ -78,6 +78,10 @@ fn daemon(request: &Request, until: Instant) -> Result<Client, Refusal> {
     if !privileged() {
         return Err(request.denied());
     }
+    // Where no daemon is there is nothing to be destroyed; none is started to say so.
+    if matches!(request, Request::Apply { changes, .. } if changes == &[Change::Destroy]) {
+        return Err(plain("SIOCIFDESTROY: Device not configured"));
+    }
     while Instant::now() < until {
         if under_systemd() {
             through_systemd()?
@@ -97,8 +101,7 @@ fn daemon(request: &Request, until: Instant) -> Result<Client, Refusal> {
 }
 
 /// Could a daemon of ours do anything? root may lack rights over the network namespace all the same: then it says so itself.
-#[must_use]
-pub fn privileged() -> bool {
+fn privileged() -> bool {
     let status = || fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     Uid::effective().is_root() || has_net_admin(&status())
 }

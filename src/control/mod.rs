@@ -9,6 +9,7 @@ use crate::carp::Status;
 use crate::carp::config::{Key, Settings, State, Unit};
 
 pub use crate::carp::Reason;
+pub use crate::carp::stats::Stats;
 pub use crate::wire::{Family, MacAddr};
 
 use ipnetwork::IpNetwork;
@@ -19,7 +20,7 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// One command line for one interface: applied whole or not at all. A missing interface is made first, whatever
-    /// the words but `destroy`; no words at all (`state foo`) do only that (ifconfig-carp.md 2.1).
+    /// the words but `destroy`; no words at all (`state foo`) do only that.
     Apply {
         /// Which carpN.
         unit: Unit,
@@ -30,6 +31,8 @@ pub enum Request {
     Show(Option<Unit>),
     /// The sysctls.
     Settings,
+    /// The counters.
+    Stats,
     /// Change sysctls.
     Set(Vec<Setting>),
 }
@@ -47,7 +50,7 @@ impl Request {
         let call = match self {
             Self::Apply { changes, .. } => changes.first().map_or("SIOCIFCREATE", Change::call),
             Self::Set(settings) => settings.first().map_or("net.inet.carp", Setting::name),
-            Self::Show(_) | Self::Settings => "SIOCGVH",
+            Self::Show(_) | Self::Settings | Self::Stats => "SIOCGVH",
         };
         Refusal {
             text: format!("{call}: Operation not permitted"),
@@ -79,7 +82,7 @@ pub enum Change {
     Advskew(u8),
     /// `state S`.
     State(State),
-    /// An address; without `alias` it takes the place of the first one of its family (ifconfig-carp.md 2.1).
+    /// An address; without `alias` it takes the place of the first one of its family.
     Address {
         /// The address with its prefix length.
         address: IpNetwork,
@@ -91,7 +94,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// The system call that OpenBSD's ifconfig names when this fails (ifconfig-carp.md 2.2).
+    /// The system call that OpenBSD's ifconfig names when this fails.
     #[must_use]
     pub const fn call(&self) -> &'static str {
         match self {
@@ -142,6 +145,8 @@ pub enum Reply {
     Interfaces(Vec<Interface>),
     /// The sysctls; after a `Set` the values before it.
     Settings(Settings),
+    /// What was counted since the daemon's start.
+    Stats(Stats),
     /// Nothing was changed.
     Refused(Refusal),
 }

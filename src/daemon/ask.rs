@@ -1,10 +1,10 @@
 //! What a front end asks: answered at once where it only looks, queued where it changes; must not know how changes are made.
 
-use super::transaction::refusal;
+use super::carpdev::Attached;
 use super::{Asked, Daemon, Ending};
 use crate::carp::Input;
 use crate::carp::config::{Settings, Unit};
-use crate::control::{Reply, Request, Setting};
+use crate::control::{Reply, Request, Setting, Stats};
 
 impl Daemon {
     /// A front end asks. What only looks is answered at once, what changes waits its turn.
@@ -12,11 +12,9 @@ impl Daemon {
         let reply = match &asked.request {
             Request::Show(which) => self.show(*which),
             Request::Settings => Reply::Settings(self.settings),
+            Request::Stats => Reply::Stats(self.stats()),
             Request::Apply { .. } | Request::Set(_) if !asked.may_change => {
-                Reply::Refused(refusal(
-                    not_permitted(&asked.request),
-                    "only root may change carp interfaces",
-                ))
+                Reply::Refused(asked.request.denied())
             }
             Request::Apply { .. } | Request::Set(_) if self.ending != Ending::No => return,
             Request::Set(settings) => self.set(settings),
@@ -45,6 +43,15 @@ impl Daemon {
         )
     }
 
+    /// The engine's counters, and that of what never reached it.
+    fn stats(&mut self) -> Stats {
+        self.fullsock += self.carpdevs.values().map(Attached::missed).sum::<u64>();
+        Stats {
+            fullsock: self.fullsock,
+            ..*self.engine.stats()
+        }
+    }
+
     fn set(&mut self, changes: &[Setting]) -> Reply {
         let before = self.settings;
         let mut next: Settings = before;
@@ -59,12 +66,5 @@ impl Daemon {
         self.begun = true;
         self.tell(Input::Settings(next));
         Reply::Settings(before)
-    }
-}
-
-fn not_permitted(request: &Request) -> &'static str {
-    match request {
-        Request::Apply { .. } => "SIOCSVH: Operation not permitted",
-        _ => "Operation not permitted",
     }
 }

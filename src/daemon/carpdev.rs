@@ -1,8 +1,11 @@
 //! A carpdev in use: its sockets, what is listened for, and the tasks that read it; must not know elections.
 
 use super::Event;
+use super::pace::{Pace, REST};
 use crate::carp::config::Carpdev;
+use crate::linux::clock::{self, TimerFd};
 use crate::linux::filter::Filter;
+use crate::linux::frames::{Frames, MOST, Slots};
 use crate::linux::packet::PacketSocket;
 use crate::linux::readiness::Readiness;
 use crate::wire::MacAddr;
@@ -13,11 +16,6 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
-
-/// Frames read at one wake-up; what remains is read after the timers were looked at.
-const BATCH: usize = 32;
-/// An advertisement has at most 14 + 60 + 36 bytes, a solicitation some more; the rest of a frame is of no interest.
-const FRAME_MAX: usize = 512;
 
 /// What a carpdev listens for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,8 +68,8 @@ pub struct Attached {
     pub listening: Option<Listening>,
     /// The host forwards IPv6 there, as of the last promotion.
     pub router: bool,
-    adverts: Rc<Readiness<PacketSocket>>,
-    neighbours: Rc<Readiness<PacketSocket>>,
+    adverts: Rc<PacketSocket>,
+    neighbours: Rc<PacketSocket>,
     readers: [JoinHandle<()>; 2],
     /// What the neighbours' filter lets through.
     asked_for: BTreeSet<IpAddr>,
@@ -90,14 +88,11 @@ impl Attached {
         adverts: Sender<Event>,
         events: Sender<Event>,
     ) -> io::Result<Self> {
-        let [first, second] = sockets.map(PacketSocket::from);
+        let [first, second] = sockets.map(|socket| Rc::new(PacketSocket::from(socket)));
         first.set_filter(&Filter::advertisements())?;
-        let first = Rc::new(Readiness::new(first)?);
-        let second = Rc::new(Readiness::new(second)?);
-        let readers = [
-            tokio::task::spawn_local(read(index, Rc::clone(&first), adverts)),
-            tokio::task::spawn_local(read(index, Rc::clone(&second), events)),
-        ];
+        let one = Reader::new(index, Rc::clone(&first), adverts)?;
+        let two = Reader::new(index, Rc::clone(&second), events)?;
+        let readers = [one, two].map(|reader| tokio::task::spawn_local(reader.read()));
         let name = name.to_owned();
         Ok(Self {
             name,
@@ -115,7 +110,12 @@ impl Attached {
     /// # Errors
     /// What the kernel says.
     pub fn send(&self, frame: &[u8]) -> io::Result<()> {
-        self.adverts.get_ref().send(frame)
+        self.adverts.send(frame)
+    }
+
+    /// Advertisements that found the queue full since the last call.
+    pub fn missed(&self) -> u64 {
+        self.adverts.missed().map_or(0, u64::from)
     }
 
     /// Lets through only ARP requests and solicitations for these addresses: nothing else wakes the daemon.
@@ -139,7 +139,7 @@ impl Attached {
         } else {
             Filter::neighbours(&four, &six)
         };
-        self.neighbours.get_ref().set_filter(&filter)?;
+        self.neighbours.set_filter(&filter)?;
         self.asked_for = addresses;
         Ok(())
     }
@@ -151,38 +151,68 @@ impl Drop for Attached {
     }
 }
 
-/// Reads frames in batches until the socket is gone. An interface that went down reports that once; its link event tells
-/// the rest.
-async fn read(index: u32, socket: Rc<Readiness<PacketSocket>>, events: Sender<Event>) {
-    let mut buffer = [0; FRAME_MAX];
-    loop {
-        let batch = socket.read(|socket| take(socket, &mut buffer)).await;
-        let frames = match batch {
-            Ok(frames) => frames,
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK)) => return,
-            Err(_) => continue,
-        };
-        if events
-            .send(Event::Frames(Carpdev(index), frames))
-            .await
-            .is_err()
-        {
-            return;
-        }
-    }
+/// What one reading task holds.
+struct Reader {
+    index: u32,
+    socket: Readiness<Rc<PacketSocket>>,
+    ticks: Readiness<TimerFd>,
+    events: Sender<Event>,
+    /// This is a flood: it looks by the clock, so that what arrives wakes nobody.
+    paused: bool,
 }
 
-fn take(socket: &PacketSocket, buffer: &mut [u8]) -> io::Result<Vec<Vec<u8>>> {
-    let mut frames = vec![buffer_of(socket.recv(buffer)?, buffer)];
-    while frames.len() < BATCH {
-        match socket.recv(buffer) {
-            Ok(length) => frames.push(buffer_of(length, buffer)),
-            Err(_) => break,
+impl Reader {
+    fn new(index: u32, socket: Rc<PacketSocket>, events: Sender<Event>) -> io::Result<Self> {
+        let ticks = TimerFd::new().map_err(io::Error::other)?;
+        Ok(Self {
+            index,
+            socket: Readiness::new(socket)?,
+            ticks: Readiness::new(ticks)?,
+            events,
+            paused: false,
+        })
+    }
+
+    /// Reads frames in batches until the socket is gone. An interface that went down reports that once; its link event
+    /// tells the rest.
+    async fn read(mut self) {
+        let mut slots = Slots::default();
+        let mut pace = Pace::default();
+        loop {
+            let fetched = if self.paused {
+                slots.fetch(self.socket.get_ref())
+            } else {
+                self.socket.read(|socket| slots.fetch(socket)).await
+            };
+            let frames = match fetched {
+                Ok(frames) => frames,
+                Err(e) if matches!(e.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK)) => return,
+                Err(_) => Frames::default(),
+            };
+            let flooded = pace.flooded(clock::now(), frames.len());
+            let drained = frames.len() < MOST;
+            let event = Event::Frames(Carpdev(self.index), frames);
+            if self.events.send(event).await.is_err() {
+                return;
+            }
+            if flooded != self.paused {
+                self.pause(flooded);
+            }
+            if self.paused && drained && self.ticks.read(TimerFd::read).await.is_err() {
+                self.pause(false);
+            }
         }
     }
-    Ok(frames)
-}
 
-fn buffer_of(length: usize, buffer: &[u8]) -> Vec<u8> {
-    buffer[..length.min(buffer.len())].to_vec()
+    /// Where the kernel refuses, all stays as it is.
+    fn pause(&mut self, yes: bool) {
+        if yes && self.ticks.get_ref().every(REST).is_ok() {
+            self.socket.pause();
+            self.paused = true;
+        } else if !yes && self.socket.resume().is_ok() {
+            // It only wakes the task in vain if it goes on.
+            let _ = self.ticks.get_ref().set(None);
+            self.paused = false;
+        }
+    }
 }

@@ -15,6 +15,7 @@ pub mod door;
 mod interface;
 mod kernel;
 mod log;
+mod pace;
 mod perform;
 mod run;
 mod settle;
@@ -27,6 +28,7 @@ use crate::carp::config::{Carpdev, Settings, Unit};
 use crate::control::{Reply, Request};
 use crate::dataplane::copy::Copier;
 use crate::linux::clock;
+use crate::linux::frames::Frames;
 use crate::linux::monitor::Monitor;
 use carpdev::Attached;
 use door::client::Client;
@@ -45,7 +47,7 @@ pub use start::{Options, daemon, door_process, engine_process};
 #[derive(Debug)]
 enum Event {
     /// Frames from a carpdev, in order.
-    Frames(Carpdev, Vec<Vec<u8>>),
+    Frames(Carpdev, Frames),
     /// The far end of the door answered.
     Outcome(Outcome, Vec<OwnedFd>),
     /// The far end of the door is gone: nothing can be done to the system any more.
@@ -121,6 +123,10 @@ struct Daemon {
     waiting: VecDeque<Asked>,
     /// carpN that the engine has let go of.
     retired: BTreeSet<Unit>,
+    /// Frames that were lost for want of room, as far as they were asked for.
+    fullsock: u64,
+    /// Something was done since what is there was last compared with what is wanted.
+    stirred: bool,
     ending: Ending,
     /// End by itself when nothing is left to do.
     autostarted: bool,

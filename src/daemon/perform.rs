@@ -27,6 +27,7 @@ impl Daemon {
     }
 
     fn act(&mut self, action: Action, sent: &mut Vec<Input<'static>>) {
+        self.stirred = true;
         match action {
             Action::Send {
                 carpdev,
@@ -139,7 +140,7 @@ impl Daemon {
         }
     }
 
-    /// OpenBSD's line, with the reason that it leaves out (carp-protocol.md 15).
+    /// OpenBSD's line, with the reason that it leaves out.
     fn report(&self, unit: Unit, vhid: Vhid, from: State, to: State, reason: Reason) {
         let level = if from == State::Init || to == State::Init {
             level::WARNING

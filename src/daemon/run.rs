@@ -44,15 +44,17 @@ pub(super) async fn run(
             Some(event) = queues.events.recv() => Some(event),
             else => return Ok(()),
         };
-        // Time first, always: a MASTER that slept past its lease must know before it reads its queue (DESIGN, "The lease").
+        // Time first, always: a MASTER that slept past its lease must know before it reads its queue.
         daemon.tell(Input::Time);
         if let Some(event) = event
             && !daemon.take(event)?
         {
             return Ok(());
         }
-        daemon.step();
-        daemon.settle();
+        if std::mem::take(&mut daemon.stirred) {
+            daemon.step();
+            daemon.settle();
+        }
         if daemon.ending == Ending::Over {
             return Ok(());
         }
@@ -62,9 +64,11 @@ pub(super) async fn run(
 impl Daemon {
     /// One event. False: the end, at once.
     fn take(&mut self, event: Event) -> io::Result<bool> {
+        // Frames stir only by the actions that follow from them, so that garbage costs no look at every interface.
+        self.stirred |= !matches!(event, Event::Frames(..));
         match event {
             Event::Frames(carpdev, frames) => {
-                for bytes in &frames {
+                for bytes in frames.iter() {
                     self.tell(Input::Frame { carpdev, bytes });
                 }
             }

@@ -16,7 +16,7 @@ use crate::linux::clock::TimerFd;
 use crate::linux::monitor::Monitor;
 use crate::linux::readiness::Readiness;
 use crate::linux::{random, sandbox};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -45,6 +45,8 @@ pub struct Options {
 /// `carp daemon`: runs until it is told to end.
 #[must_use]
 pub fn daemon(options: Options) -> ExitCode {
+    // Whoever started us may have blocked what ends us; a child inherits that.
+    let _ = SigSet::all().thread_unblock();
     if options.autostarted {
         // Already a leader of its session when a test or a unit file started it so.
         let _ = sandbox::detach();
@@ -156,6 +158,8 @@ fn standard_input() -> io::Result<Channel> {
 
 /// The privileged side: in the namespace and the run directory of this process.
 fn far_end(channel: &Channel) -> io::Result<()> {
+    // Others may look, whatever umask the caller had: it would take their way to the socket.
+    let _ = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     serve::serve(channel, path::for_daemon()?, random::nonzero_u32()?)
 }
 
@@ -198,6 +202,8 @@ async fn begin(
         transaction: None,
         waiting: VecDeque::new(),
         retired: BTreeSet::new(),
+        fullsock: 0,
+        stirred: true,
         ending: Ending::No,
         autostarted: options.autostarted,
         begun: false,

@@ -107,7 +107,7 @@ fn set(config: &mut Config, state: &mut Option<State>, change: &Change) -> Resul
     Ok(())
 }
 
-/// An address; giving one sets UP (ifconfig-carp.md 2.2). The same address again takes the new prefix length.
+/// An address; giving one sets UP. The same address again takes the new prefix length.
 fn add(config: &mut Config, address: IpNetwork, alias: bool) -> Result<(), Refusal> {
     if config.carpdev.is_none() {
         return Err(refusal(
@@ -154,7 +154,7 @@ fn add(config: &mut Config, address: IpNetwork, alias: bool) -> Result<(), Refus
     Ok(())
 }
 
-/// Why an address cannot be shared. The digest never covers some of these (carp-protocol.md 3.2).
+/// Why an address cannot be shared. The digest never covers some of these.
 fn unfit(ip: IpAddr) -> Option<&'static str> {
     if ip.is_unspecified() {
         Some("the unspecified address")
@@ -169,7 +169,7 @@ fn unfit(ip: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// Takes an address away; the last one takes UP with it, as in OpenBSD (carp-protocol.md 5.2).
+/// Takes an address away; the last one takes UP with it, as in OpenBSD.
 fn delete(config: &mut Config, which: Option<IpAddr>) -> Result<(), Refusal> {
     let at = match which {
         Some(ip) => config.addresses.iter().position(|held| held.ip() == ip),

@@ -5,7 +5,8 @@
 //! * carpdev to carpN: unicast frames to the port's virtual MAC, while the gate is not [`Gate::Shut`] and the lease has not
 //!   run out. No ARP request and no neighbour solicitation for a shared address: the engine answers those.
 //! * carpN to carpdev: while the gate is [`Gate::Open`] unchanged; while it is [`Gate::Yielded`] with carpdev's own MAC as
-//!   source, and no ARP, ND, MLD or IGMP; otherwise nothing.
+//!   source, and no ARP, ND, MLD or IGMP; otherwise nothing. What carpN sends while the gate is [`Gate::Inward`] waits for
+//!   the next gate: an ARP request lost there would hold up the answers to all that came in for a second.
 //! * Tagged frames are never ours (T23), and checksum and segmentation offload pass through (T19).
 //!
 //! A port begins shut and without a lease: both a gate and a lease have to be set before anything passes. Where the
@@ -23,7 +24,7 @@ use std::net::IpAddr;
 pub enum Gate {
     /// Nothing.
     Shut,
-    /// In only.
+    /// In; what leaves waits.
     Inward,
     /// Both ways.
     Open,

@@ -193,7 +193,7 @@ fn nanos(span: Duration) -> i64 {
     i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// The time after which a BACKUP of this configuration takes a silent MASTER for dead (carp-protocol.md 5.3).
+/// The time after which a BACKUP of this configuration takes a silent MASTER for dead.
 #[must_use]
 pub fn dead_time(advbase: u8, advskew: u8) -> Duration {
     let skew = |n: u32| Duration::from_secs(1) * n / 256;
@@ -203,7 +203,7 @@ pub fn dead_time(advbase: u8, advskew: u8) -> Duration {
     }
 }
 
-/// The time between two advertisements of a MASTER of this configuration (carp-protocol.md 5.3).
+/// The time between two advertisements of a MASTER of this configuration.
 #[must_use]
 pub fn interval(advbase: u8, advskew: u8) -> Duration {
     match (advbase, advskew) {

@@ -42,7 +42,7 @@ pub struct Advert {
 }
 
 impl Advert {
-    /// The sender leaves: 255/255 (carp-protocol.md 5.2).
+    /// The sender leaves: 255/255.
     #[must_use]
     pub const fn goodbye(self) -> bool {
         self.advbase == 255 && self.advskew == 255
@@ -131,7 +131,7 @@ fn inet6_advert(packet: &[u8], vhid: u8) -> Option<Advert> {
     header(packet.get(40..)?, vhid)
 }
 
-/// The CARP header (carp-protocol.md 1.1): version/type, vhid, advskew, authlen, demote, advbase.
+/// The CARP header: version/type, vhid, advskew, authlen, demote, advbase.
 fn header(carp: &[u8], vhid: u8) -> Option<Advert> {
     let ours = *carp.first()? == VERSION_TYPE && *carp.get(1)? == vhid;
     ours.then_some(Advert {

@@ -3,9 +3,12 @@
 //! Everything here works on the network namespace of the calling thread. `/proc/self/ns/net`, `/proc/net` and `/sys/class/net`
 //! show the main thread's namespace instead: only netlink, `/proc/thread-self` and `/proc/sys` are used.
 
+#![doc = include_str!("traps.md")]
+
 pub mod channel;
 pub mod clock;
 pub mod filter;
+pub mod frames;
 pub mod groups;
 pub mod monitor;
 pub mod netlink;

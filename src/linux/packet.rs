@@ -15,7 +15,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 /// form, without the number of buffers.
 pub const VNET_HEADER: usize = 10;
 
-/// Room for frames that the reader has not fetched yet. A queue of the default size holds three super-packets.
+/// Room for frames that the reader has not fetched yet. A queue of the default size holds three super-packets, or 9 ms of
+/// a flood of 30,000 small frames a second.
 const QUEUE_BYTES: usize = 4 << 20;
 
 // linux/if_packet.h; not in the libc crate.
@@ -66,8 +67,8 @@ impl PacketSocket {
         if vnet == Vnet::Yes {
             set_option(&socket.fd, libc::SOL_PACKET, PACKET_VNET_HDR, &1i32)
                 .map_err(failed("set virtio header of"))?;
-            socket.widen_queues();
         }
+        socket.widen_queues();
         socket.bind(index).map_err(failed("bind"))?;
         Ok(socket)
     }
@@ -160,6 +161,30 @@ impl PacketSocket {
         // SAFETY: sockaddr_ll is plain integers, for which the zeroes it began with are a value too.
         let index = unsafe { address.assume_init() }.sll_ifindex;
         Ok(u32::try_from(index).ok().filter(|index| *index > 0))
+    }
+
+    /// How many frames passed the filter and found the queue full, since the last call.
+    ///
+    /// # Errors
+    /// Those of getsockopt.
+    pub fn missed(&self) -> io::Result<u32> {
+        let mut statistics = libc::tpacket_stats {
+            tp_packets: 0,
+            tp_drops: 0,
+        };
+        let mut length = length_of::<libc::tpacket_stats>();
+        // SAFETY: statistics is writable memory of the length given, and the descriptor is open.
+        let result = unsafe {
+            libc::getsockopt(
+                self.fd.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_STATISTICS,
+                (&raw mut statistics).cast(),
+                &raw mut length,
+            )
+        };
+        nix::errno::Errno::result(result)?;
+        Ok(statistics.tp_drops)
     }
 
     /// Larger queues, beyond the system's default where we may.

@@ -9,7 +9,9 @@ use tokio::io::unix::AsyncFd;
 #[derive(Debug)]
 pub struct Readiness<T> {
     // Dropped first: the registration goes before the thing itself is closed.
-    registration: AsyncFd<Registered>,
+    /// `None` while paused.
+    registration: Option<AsyncFd<Registered>>,
+    resting: Option<Registered>,
     inner: T,
 }
 
@@ -27,24 +29,51 @@ impl<T: AsFd> Readiness<T> {
     /// Registers `inner`, which must be non-blocking, with the running tokio runtime (one with its I/O driver enabled).
     pub fn new(inner: T) -> io::Result<Self> {
         let duplicate = Registered(inner.as_fd().try_clone_to_owned()?);
-        // SAFETY: the descriptor belongs to `Registered`, which is private, is never handed out mutably, and closes it only
-        // when the `AsyncFd` around it is dropped; `as_raw_fd` returns it each time.
-        let registered = unsafe { AsyncFd::register_with_interest(duplicate, Interest::READABLE) };
-        let registration = registered.map_err(|error| error.into_parts().1)?;
+        let registration = register(duplicate).map_err(|(_, error)| error)?;
         Ok(Self {
-            registration,
+            registration: Some(registration),
+            resting: None,
             inner,
         })
     }
 
-    /// Waits until something can be read and `attempt` does not answer `WouldBlock`; may be dropped while waiting.
+    /// Waits until something can be read and `attempt` does not answer `WouldBlock`; may be dropped while waiting. An
+    /// error while paused.
     pub async fn read<R>(&self, mut attempt: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         loop {
-            let mut ready = self.registration.readable().await?;
+            let Some(registration) = &self.registration else {
+                return Err(io::ErrorKind::NotConnected.into());
+            };
+            let mut ready = registration.readable().await?;
             if let Ok(outcome) = ready.try_io(|_| attempt(&self.inner)) {
                 return outcome;
             }
         }
+    }
+
+    /// From now on nothing that arrives wakes this thread; whoever wants to read looks into [`Readiness::get_ref`].
+    pub fn pause(&mut self) {
+        if let Some(registration) = self.registration.take() {
+            self.resting = Some(registration.into_inner());
+        }
+    }
+
+    /// Waits again, for what has arrived meanwhile as well.
+    ///
+    /// # Errors
+    /// When the system has no memory for it; still paused then.
+    pub fn resume(&mut self) -> io::Result<()> {
+        let Some(registered) = self.resting.take() else {
+            return Ok(());
+        };
+        match register(registered) {
+            Ok(registration) => self.registration = Some(registration),
+            Err((registered, error)) => {
+                self.resting = Some(registered);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// What is waited for.
@@ -56,4 +85,11 @@ impl<T: AsFd> Readiness<T> {
     pub fn into_inner(self) -> T {
         self.inner
     }
+}
+
+fn register(descriptor: Registered) -> Result<AsyncFd<Registered>, (Registered, io::Error)> {
+    // SAFETY: the descriptor belongs to `Registered`, which is private, is never handed out mutably, and closes it only
+    // when the `AsyncFd` around it is dropped; `as_raw_fd` returns it each time.
+    let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+    registered.map_err(|error| error.into_parts())
 }

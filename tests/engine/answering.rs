@@ -85,7 +85,7 @@ fn noise_gets_no_answer() {
     let own = arp::Packet {
         src_mac: VIRTUAL,
         sender_mac: VIRTUAL,
-        ..asked(shared, v4("192.0.2.10"))
+        ..asked(v4("192.0.2.9"), shared)
     };
     for packet in [freebsd, strangers, own] {
         assert!(host.frame(at, &packet.emit()).is_empty(), "{packet}");

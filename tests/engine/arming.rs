@@ -40,6 +40,31 @@ fn ten_milliseconds_without_an_answer_count_as_ready_and_the_late_answer_as_noth
     assert_eq!(host.state(), State::Master);
 }
 
+/// As long as somebody else serves, a slow kernel costs nothing; taking over unprepared would.
+#[test]
+fn a_slow_kernel_is_waited_for_while_another_host_serves() {
+    let mut host = Host::backup(&[V4], 1, 0);
+    host.preempt(0.0);
+    host.arms = false;
+    let worse = Ad::new(&[V4], 1, 100).bytes();
+    assert_eq!(
+        host.frame(1000.0, &worse),
+        ["gate inward", "lease 3900", "arm 1"]
+    );
+    assert_eq!(host.timeout(), Some(2000.0));
+    assert!(host.time(1999.9).is_empty());
+    assert_eq!(host.time(2000.0)[0], "ad inet 1/0");
+
+    let mut host = Host::backup(&[V4], 1, 100);
+    host.arms = false;
+    host.frame(1000.0, &Ad::goodbye(&[V4]).bytes());
+    assert_eq!(
+        host.timeout(),
+        Some(1080.0),
+        "while who said goodbye lingers"
+    );
+}
+
 #[test]
 fn an_answer_that_comes_with_the_timer_comes_after_it() {
     let mut host = arming();
@@ -202,6 +227,16 @@ fn a_host_frozen_while_arming_starts_over() {
         (host.state(), host.reason()),
         (State::Backup, Reason::Stalled)
     );
+}
+
+/// Its lease would be shorter than the ten milliseconds.
+#[test]
+fn at_advbase_0_a_silent_kernel_does_not_stop_it() {
+    let mut host = Host::backup(&[V4], 0, 0);
+    host.arms = false;
+    host.time(11.718);
+    assert_eq!(host.time(21.718)[0], "ad inet 0/0");
+    assert_eq!(host.state(), State::Master);
 }
 
 #[test]

@@ -204,3 +204,27 @@ fn shutdown_retires_every_interface() {
     );
     assert_eq!(host.time(at + 101.0), ["gate shut", "disarm", "retired"]);
 }
+
+/// Both heard the MASTER's counter, and time out together. Were both to go on from that number, each would see its own
+/// advertisement come back, and both would stay MASTER for ever.
+#[test]
+fn two_equal_hosts_are_not_each_others_echo() {
+    let [mut one, mut other] = [1, 2].map(|seed| {
+        let mut host = Host::new(seed);
+        host.parent(0.0, Some(parent()));
+        host.configure(0.0, config(&[V4], 1, 100));
+        host.frame(100.0, &Ad::new(&[V4], 1, 0).bytes());
+        let at = host.timeout().unwrap();
+        host.time(at);
+        assert_eq!(host.state(), State::Master);
+        (host, at)
+    });
+    assert_eq!(one.1, other.1);
+    let first = |host: &Host| host.frames[0].2.clone();
+    let (from_one, from_other) = (first(&one.0), first(&other.0));
+    for ((host, at), heard) in [(&mut one, from_other), (&mut other, from_one)] {
+        host.frame(*at + 1.0, &heard);
+        assert_eq!(host.engine.stats().echoes, 0);
+        assert_eq!(host.state(), State::Backup, "equality yields");
+    }
+}

@@ -173,7 +173,10 @@ fn random_bytes_change_nothing_but_counters() {
 
 fn hash(engine: &Engine, origin: f64) -> u64 {
     let mut hasher = DefaultHasher::new();
-    engine.world().rebased(ms(origin), |_| 0).hash(&mut hasher);
+    engine
+        .world()
+        .rebased(ms(origin), |_| Some(0))
+        .hash(&mut hasher);
     hasher.finish()
 }
 
@@ -194,15 +197,15 @@ fn states_that_differ_only_in_when_and_with_which_numbers_rebase_to_one() {
     };
     let (early, late) = (story(3, 0.0), story(8, 5_000_000.0));
     assert_ne!(early.engine.world(), late.engine.world());
-    let rebased = |host: &Host, origin| host.engine.world().rebased(ms(origin), |_| 0);
+    let rebased = |host: &Host, origin| host.engine.world().rebased(ms(origin), |_| Some(0));
     assert_eq!(rebased(&early, 1200.0), rebased(&late, 5_001_200.0));
     assert_eq!(hash(&early.engine, 1200.0), hash(&late.engine, 5_001_200.0));
     assert_ne!(rebased(&early, 1200.0), rebased(&early, 1100.0));
-    let same = early.engine.world().rebased(ms(0.0), |counter| counter);
-    assert_eq!(same.rebased(ms(0.0), |counter| counter), same);
+    let same = early.engine.world().rebased(ms(0.0), Some);
+    assert_eq!(same.rebased(ms(0.0), Some), same);
 }
 
-/// DESIGN's figure is 5 us a packet in release; a debug build is given far more, to catch a loop over everything only.
+/// Our figure is 5 us a packet in release; a debug build is given far more, to catch a loop over everything only.
 #[test]
 fn garbage_does_not_walk_through_all_groups() {
     let mut engine = Engine::new(1);

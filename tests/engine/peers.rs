@@ -66,7 +66,7 @@ fn advbase_0_has_its_own_timers() {
     assert_eq!(host.timeout(), Some(11.718 + 3.906));
 }
 
-/// FreeBSD flaps in the same rhythm (captures/FREEBSD.md, surprise 7): MASTER for the rest of the peer's interval.
+/// FreeBSD flaps in the same rhythm: MASTER for the rest of the peer's interval.
 #[test]
 fn the_loss_of_one_family_makes_a_backup_flap_and_is_named() {
     let mut host = Host::backup(&[V4, V6], 1, 100);
@@ -190,6 +190,26 @@ fn a_lost_carpdev_demotes_the_others_at_once() {
     );
     assert!(lines.contains(&"log 3: carp: undemoted group carp by 1 to 0 (carpdev)".into()));
     assert_eq!(host.engine.demotion(), 0);
+}
+
+/// Whether its 0 means "none" or "I never tell" cannot be seen; a host that took it for unknown stayed MASTER beside it.
+#[test]
+fn a_demoted_master_yields_to_one_that_tells_no_demotion() {
+    let (mut host, at) = two_networks();
+    host.input(
+        at + 2.0,
+        Input::Parent {
+            carpdev: Carpdev(3),
+            parent: None,
+        },
+    );
+    assert_eq!(host.engine.demotion(), 1);
+    host.frame(at + 3.0, &Ad::new(&[V4], 1, 254).bytes());
+    assert_eq!(
+        host.state(),
+        State::Backup,
+        "240 is better than 254, but 1 is worse than 0"
+    );
 }
 
 #[test]

@@ -134,3 +134,27 @@ pub fn run(directory: &Path, line: &str) -> Ran {
     command.args(line.split_whitespace());
     finish(command, b"")
 }
+
+/// Whether this root may become another user and give files away: not in a user namespace that maps one user only.
+pub fn may_become_others() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let span = map
+        .split_whitespace()
+        .nth(2)
+        .and_then(|n| n.parse::<u64>().ok());
+    nix::unistd::Uid::effective().is_root() && span.is_some_and(|n| n > 65534)
+}
+
+/// An executable where everybody may run it: where it was built may be closed to others. Copied by another process, as a
+/// descriptor open for writing would be inherited by whatever a thread of ours starts meanwhile (ETXTBSY).
+pub fn copied(executable: &Path, directory: &Directory) -> PathBuf {
+    let copy = directory.path().join("executable");
+    let status = Command::new("cp")
+        .arg(executable)
+        .arg(&copy)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    mode(&copy, 0o755);
+    copy
+}

@@ -9,8 +9,19 @@ use carp::wire::Family;
 use std::collections::{BTreeSet, VecDeque};
 
 const MS: u64 = 1_000_000;
-const ARMING: u64 = 10 * MS;
 const GRACE: u64 = 500 * MS;
+
+/// How long the kernel is waited for: as long as somebody else serves.
+pub fn patience(reason: Reason) -> u64 {
+    match reason {
+        Reason::Goodbye => 80 * MS,
+        Reason::Preempting
+        | Reason::MasterWillTimeOut
+        | Reason::MasterDemoted
+        | Reason::Requested => 1000 * MS,
+        _ => 10 * MS,
+    }
+}
 
 /// How far a vhost is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +79,6 @@ pub struct Course {
     pub round_at: u64,
     pub awaited: Vec<Family>,
     pub failed: bool,
-    /// Last heard or sent, once somebody was heard.
-    pub counter: Option<u64>,
     /// Until then a carpdev just named may be missing without demoting the host.
     pub grace: Option<u64>,
     /// The last 32 that were sent: one like these is taken for an echo.
@@ -93,7 +102,6 @@ impl Course {
             round_at: 0,
             awaited: Vec::new(),
             failed: false,
-            counter: None,
             grace: None,
             sent: VecDeque::new(),
         }
@@ -330,7 +338,7 @@ impl Witness {
         let course = &mut self.courses[at];
         course.stage = Stage::Arming(reason);
         course.down = [None; 2];
-        course.arming = now + ARMING;
+        course.arming = now + patience(reason);
         course.left = None;
         self.due.push((at, Due::Arm));
     }
@@ -398,7 +406,6 @@ impl Witness {
         if *seal != conf.seal || course.stage == Stage::Init || conf.gone {
             return;
         }
-        course.counter = Some(ad.counter);
         let theirs = Claim {
             rank: (ad.base, ad.skew),
             demote: ad.demote,
@@ -533,7 +540,9 @@ impl Witness {
             }
             Stage::Arming(_) | Stage::Master if rearm => {
                 self.due.push((at, Due::Arm));
-                self.courses[at].arming = now + ARMING;
+                if let Stage::Arming(reason) = self.courses[at].stage {
+                    self.courses[at].arming = now + patience(reason);
+                }
                 if self.courses[at].stage == Stage::Master {
                     self.advertise(now, at);
                 }

@@ -3,6 +3,7 @@
 use super::hosts::{Host, SOON, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,7 +15,8 @@ pub fn installed() -> bool {
     let here = Path::new(UCARP).exists();
     if !here {
         let test = std::thread::current().name().unwrap_or("?").to_owned();
-        println!("skipped: {test}: ucarp not installed");
+        // Past libtest's capture, so that it is seen.
+        let _ = writeln!(std::io::stderr(), "skipped: {test}: ucarp not installed");
     }
     here
 }
@@ -35,12 +37,11 @@ pub struct Options<'a> {
 }
 
 impl<'a> Ucarp<'a> {
-    /// Starts ucarp for vhid 1 on `eth0` of `host`; its scripts put the shared address on eth0 and remove it.
+    /// Starts ucarp for vhid 1 on `eth0` of `host`, with scripts that note the last change.
     pub fn start(host: &'a Host, options: &Options<'_>) -> Self {
         let script = |name: &str, verb: &str| {
             let path = host.run.join(name);
-            // No `ip` needed: the test's own process would do it, but ucarp's hosts only have to be heard, so the script
-            // only leaves a mark.
+            // There may be no `ip` here, and ucarp's host has only to be heard: the script leaves a mark.
             let mark = host.run.join("state");
             std::fs::write(
                 &path,

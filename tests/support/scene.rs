@@ -2,6 +2,7 @@
 
 use super::hosts::{Host, Segment};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The shared addresses of group 1.
 pub const SHARED: &str = "192.0.2.1";
@@ -27,13 +28,17 @@ impl Scene {
         Self { segment, a, b, c }
     }
 
-    /// a is MASTER of carp1 (advskew 0), b is BACKUP (advskew 100), both families.
+    /// a is MASTER of carp1 (advskew 0), b is BACKUP (advskew 100), both families. b has been MASTER before, so that it could
+    /// have kept something.
     pub fn new() -> Self {
         let scene = Self::bare();
+        join(&scene.b, "eth0", 100);
+        scene.b.master("carp1");
         join(&scene.a, "eth0", 0);
         scene.a.master("carp1");
-        join(&scene.b, "eth0", 100);
         scene.b.until_state("carp1", "BACKUP");
+        // Past b's linger.
+        std::thread::sleep(Duration::from_millis(300));
         scene
     }
 }

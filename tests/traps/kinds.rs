@@ -6,6 +6,7 @@ use super::support::hosts::{Host, SOON, Segment, own_mac, until};
 use super::support::scene::{SHARED, SHARED6, Scene, join, join_numbered};
 use super::support::talk::{Service, who};
 use carp::linux::clock;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// a with eth0 in a bridge br0 of its own that carries its address, and a client.
@@ -46,18 +47,35 @@ fn t08_a_bridge_can_be_carpdev() {
     assert_eq!(c.neighbour("eth0", SHARED), Some(VIRTUAL));
 }
 
+/// Fails when the bridge keeps its arp_ignore: it hears what its port hears, and answers for the shared address too.
 #[test]
 fn t17_a_bridge_port_can_be_carpdev() {
     super::support::privileged!();
     let (a, c) = bridged();
     let _service = Service::on(&a);
+    let from_a = a.sends("eth0");
+    let mark = clock::now();
     join(&a, "eth0", 0);
     a.master("carp1");
     for shared in [SHARED, SHARED6] {
         let reached = until(SOON, || who(&c, shared, None).is_ok_and(|name| name == "a"));
         assert!(reached, "{shared} is not served");
     }
+    let shared: IpAddr = SHARED.parse().unwrap();
+    let wrong = |f: &Frame| {
+        f.arp()
+            .is_some_and(|p| IpAddr::V4(p.spa) == shared && p.sha != VIRTUAL)
+    };
+    from_a.silence(
+        mark,
+        Duration::from_millis(100),
+        "the bridge answered",
+        wrong,
+    );
     assert_eq!(c.neighbour("eth0", SHARED), Some(VIRTUAL));
+    a.ok("ifconfig carp1 destroy");
+    let restored = || a.sysctl_value("net/ipv4/conf/br0/arp_ignore") == "0";
+    assert!(until(SOON, restored), "the bridge is not as it was");
 }
 
 /// Fails when one group's end closes what the other one needs: sockets, groups, memberships, settings of carpdev.

@@ -1,4 +1,4 @@
-//! One test for each trap of linux-dataplane.md that this program could fall into, under its number. Each one asserts on
+//! One test for each trap of the kernel (see `carp::linux`) that this program could fall into, under its number. Each one asserts on
 //! frames at another host's port, on what another host receives, or on a peer's neighbour table.
 #![allow(clippy::unwrap_used)]
 

@@ -1,7 +1,7 @@
 //! The figures as one JSON object for programs; must not know where they come from.
 
 use super::event::{Event, Side};
-use super::scenario::{Report, Row};
+use super::report::{Report, Row};
 use crate::wire::Family;
 use serde::Serialize;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! events are made.
 
 use super::event::{Event, Side};
-use super::scenario::{Audience, Error, View};
+use super::report::{Audience, Error, View};
 use crate::lab::capture;
 use crate::lab::figures::{LATE, Probe};
 use crate::lab::interrupt::Interrupt;

@@ -8,7 +8,9 @@ pub mod event;
 mod json;
 mod live;
 mod node;
+mod observe;
 pub mod plan;
+pub mod report;
 #[cfg(test)]
 mod report_tests;
 pub mod scenario;
@@ -21,7 +23,7 @@ use crate::lab::interrupt::Interrupt;
 use crate::lab::privilege;
 use live::Live;
 use plan::{Families, Plan, Skews};
-use scenario::{Error, Report};
+use report::{Error, Report};
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -74,9 +76,8 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn demo(args: &Args) -> Result<(), Error> {
-    // Before any thread: those inherit the mask that keeps the signals for us.
-    let interrupt = Interrupt::new().map_err(Error::io("wait for signals"))?;
     privilege::obtain()?;
+    let interrupt = Interrupt::new().map_err(Error::io("wait for signals"))?;
     let plan = Plan {
         program: std::env::current_exe().map_err(Error::io("find own executable"))?,
         families: args.family.list(),

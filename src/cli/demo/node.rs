@@ -1,7 +1,6 @@
 //! A host of the lab that runs the daemon and is given commands as a user would give them; must not know the events.
 
-use super::scenario::{Audience, Error};
-use super::stage::Stage;
+use super::report::Error;
 use crate::control::path::Place;
 use crate::lab::net::Host;
 use nix::sys::signal::{Signal, kill};
@@ -45,13 +44,12 @@ impl Node {
         }
     }
 
-    /// Starts `carp daemon` and waits until it listens: a command given earlier would start a second one.
+    /// Starts `carp daemon` on `host` and waits until it listens: a command given earlier would start a second one.
     pub(super) fn start(
         &mut self,
-        stage: &Stage,
-        audience: &mut dyn Audience,
+        host: &Host,
+        meanwhile: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let host = stage.host(self.name);
         let log = File::create(&self.log).map_err(Error::io("create log"))?;
         let mut command = self.command(&["daemon"]);
         command.stdout(Stdio::null()).stderr(log);
@@ -73,7 +71,7 @@ impl Node {
                     log: self.tail(),
                 });
             }
-            audience.see(&stage.view())?;
+            meanwhile()?;
             sleep(PAUSE);
         }
         Ok(())

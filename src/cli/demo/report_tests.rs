@@ -1,7 +1,7 @@
 //! The table and the JSON object, byte for byte.
 
 use super::event::{Event, Side};
-use super::scenario::{Report, Row};
+use super::report::{Report, Row};
 use super::{json, table};
 use crate::lab::figures::{Reach, Takeover};
 use crate::wire::Family;

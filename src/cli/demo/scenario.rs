@@ -1,146 +1,20 @@
 //! The order of things: build, settle, let an event happen, observe, compute; a library function for the demo and the
 //! tests. Must not know who watches or how the figures are printed.
 
-use super::caption::{Caption, Sent};
 use super::event::{Event, Side};
+use super::observe::{LEAD, observe};
 use super::plan::Plan;
-use super::stage::{SHARED, Stage, port_of, side};
-use crate::lab::capture::{self, Frame};
-use crate::lab::figures::{
-    LATE, LOST, Probe, Question, Reach, Takeover, dead_time, interval, reach, takeover,
-};
-use crate::lab::prober::Prober;
+use super::report::{Audience, Error, PATIENCE, Report};
+use super::stage::{Stage, masters, side};
+use crate::lab::capture;
+use crate::lab::figures::{LATE, dead_time, interval};
 use crate::time::Instant;
 use crate::wire::Family;
-use std::fs::{self, File};
-use std::io::{self, BufWriter};
-use std::path::Path;
+use std::fs;
 use std::time::Duration;
 
-/// Probes of this time before the event belong to it: among them is the last one answered before.
-const LEAD: Duration = Duration::from_millis(100);
-/// What is observed after the new MASTER is there.
-const AFTER: Duration = Duration::from_secs(1);
-/// What a lab may take to settle beyond the protocol's own times.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Nothing else may be heard and nothing lost for this time before an event.
 const CALM: Duration = Duration::from_millis(250);
-
-/// Why there are no (more) figures. `Display` may have several lines.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The audience has had enough.
-    #[error("interrupted")]
-    Interrupted,
-    /// The lab could not be built.
-    #[error(transparent)]
-    Lab(#[from] crate::lab::Error),
-    /// The system refused something else.
-    #[error("{op}: {source}")]
-    Io {
-        /// What was tried.
-        op: &'static str,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A daemon ended or did not listen.
-    #[error("the daemon on {host} did not start\n{log}")]
-    Daemon {
-        /// Which host.
-        host: &'static str,
-        /// Its last lines.
-        log: String,
-    },
-    /// A command failed.
-    #[error("on {host}, carp {line} failed\n{said}\n{log}")]
-    Command {
-        /// Which host.
-        host: &'static str,
-        /// The words after `carp`.
-        line: String,
-        /// What it printed.
-        said: String,
-        /// The last lines of the daemon.
-        log: String,
-    },
-    /// The hosts did not come to the state that the rules want.
-    #[error("{when}: {wanted} did not become the one MASTER that answers\n{logs}")]
-    Unsettled {
-        /// Before what.
-        when: String,
-        /// Who should be MASTER.
-        wanted: &'static str,
-        /// The last lines of both daemons.
-        logs: String,
-    },
-}
-
-impl Error {
-    /// For `map_err`.
-    pub(super) fn io(op: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { op, source }
-    }
-}
-
-/// What there is to be seen at a moment.
-#[derive(Debug)]
-pub struct View<'a> {
-    /// The event, and when it began.
-    pub scene: Option<(Event, Instant)>,
-    /// Who advertised last.
-    pub masters: Vec<(Family, Option<Side>)>,
-    /// The probes, once there are any.
-    pub prober: Option<&'a Prober>,
-}
-
-/// Whoever watches is called some fifty times a second.
-pub trait Audience {
-    /// Sees what there is to be seen.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`] to have the run end in order.
-    fn see(&mut self, view: &View<'_>) -> Result<(), Error>;
-}
-
-/// Nobody watches.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Nobody;
-
-impl Audience for Nobody {
-    fn see(&mut self, _view: &View<'_>) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-/// One event and family.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// What happened.
-    pub event: Event,
-    /// For which family.
-    pub family: Family,
-    /// The MASTER before.
-    pub old: Side,
-    /// The MASTER after; `None` if nobody advertises.
-    pub master: Option<Side>,
-    /// What the probes say.
-    pub reach: Reach,
-    /// What the bridge ports say.
-    pub takeover: Takeover,
-    /// The machine's own worst stall meanwhile.
-    pub stall: Duration,
-    /// What a reader should know.
-    pub note: Option<String>,
-}
-
-/// The whole run.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Report {
-    /// In the order of events, then families.
-    pub rows: Vec<Row>,
-    /// The machine's own worst stall in all events.
-    pub stall: Duration,
-}
 
 /// Builds the lab and brings both hosts into the group: a MASTER, b BACKUP, probes answered.
 ///
@@ -217,13 +91,6 @@ fn roll(dice: &mut u64) -> u32 {
     u32::from(dice.to_be_bytes()[0])
 }
 
-fn masters(stage: &Stage) -> impl Iterator<Item = Option<Side>> + '_ {
-    stage
-        .families()
-        .iter()
-        .map(|family| stage.capture.master(*family).and_then(side))
-}
-
 fn unsettled(stage: &Stage, when: String, wanted: Side) -> Error {
     Error::Unsettled {
         when,
@@ -286,113 +153,4 @@ fn answered(stage: &Stage, family: Family) -> bool {
     let to = capture::now() - LATE;
     let probes = prober.probes(family, to - CALM, to);
     !probes.is_empty() && probes.iter().all(|probe| probe.answered.is_some())
-}
-
-fn observe(
-    plan: &Plan,
-    stage: &mut Stage,
-    audience: &mut dyn Audience,
-    event: Event,
-    old: Side,
-) -> Result<Vec<Row>, Error> {
-    let at = stage.act(event, plan, audience)?;
-    let successor = event.successor(old, plan);
-    stage.wait(at + event.due(plan), audience)?;
-    let moved = |stage: &Stage| masters(stage).all(|master| master == Some(successor));
-    let late = capture::now() + dead_time(plan.advbase, plan.skews.b) + PATIENCE;
-    let done = stage.wait_for(late, audience, moved)?;
-    let end = capture::now() + AFTER;
-    stage.wait(end + LOST, audience)?;
-
-    let frames = stage.capture.frames(Instant::ZERO, capture::now());
-    let sightings = stage.capture.sightings(&frames);
-    let stall = stage.stall.worst(at - LEAD, end);
-    let mut notes: Vec<String> = event
-        .note(old, plan)
-        .map(str::to_owned)
-        .into_iter()
-        .collect();
-    if !done {
-        notes.push(format!("{} did not take over", successor.name()));
-    }
-    if stage.capture.dropped() > 0 {
-        notes.push(format!("{} frames not captured", stage.capture.dropped()));
-    }
-    let mut rows = Vec::new();
-    let mut sent = Vec::new();
-    for family in plan.families.iter().copied() {
-        let question = Question {
-            family,
-            at,
-            old: port_of(old),
-            rule: event.rule(plan),
-        };
-        let takeover = takeover(&sightings, &question);
-        let probes = probes(stage, family, at, end);
-        sent.push(Sent {
-            family,
-            first: probes.first().map_or(0, |probe| probe.number),
-            count: probes.len() as u64,
-        });
-        let period = stage.prober.as_ref().map_or(Duration::ZERO, Prober::period);
-        rows.push(Row {
-            event,
-            family,
-            old,
-            master: takeover.master.and_then(side),
-            reach: reach(&probes, period),
-            takeover,
-            stall,
-            note: (!notes.is_empty()).then(|| notes.join(", ")),
-        });
-    }
-    if let Some(directory) = &plan.pcap {
-        let caption = caption(plan, stage, event, old, at, sent);
-        write(stage, directory, &frames, &caption)?;
-    }
-    Ok(rows)
-}
-
-fn probes(stage: &Stage, family: Family, at: Instant, end: Instant) -> Vec<Probe> {
-    stage
-        .prober
-        .as_ref()
-        .map(|prober| prober.probes(family, at - LEAD, end))
-        .unwrap_or_default()
-}
-
-fn caption(
-    plan: &Plan,
-    stage: &Stage,
-    event: Event,
-    old: Side,
-    at: Instant,
-    probes: Vec<Sent>,
-) -> Caption {
-    let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-    Caption {
-        event,
-        at: stage.capture.real(at),
-        old,
-        rule: nanos(event.rule(plan)),
-        vhid: SHARED.vhid,
-        inet: SHARED.inet,
-        inet6: SHARED.inet6,
-        period: nanos(stage.prober.as_ref().map_or(Duration::ZERO, Prober::period)),
-        probes,
-    }
-}
-
-fn write(
-    stage: &Stage,
-    directory: &Path,
-    frames: &[Frame],
-    caption: &Caption,
-) -> Result<(), Error> {
-    let write = || {
-        let file = File::create(directory.join(format!("{}.pcapng", caption.event)))?;
-        let comment = serde_json::to_string(caption)?;
-        stage.capture.write(frames, &comment, BufWriter::new(file))
-    };
-    write().map_err(Error::io("write capture"))
 }

@@ -3,7 +3,7 @@
 use super::event::{Event, Side};
 use super::node::Node;
 use super::plan::Plan;
-use super::scenario::{Audience, Error, View};
+use super::report::{Audience, Error, View};
 use super::scratch::Scratch;
 use crate::lab::asker::{Asker, Asking};
 use crate::lab::capture::{self, Capture};
@@ -119,7 +119,8 @@ impl Stage {
             &mut self.nodes[index],
             Node::new(side.name(), &plan.program, self.scratch.path()),
         );
-        let started = node.start(self, audience);
+        let host = self.host(side.name());
+        let started = node.start(host, &mut || audience.see(&self.view()));
         self.nodes[index] = node;
         started?;
         let skew = if side == Side::A {
@@ -264,6 +265,14 @@ pub(super) fn side(port: usize) -> Option<Side> {
     [Side::A, Side::B]
         .into_iter()
         .find(|side| port_of(*side) == port)
+}
+
+/// Who advertised last, by family.
+pub(super) fn masters(stage: &Stage) -> impl Iterator<Item = Option<Side>> + '_ {
+    stage
+        .families()
+        .iter()
+        .map(|family| stage.capture.master(*family).and_then(side))
 }
 
 fn port(host: &Host) -> (u32, String) {

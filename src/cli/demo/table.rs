@@ -1,6 +1,6 @@
 //! The figures as a table for people; must not know where they come from.
 
-use super::scenario::{Report, Row};
+use super::report::{Report, Row};
 use std::fmt::Write;
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! `ifconfig`: reads phrases and names, asks the daemon, prints, exits; must not know how the daemon works.
 #![forbid(unsafe_code)]
 
-mod address;
-mod parse;
-mod print;
+pub mod address;
+pub mod parse;
+pub mod print;
 pub mod words;
 
 use super::{because, plain, reason, refuse, say, start, unanswered, warn};
@@ -110,13 +110,6 @@ fn apply(unit: Unit, changes: Vec<Typed>) -> Result<(), Refusal> {
             Typed::Change(change) => change,
             Typed::Pass(phrase) => Change::Pass(key(phrase)?),
         });
-    }
-    // Nothing can be destroyed where no daemon is; none is started to say so.
-    if ready == [Change::Destroy]
-        && start::privileged()
-        && matches!(Client::find(), Err(Error::NotRunning))
-    {
-        return Err(plain("SIOCIFDESTROY: Device not configured"));
     }
     match start::ask(&Request::Apply {
         unit,

@@ -1,6 +1,6 @@
 //! A command line of ifconfig to a command: OpenBSD's rules over the table of words; must not know files or the daemon.
 //!
-//! The first wrong word ends it, with OpenBSD's text (ifconfig-carp.md 2.1, 2.2). Nothing is sent before the whole line was read.
+//! The first wrong word ends it, with OpenBSD's text. Nothing is sent before the whole line was read.
 #![forbid(unsafe_code)]
 
 use super::address::{self, Hosts};

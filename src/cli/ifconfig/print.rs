@@ -1,10 +1,11 @@
-//! An interface as OpenBSD's ifconfig prints it, line by line (ifconfig-carp.md 2.3); must not know where it comes from.
+//! An interface as OpenBSD's ifconfig prints it, line by line; must not know where it comes from.
 //!
 //! Scripts count the fields of the `carp:` line and read the second of `status:`: neither words nor their places may move.
 #![forbid(unsafe_code)]
 
 use super::address;
 use crate::carp::config::State;
+use crate::cli::escape;
 use crate::control::Family;
 use crate::control::{Interface, Vhost};
 use ipnetwork::IpNetwork;
@@ -41,7 +42,7 @@ fn write(text: &mut String, interface: &Interface, family: Option<Family>) -> fm
     writeln!(text, "\tindex {} priority 15 llprio 3", interface.index)?;
     carp(text, interface)?;
     if !interface.groups.is_empty() {
-        writeln!(text, "\tgroups: {}", interface.groups.join(" "))?;
+        writeln!(text, "\tgroups: {}", escape(&interface.groups.join(" ")))?;
     }
     writeln!(text, "\tstatus: {}", status(state(interface)))?;
     let of_family = |network: &&IpNetwork| {
@@ -72,7 +73,7 @@ fn flags(interface: &Interface) -> String {
 
 /// No line before a vhid is set; one line for one vhost, a head and a line each for several.
 fn carp(text: &mut String, interface: &Interface) -> fmt::Result {
-    let carpdev = interface.carpdev.as_deref().unwrap_or("none");
+    let carpdev = escape(interface.carpdev.as_deref().unwrap_or("none"));
     let advbase = interface.advbase;
     match interface.vhosts.as_slice() {
         [] => Ok(()),
@@ -320,5 +321,20 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
         assert_eq!(lines(None), [inet6, inet[0], inet[1]]);
         assert_eq!(lines(Some(Family::Inet)), inet);
         assert_eq!(lines(Some(Family::Inet6)), [inet6]);
+    }
+
+    #[test]
+    fn a_name_from_outside_cannot_forge_a_line() {
+        let strange = Interface {
+            carpdev: Some("e\n\tstatus: master\u{1b}[2J".into()),
+            ..configured(State::Backup)
+        };
+        let text = interface(&strange, None);
+        assert!(
+            text.contains(" carpdev e\\n\\tstatus: master\\u{1b}[2J vhid 1"),
+            "{text}"
+        );
+        let plain = interface(&configured(State::Backup), None);
+        assert_eq!(text.lines().count(), plain.lines().count());
     }
 }

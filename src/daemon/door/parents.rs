@@ -26,22 +26,42 @@ impl Door {
             Ok((sockets, Groups::open(link.index)?))
         };
         let (sockets, groups) = open().map_err(|e| of(&e))?;
-        // T1 and T2: carpdev's own responder stays silent about addresses that are not its own, and never asks as one.
-        for (key, least) in [("arp_ignore", 1), ("arp_announce", 2)] {
-            let setting = format!("net/ipv4/conf/{}/{key}", name);
-            if let Err(e) = self.settings.raise(&setting, least) {
-                self.settings.restore(&format!("net/ipv4/conf/{}/", name));
-                return Err(of(&e));
-            }
-        }
+        let quiet = self.quiet(name, link.master).map_err(|e| of(&e))?;
         let opened = Opened {
-            name: name.to_owned(),
+            quiet,
             groups,
             joined: BTreeSet::new(),
             accepted: BTreeMap::new(),
         };
         self.carpdevs.insert(link.index, opened);
         Ok((link.index, sockets))
+    }
+
+    /// T1 and T2: the responder of a carpdev stays silent about addresses that are not its own, and never asks as one. A
+    /// bridge hears what its port hears, and would answer in the port's place (T17).
+    fn quiet(&mut self, name: &str, master: Option<u32>) -> Result<Vec<String>, Error> {
+        let mut names = vec![name.to_owned()];
+        if let Some(index) = master {
+            names.extend(self.netlink.link_by_index(index)?.map(|link| link.name));
+        }
+        for name in &names {
+            for (key, least) in [("arp_ignore", 1), ("arp_announce", 2)] {
+                if let Err(e) = self.settings.raise(&setting(name, key), least) {
+                    self.restore(&names);
+                    return Err(e);
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    /// Puts back the settings of these interfaces, but of those that another carpdev needs quiet.
+    fn restore(&mut self, names: &[String]) {
+        for name in names {
+            if !self.carpdevs.values().any(|held| held.quiet.contains(name)) {
+                self.settings.restore(&setting(name, ""));
+            }
+        }
     }
 
     pub(super) fn listen(
@@ -87,8 +107,11 @@ impl Door {
 
     pub(super) fn close_carpdev(&mut self, index: u32) {
         if let Some(opened) = self.carpdevs.remove(&index) {
-            self.settings
-                .restore(&format!("net/ipv4/conf/{}/", opened.name));
+            self.restore(&opened.quiet);
         }
     }
+}
+
+fn setting(interface: &str, key: &str) -> String {
+    format!("net/ipv4/conf/{interface}/{key}")
 }

@@ -41,7 +41,8 @@ pub(super) struct Held {
 
 #[derive(Debug)]
 pub(super) struct Opened {
-    pub(super) name: String,
+    /// The interfaces that must not answer for it: itself, and the bridge that it is a port of.
+    pub(super) quiet: Vec<String>,
     pub(super) groups: Groups,
     pub(super) joined: BTreeSet<IpAddr>,
     /// A deaf socket per virtual MAC; its end ends the membership.
@@ -173,7 +174,7 @@ impl Door {
         Ok(listener)
     }
 
-    /// Addresses go first, the settings that kept the kernel silent about them after (DESIGN, "Leaving").
+    /// Addresses go first, the settings that kept the kernel silent about them after.
     fn close(&mut self) {
         self.delete_all();
         self.taps.clear();

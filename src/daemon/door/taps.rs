@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::serve::{Done, Door, Held, failed, gone, of};
-use crate::linux::netlink::AddressFlags;
+use crate::linux::netlink::{AddressFlags, NeighbourState};
 use crate::linux::tap::Tap;
 use crate::linux::{Error, sysctl};
 use crate::wire::MacAddr;
@@ -105,7 +105,7 @@ impl Door {
         change().map_err(|e| of(&e))
     }
 
-    /// Addresses, carrier, and the wait until the carrier took. All or nothing: a failure disarms.
+    /// Carrier, the wait until it took, addresses. All or nothing: a failure disarms.
     pub(super) fn arm(
         &self,
         name: &str,
@@ -132,6 +132,12 @@ impl Door {
         for stale in present.iter().filter(|net| !addresses.contains(net)) {
             self.remove(held, *stale)?;
         }
+        // Before the addresses: a question that comes in with no carrier would be answered by an ARP request that vanishes, and the
+        // next one follows a second later.
+        held.tap.set_carrier(true)?;
+        // T24 and T33: asking for the link by index makes the kernel run the pending carrier event now.
+        self.netlink.link_by_index(held.index)?;
+        self.forget_unanswered(held)?;
         for net in addresses.iter().filter(|net| !present.contains(net)) {
             self.netlink.add_address(
                 held.index,
@@ -146,11 +152,23 @@ impl Door {
                 self.netlink.add_local_route(ip, METRIC, held.index)?;
             }
         }
-        held.tap.set_carrier(true)?;
-        // T24 and T33: asking for the link by index makes the kernel run the pending carrier event now.
-        self.netlink.link_by_index(held.index)?;
         // T31: it would draw multicast with the shared address as source; it comes back with each carrier.
         self.netlink.del_multicast_route(held.index).map(|_| ())
+    }
+
+    /// Promoted again before it was disarmed: what the kernel asked meanwhile could not leave, and it would ask again a second
+    /// later only.
+    fn forget_unanswered(&self, held: &Held) -> Result<(), Error> {
+        for neighbour in self.netlink.neighbours(held.index)? {
+            if matches!(
+                neighbour.state,
+                NeighbourState::Incomplete | NeighbourState::Failed
+            ) {
+                // Resolved or gone in this very moment is as good.
+                let _ = self.netlink.del_neighbour(held.index, neighbour.ip);
+            }
+        }
+        Ok(())
     }
 
     /// Takes an address off, and the route that `armed` made beside the kernel's.

@@ -12,12 +12,29 @@ use std::time::Duration;
 /// How long closing a gate waits for the frame that is just being written.
 const IN_FLIGHT: Duration = Duration::from_millis(5);
 
+/// More frames than a TAP's queue holds: txqueuelen is 1000 by default.
+const DEEPEST: usize = 4096;
+
 /// A port and its TAP.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) port: Port,
     pub(super) tap: Arc<OwnedFd>,
     pub(super) live: Arc<Live>,
+}
+
+impl Line {
+    /// Drops what stands in the TAP: what a host sent while it owned nothing must not wait until it does (T14).
+    pub(super) fn discard(&self) {
+        // A read takes a whole frame, however little of it fits.
+        let mut scrap = [0; 64];
+        for _ in 0..DEEPEST {
+            match nix::unistd::read(&*self.tap, &mut scrap) {
+                Ok(_) => self.live.dropped(Way::Out),
+                Err(_) => return,
+            }
+        }
+    }
 }
 
 /// A carpdev: its own MAC and the socket that carries its data.

@@ -153,8 +153,17 @@ impl Copier {
         let Some(line) = table.lines.get(&id).map(Arc::clone) else {
             return;
         };
+        let before = line.live.gate();
+        if before == Gate::Shut && gate == Gate::Inward {
+            line.discard();
+        }
+        let waits = before == Gate::Inward && gate != Gate::Inward;
         line.live.set_gate(gate);
         table.listen(line.port.carpdev);
+        drop(table);
+        if waits {
+            self.change(|_| ());
+        }
     }
 
     /// The port is served until that moment of CLOCK_BOOTTIME and not after.

@@ -3,6 +3,7 @@
 use super::inward::{self, Roster};
 use super::line::{Carpdev, Line};
 use super::{Shared, outward};
+use crate::dataplane::Gate;
 use crate::linux::clock::now;
 use crate::time::Instant;
 use nix::errno::Errno;
@@ -51,6 +52,8 @@ struct Outlet {
     line: Arc<Line>,
     carpdev: Option<Arc<Carpdev>>,
     health: Health,
+    /// Its frames wait in the TAP until the gate changes, and epoll does not report them.
+    held: bool,
 }
 
 /// What came of one visit to a descriptor.
@@ -139,7 +142,18 @@ impl Worker {
         let Some(outlet) = self.outlets.get_mut(&index) else {
             return;
         };
+        if outlet.line.live.gate() == Gate::Inward && !broken {
+            let silent = EpollEvent::new(EpollFlags::empty(), u64::from(index));
+            outlet.held = self
+                .epoll
+                .modify(&*outlet.line.tap, &mut { silent })
+                .is_ok();
+            return;
+        }
         let visit = drain(&self.shared, self.seen, broken, |now| {
+            if outlet.line.live.gate() == Gate::Inward {
+                return Err(Errno::EAGAIN.into());
+            }
             let length = nix::unistd::read(&*outlet.line.tap, &mut self.buffer)?;
             if length < BUFFER {
                 outward::carry(
@@ -196,7 +210,13 @@ impl Worker {
         for (id, line) in lines {
             let known = old_outlets.remove(&id);
             let health = match known {
-                Some(old) if Arc::ptr_eq(&old.line.tap, &line.tap) => old.health,
+                Some(old) if Arc::ptr_eq(&old.line.tap, &line.tap) => {
+                    if old.held {
+                        let mut heard = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(id));
+                        let _ = self.epoll.modify(&*line.tap, &mut heard);
+                    }
+                    old.health
+                }
                 known => {
                     known.inspect(|old| self.forget(&*old.line.tap));
                     self.watch(&*line.tap, u64::from(id))
@@ -209,6 +229,7 @@ impl Worker {
                     line,
                     carpdev,
                     health,
+                    held: false,
                 },
             );
         }
