@@ -118,7 +118,10 @@ impl Turn<'_> {
         self.vhost.phase = Phase::Arming(reason);
         self.vhost.unreported = [0; 2];
         // With advbase 0 a lease may be shorter than arming is allowed to take.
-        let until = self.now + self.lease_length().max(2 * vhost::arming(reason));
+        let until = self.now
+            + self
+                .lease_length()
+                .max(vhost::arming(reason) + vhost::ARMED_LATE);
         self.gate(Gate::Inward);
         self.lease(until);
         self.vhost.timers.set(Timer::Lease, until);

@@ -18,6 +18,9 @@ const ECHOES: usize = 32;
 /// So many advertisements that did not leave demote, so many in a row that left end it.
 const SENDS: u32 = 3;
 
+/// What the first lease leaves for the first advertisement after that.
+pub(super) const ARMED_LATE: Duration = Duration::from_millis(10);
+
 /// How long a vhost waits for the answer to `Action::Arm` before it goes on without. Nobody serves while it waits for a dead
 /// MASTER; one that said goodbye serves on for [`super::turn::LINGER`], and one that lives loses nothing however long its
 /// successor takes. Measured: the kernel held such requests up for 230 ms while it took other namespaces down.

@@ -1,7 +1,7 @@
 //! A few hosts with real engines on one segment, as one state: what may happen next, and what follows from it.
 
 use crate::rig::{self, CARPDEV, UNIT};
-use crate::scope::{Budget, Scope};
+use crate::scope::{Budget, Scope, dead_time};
 use carp::carp::config::{Config, Node, Settings, State};
 use carp::carp::{Action, Engine, Gate, Input, Parent, Sending};
 use carp::time::Instant;
@@ -64,6 +64,8 @@ pub struct Host {
     retired: bool,
     pub asleep: Option<Instant>,
     pub carrier: bool,
+    /// When it last heard a MASTER that stays, and which.
+    pub heard: Option<(Instant, usize)>,
 }
 
 /// The whole segment at one moment.
@@ -79,10 +81,15 @@ pub struct Net {
     pub fault: Instant,
     /// Since when there are two owners, or two in spite of the last fault.
     pub together: Option<Instant>,
+    /// A host has begun to arm though it hears a MASTER that it has no reason to replace.
+    pub usurped: bool,
     /// There was an owner.
     pub owned: bool,
     /// The owner since the segment came to rest.
     pub settled: Option<usize>,
+    /// As in the scope.
+    skews: Arc<[(u8, u8)]>,
+    preempt: bool,
     /// Beyond these two no clock of the model is read.
     pub rest: Duration,
     pub overlap: Duration,
@@ -99,6 +106,7 @@ impl Net {
             retired: false,
             asleep: None,
             carrier: true,
+            heard: None,
         };
         let mut net = Self {
             now: rig::ms(1000.0),
@@ -108,8 +116,11 @@ impl Net {
             started: 0,
             fault: rig::ms(1000.0),
             together: None,
+            usurped: false,
             owned: false,
             settled: None,
+            skews: scope.hosts.clone().into(),
+            preempt: scope.preempt,
             rest: scope.rest(),
             overlap: scope.overlap(),
         };
@@ -141,6 +152,11 @@ impl Net {
     /// Nobody owns what somebody has owned.
     pub fn gap(&self) -> bool {
         self.owned && self.owners().next().is_none()
+    }
+
+    pub fn state(&self, index: usize) -> Option<State> {
+        let engine = self.hosts[index].engine.as_ref()?;
+        engine.vhosts(UNIT).next().map(|vhost| vhost.state)
     }
 
     /// How long nothing has gone wrong.
@@ -350,6 +366,7 @@ impl Net {
         let host = &mut self.hosts[index];
         (host.engine, host.gate, host.arming) = (None, Gate::Shut, None);
         (host.asleep, host.ending, host.retired) = (None, false, false);
+        host.heard = None;
     }
 
     /// What is on its way to a host does not arrive.
@@ -359,6 +376,11 @@ impl Net {
 
     fn deliver(&mut self, which: usize) {
         let packet = self.wire.remove(which);
+        // What is due is served first, as the engine asks of its caller.
+        self.told(packet.to, Input::Time, true);
+        if packet.from != packet.to {
+            self.hosts[packet.to].heard = (!packet.is_goodbye()).then_some((self.now, packet.from));
+        }
         let bytes = &*packet.bytes;
         self.told(
             packet.to,
@@ -368,6 +390,9 @@ impl Net {
             },
             true,
         );
+        if self.state(packet.to) == Some(State::Master) {
+            self.hosts[packet.to].heard = None;
+        }
     }
 
     fn armed(&mut self, index: usize, ok: bool) -> bool {
@@ -453,13 +478,27 @@ impl Net {
                     ok: leaves,
                 });
             }
-            Action::Arm { attempt, .. } => host.arming = Some(attempt),
+            Action::Arm { attempt, .. } => {
+                host.arming = Some(attempt);
+                self.begins_to_arm(index);
+            }
             Action::Gate { gate, .. } => host.gate = gate,
             Action::Lease { until, .. } => host.lease = until,
             Action::Retired { .. } => host.retired = true,
             _ => {}
         }
         None
+    }
+
+    /// Judged by what was delivered to it, not by its timers.
+    fn begins_to_arm(&mut self, index: usize) {
+        let heard = self.hosts[index].heard.take();
+        self.usurped = heard.is_some_and(|(at, from)| {
+            let better = self.preempt && self.skews[index] < self.skews[from];
+            let (advbase, advskew) = self.skews[index];
+            let lasts = dead_time(advbase, advskew);
+            self.now.since(at) < lasts && !better
+        });
     }
 
     fn broadcast(&mut self, from: usize, bytes: Arc<[u8]>) {

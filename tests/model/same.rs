@@ -16,6 +16,14 @@ impl Packet {
     }
 }
 
+impl Packet {
+    /// Its sender will not go on.
+    pub fn is_goodbye(&self) -> bool {
+        let (_, [.., advskew, _authlen, _demote, advbase]) = self.words();
+        (advbase, advskew) == (255, 255)
+    }
+}
+
 /// Two states are the same when nothing that can still happen tells them apart: times count from now, counters are
 /// numbered in the order of the packets that carry them, and a clock that has passed its bound stands still.
 impl Net {
@@ -56,6 +64,11 @@ impl Net {
             });
             world.hash(to);
             let lease = host.lease.since(self.now);
+            // Longer than its dead time ago is as good as never.
+            let heard = host
+                .heard
+                .map(|(at, from)| (self.now.since(at).min(self.rest), from));
+            heard.hash(to);
             let asleep = host.asleep.map(|until| until.since(self.now));
             (
                 host.gate,
@@ -73,7 +86,7 @@ impl Net {
             self.left,
             self.quiet().min(self.rest),
             together,
-            (self.owned, self.settled),
+            (self.owned, self.usurped, self.settled),
         )
             .hash(to);
     }

@@ -1,16 +1,36 @@
 //! How much may happen in one exploration, the bounds that follow from the timers, and the properties.
 
-use crate::net::{Host, Net, Step};
-use crate::rig::UNIT;
+use crate::net::{Net, Step};
+use carp::carp::Gate;
 use carp::carp::config::State;
-use carp::carp::{Gate, dead_time, interval};
-use stateright::{Checker, Model, Property};
+use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::time::Duration;
 
 /// A former MASTER serves so long after its goodbye.
 const LINGER: Duration = Duration::from_millis(100);
 /// A host waits so long for the kernel while nobody serves, and while another MASTER does.
 const ARMING: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
+
+/// 1/256 s units, in whole microseconds.
+fn skew_time(units: u64) -> Duration {
+    Duration::from_micros(units * 1_000_000 / 256)
+}
+
+/// The rule, computed once more and on its own: from one advertisement to the next.
+fn interval(advbase: u8, advskew: u8) -> Duration {
+    match advbase {
+        0 => skew_time(advskew.max(1).into()),
+        _ => Duration::from_secs(advbase.into()) + skew_time(advskew.into()),
+    }
+}
+
+/// The rule again: how long a BACKUP waits for one.
+pub fn dead_time(advbase: u8, advskew: u8) -> Duration {
+    match advbase {
+        0 => skew_time(3 * u64::from(advskew.max(1))),
+        _ => Duration::from_secs(3 * u64::from(advbase)) + skew_time(advskew.into()),
+    }
+}
 
 /// How often each thing may happen on one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -95,6 +115,13 @@ impl Scope {
         hosts.windows(2).any(|pair| pair[0] == pair[1])
     }
 
+    /// To take over from a MASTER that is heard: orders, demotion, the other family, a slow one.
+    fn has_other_reasons(&self) -> bool {
+        let slow = self.hosts.iter().any(|host| host.0 != self.hosts[0].0);
+        let Budget { asks, flaps, .. } = self.budget;
+        slow || asks > 0 || flaps > 0 || self.addresses.len() > 1
+    }
+
     /// One daemon ends, and nothing else happens.
     fn planned(&self) -> bool {
         let one = Budget {
@@ -110,7 +137,8 @@ impl Scope {
 
     /// Explores all of it. Prints its size; panics with the way to a state that breaks a promise.
     pub fn explore(self, name: &str) {
-        let checker = self.checker().spawn_bfs().join();
+        let first = HasDiscoveries::AnyFailures;
+        let checker = self.checker().finish_when(first).spawn_bfs().join();
         println!(
             "{name}: {} states, {} of them different, depth {}",
             checker.state_count(),
@@ -134,12 +162,12 @@ impl Scope {
 fn tell(scope: &Scope, property: &str, path: stateright::Path<Net, Step>) {
     println!("broken: {property}, {scope:?}");
     for (net, step) in path.into_vec() {
-        let states: Vec<String> = net
-            .hosts
-            .iter()
-            .map(|host| {
-                let state = host.engine.as_ref().and_then(|e| e.vhosts(UNIT).next());
-                state.map_or("dead".into(), |s| format!("{} {:?}", s.state, host.gate))
+        let states: Vec<String> = (0..net.hosts.len())
+            .map(|index| {
+                let state = net
+                    .state(index)
+                    .map_or("none".into(), |state| state.to_string());
+                format!("{state} {:?}", net.hosts[index].gate)
             })
             .collect();
         println!(
@@ -186,6 +214,9 @@ impl Model for Scope {
                     scope.ties() || !net.settled.is_some_and(other)
                 },
             ),
+            Property::always("nobody arms without a reason", |scope: &Self, net: &Net| {
+                scope.has_other_reasons() || !net.usurped
+            }),
             Property::always("with preempt the best one", |scope: &Self, net: &Net| {
                 let rests = scope.preempt && net.quiet() >= scope.rest();
                 scope.ties() || !rests || net.owners().next() == scope.best(net)
@@ -197,14 +228,20 @@ impl Model for Scope {
             Property::always("somebody waits for something", |scope: &Self, net: &Net| {
                 net.alive().next().is_none() || net.next_due(scope).is_some()
             }),
+            Property::always("a MASTER has its gate open", |_, net: &Net| {
+                let mut hosts = (0..net.hosts.len()).map(|index| (index, net.hosts[index].gate));
+                hosts.all(|(index, gate)| {
+                    net.state(index) != Some(State::Master) || gate == Gate::Open
+                })
+            }),
             Property::always(
-                "a MASTER owns, unless it sleeps past its lease",
+                "who is MASTER no more and has heard another does not answer",
                 |_, net: &Net| {
-                    let of = |host: &Host| {
-                        let state = host.engine.as_ref().and_then(|e| e.vhosts(UNIT).next());
-                        state.is_none_or(|s| s.state != State::Master) || host.gate == Gate::Open
-                    };
-                    net.hosts.iter().all(of)
+                    let mut hosts = net.hosts.iter().enumerate();
+                    hosts.all(|(index, host)| {
+                        let former = net.state(index) != Some(State::Master);
+                        !(former && host.gate == Gate::Open && host.heard.is_some())
+                    })
                 },
             ),
             Property::sometimes("an owner at rest", |_, net: &Net| net.settled.is_some()),

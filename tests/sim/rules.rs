@@ -9,8 +9,19 @@ use carp::wire::Family;
 use std::collections::{BTreeSet, VecDeque};
 
 const MS: u64 = 1_000_000;
-const ARMING: u64 = 10 * MS;
 const GRACE: u64 = 500 * MS;
+
+/// How long the kernel is waited for: as long as somebody else serves.
+pub fn patience(reason: Reason) -> u64 {
+    match reason {
+        Reason::Goodbye => 80 * MS,
+        Reason::Preempting
+        | Reason::MasterWillTimeOut
+        | Reason::MasterDemoted
+        | Reason::Requested => 1000 * MS,
+        _ => 10 * MS,
+    }
+}
 
 /// How far a vhost is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +81,8 @@ pub struct Course {
     pub failed: bool,
     /// Advertisements that did not leave, and those since that did: three and three.
     unsent: [u8; 2],
-    /// Last heard or sent, once somebody was heard.
-    pub counter: Option<u64>,
+    /// The last one heard over IPv6 was summed with the pseudo-header.
+    pub pseudo: bool,
     /// Until then a carpdev just named may be missing without demoting the host.
     pub grace: Option<u64>,
     /// The last 32 that were sent: one like these is taken for an echo.
@@ -96,7 +107,7 @@ impl Course {
             awaited: Vec::new(),
             failed: false,
             unsent: [0; 2],
-            counter: None,
+            pseudo: false,
             grace: None,
             sent: VecDeque::new(),
         }
@@ -345,7 +356,7 @@ impl Witness {
         let course = &mut self.courses[at];
         course.stage = Stage::Arming(reason);
         course.down = [None; 2];
-        course.arming = now + ARMING;
+        course.arming = now + patience(reason);
         course.left = None;
         self.due.push((at, Due::Arm));
     }
@@ -413,7 +424,9 @@ impl Witness {
         if *seal != conf.seal || course.stage == Stage::Init || conf.gone {
             return;
         }
-        course.counter = Some(ad.counter);
+        if ad.family == Family::Inet6 {
+            self.courses[at].pseudo = ad.pseudo;
+        }
         let theirs = Claim {
             rank: (ad.base, ad.skew),
             demote: ad.demote,
@@ -548,7 +561,9 @@ impl Witness {
             }
             Stage::Arming(_) | Stage::Master if rearm => {
                 self.due.push((at, Due::Arm));
-                self.courses[at].arming = now + ARMING;
+                if let Stage::Arming(reason) = self.courses[at].stage {
+                    self.courses[at].arming = now + patience(reason);
+                }
                 if self.courses[at].stage == Stage::Master {
                     self.advertise(now, at);
                 }

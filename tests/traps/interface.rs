@@ -23,8 +23,8 @@ fn uncalled(frame: &Frame) -> bool {
     frame.src() == VIRTUAL && frame.advert().is_none() && (probing || !own)
 }
 
-/// Fails without addr_gen_mode=1 on carpN (a link-local address derived from the virtual MAC, the same on all hosts), without
-/// accept_ra=0, and without nodad and accept_dad=0 together.
+/// Fails without addr_gen_mode=1 on carpN: a link-local address derived from the virtual MAC, the same on all hosts. The other
+/// settings are second locks: without its ff00::/8 route carpN hears no router, and its addresses come with nodad.
 #[test]
 fn t10_the_kernel_adds_nothing_to_carpn() {
     super::support::privileged!();
@@ -68,7 +68,7 @@ fn t10_the_kernel_adds_nothing_to_carpn() {
     );
 }
 
-/// Fails when a copier that woke up after its lease sends what queued up in the TAP meanwhile.
+/// Fails without the comparison with the lease before each frame: a copier that woke up would send what queued up meanwhile.
 #[test]
 fn t14_what_queued_up_in_a_stopped_host_never_leaves() {
     super::support::privileged!();
@@ -155,7 +155,7 @@ fn t15_carpn_follows_the_mtu_of_carpdev() {
     );
 }
 
-/// Fails when carpN has carrier without being MASTER: its routes stay in use and what follows them is lost.
+/// Fails when carpN is made with its carrier on: its routes are in use without a MASTER, and what follows them is lost.
 #[test]
 fn t16_routes_through_carpn_count_only_while_it_is_master() {
     super::support::privileged!();
