@@ -17,6 +17,7 @@ const ECHOES: usize = 32;
 
 /// So many advertisements that did not leave demote, so many in a row that left end it.
 const SENDS: u32 = 3;
+
 /// What the first lease leaves for the first advertisement after that.
 pub(super) const ARMED_LATE: Duration = Duration::from_millis(10);
 

@@ -81,6 +81,8 @@ pub struct Course {
     pub failed: bool,
     /// Advertisements that did not leave, and those since that did: three and three.
     unsent: [u8; 2],
+    /// The last one heard over IPv6 was summed with the pseudo-header.
+    pub pseudo: bool,
     /// Until then a carpdev just named may be missing without demoting the host.
     pub grace: Option<u64>,
     /// The last 32 that were sent: one like these is taken for an echo.
@@ -105,6 +107,7 @@ impl Course {
             awaited: Vec::new(),
             failed: false,
             unsent: [0; 2],
+            pseudo: false,
             grace: None,
             sent: VecDeque::new(),
         }
@@ -420,6 +423,9 @@ impl Witness {
         }
         if *seal != conf.seal || course.stage == Stage::Init || conf.gone {
             return;
+        }
+        if ad.family == Family::Inet6 {
+            self.courses[at].pseudo = ad.pseudo;
         }
         let theirs = Claim {
             rank: (ad.base, ad.skew),
