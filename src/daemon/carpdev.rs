@@ -3,7 +3,7 @@
 use super::Event;
 use super::pace::{Pace, REST};
 use crate::carp::config::Carpdev;
-use crate::linux::clock;
+use crate::linux::clock::{self, TimerFd};
 use crate::linux::filter::Filter;
 use crate::linux::frames::{Frames, MOST, Slots};
 use crate::linux::packet::PacketSocket;
@@ -90,11 +90,9 @@ impl Attached {
     ) -> io::Result<Self> {
         let [first, second] = sockets.map(|socket| Rc::new(PacketSocket::from(socket)));
         first.set_filter(&Filter::advertisements())?;
-        let [one, two] = [Rc::clone(&first), Rc::clone(&second)].map(Readiness::new);
-        let readers = [
-            tokio::task::spawn_local(read(index, one?, adverts)),
-            tokio::task::spawn_local(read(index, two?, events)),
-        ];
+        let one = Reader::new(index, Rc::clone(&first), adverts)?;
+        let two = Reader::new(index, Rc::clone(&second), events)?;
+        let readers = [one, two].map(|reader| tokio::task::spawn_local(reader.read()));
         let name = name.to_owned();
         Ok(Self {
             name,
@@ -153,42 +151,68 @@ impl Drop for Attached {
     }
 }
 
-/// Reads frames in batches until the socket is gone. An interface that went down reports that once; its link event tells
-/// the rest. In a flood it looks by the clock, so that what arrives wakes nobody.
-async fn read(index: u32, mut socket: Readiness<Rc<PacketSocket>>, events: Sender<Event>) {
-    let mut slots = Slots::default();
-    let mut pace = Pace::default();
-    let mut paused = false;
-    loop {
-        let fetched = if paused {
-            slots.fetch(socket.get_ref())
-        } else {
-            socket.read(|socket| slots.fetch(socket)).await
-        };
-        let frames = match fetched {
-            Ok(frames) => frames,
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK)) => return,
-            Err(_) => Frames::default(),
-        };
-        let (flooded, drained) = (
-            pace.flooded(clock::now(), frames.len()),
-            frames.len() < MOST,
-        );
-        let event = Event::Frames(Carpdev(index), frames);
-        if events.send(event).await.is_err() {
-            return;
-        }
-        match (paused, flooded) {
-            (false, true) => {
-                socket.pause();
-                paused = true;
+/// What one reading task holds.
+struct Reader {
+    index: u32,
+    socket: Readiness<Rc<PacketSocket>>,
+    ticks: Readiness<TimerFd>,
+    events: Sender<Event>,
+    /// This is a flood: it looks by the clock, so that what arrives wakes nobody.
+    paused: bool,
+}
+
+impl Reader {
+    fn new(index: u32, socket: Rc<PacketSocket>, events: Sender<Event>) -> io::Result<Self> {
+        let ticks = TimerFd::new().map_err(io::Error::other)?;
+        Ok(Self {
+            index,
+            socket: Readiness::new(socket)?,
+            ticks: Readiness::new(ticks)?,
+            events,
+            paused: false,
+        })
+    }
+
+    /// Reads frames in batches until the socket is gone. An interface that went down reports that once; its link event
+    /// tells the rest.
+    async fn read(mut self) {
+        let mut slots = Slots::default();
+        let mut pace = Pace::default();
+        loop {
+            let fetched = if self.paused {
+                slots.fetch(self.socket.get_ref())
+            } else {
+                self.socket.read(|socket| slots.fetch(socket)).await
+            };
+            let frames = match fetched {
+                Ok(frames) => frames,
+                Err(e) if matches!(e.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK)) => return,
+                Err(_) => Frames::default(),
+            };
+            let flooded = pace.flooded(clock::now(), frames.len());
+            let drained = frames.len() < MOST;
+            let event = Event::Frames(Carpdev(self.index), frames);
+            if self.events.send(event).await.is_err() {
+                return;
             }
-            // Without memory for it this goes on by the clock.
-            (true, false) => paused = socket.resume().is_err(),
-            _ => {}
+            if flooded != self.paused {
+                self.pause(flooded);
+            }
+            if self.paused && drained && self.ticks.read(TimerFd::read).await.is_err() {
+                self.pause(false);
+            }
         }
-        if paused && drained {
-            tokio::time::sleep(REST).await;
+    }
+
+    /// Where the kernel refuses, all stays as it is.
+    fn pause(&mut self, yes: bool) {
+        if yes && self.ticks.get_ref().every(REST).is_ok() {
+            self.socket.pause();
+            self.paused = true;
+        } else if !yes && self.socket.resume().is_ok() {
+            // It only wakes the task in vain if it goes on.
+            let _ = self.ticks.get_ref().set(None);
+            self.paused = false;
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Tells a flood from traffic by its pace; must not know what the frames are.
 //!
 //! Waking up costs more than ten frames. So in a flood the reader looks every few milliseconds and finds many frames at
-//! once; a good advertisement among them is read late by at most a rest, which no timer of the protocol feels: the
+//! once; a good advertisement among them is read late by at most 4 ms, which no timer of the protocol feels: the
 //! shortest dead time is 11.7 ms, of three advertisements.
 
 use crate::time::Instant;
 use std::time::Duration;
 
-/// How long the reader rests. tokio makes 3 to 4 ms of it.
-pub const REST: Duration = Duration::from_millis(3);
+/// How often the reader looks.
+pub const REST: Duration = Duration::from_millis(4);
 /// Frames that come closer than this are too many.
 const SPACING: Duration = Duration::from_micros(500);
 /// So many batches in a row are no coincidence.

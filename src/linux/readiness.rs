@@ -53,7 +53,9 @@ impl<T: AsFd> Readiness<T> {
 
     /// From now on nothing that arrives wakes this thread; whoever wants to read looks into [`Readiness::get_ref`].
     pub fn pause(&mut self) {
-        self.resting = self.registration.take().map(AsyncFd::into_inner);
+        if let Some(registration) = self.registration.take() {
+            self.resting = Some(registration.into_inner());
+        }
     }
 
     /// Waits again, for what has arrived meanwhile as well.

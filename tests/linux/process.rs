@@ -54,6 +54,33 @@ fn the_timer_fires_once_at_its_deadline() {
 }
 
 #[test]
+fn what_is_paused_wakes_nobody_until_it_is_resumed() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut timer = Readiness::new(TimerFd::new().unwrap()).unwrap();
+        timer.get_ref().every(Duration::from_millis(5)).unwrap();
+        for _ in 0..3 {
+            timer.read(TimerFd::read).await.unwrap();
+        }
+        timer.pause();
+        timer.pause();
+        let paused = timer.read(TimerFd::read).await.unwrap_err();
+        assert_eq!(paused.kind(), ErrorKind::NotConnected);
+        std::thread::sleep(Duration::from_millis(20));
+        timer.get_ref().read().unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        timer.resume().unwrap();
+        timer.resume().unwrap();
+        // What came before it was resumed is not lost.
+        timer.read(TimerFd::read).await.unwrap();
+        timer.read(TimerFd::read).await.unwrap();
+    });
+}
+
+#[test]
 fn a_channel_passes_messages_and_descriptors_whole() {
     let (near, far) = Channel::pair().unwrap();
     let (mut reader, writer) = std::io::pipe().unwrap();

@@ -421,6 +421,8 @@ impl Net {
         self.hosts[index].engine = Some(Engine::new(self.started));
         let settings = Settings {
             preempt: scope.preempt,
+            // Names of counters do not keep the order of those that are not on their way any more.
+            replay: false,
             ..Settings::default()
         };
         self.told(index, Input::Settings(settings), true);

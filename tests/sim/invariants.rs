@@ -3,7 +3,7 @@
 
 use crate::host::{Conf, Fact, Host};
 use crate::packet::{Ad, Seal, parse};
-use crate::rules::{Due, Stage};
+use crate::rules::{Due, Stage, patience};
 use carp::carp::{Action, Gate, Sending};
 use carp::wire::Family;
 use std::net::IpAddr;
@@ -185,14 +185,17 @@ fn send(
     if ![source(&conf.addresses), source(&old.addresses)].contains(&Some(ad.src)) {
         return Err(format!("{unit}: sent from {}", ad.src));
     }
-    if ad.family != family || ad.vhid != conf.seal.vhid || ad.pseudo {
+    if ad.family != family || ad.vhid != conf.seal.vhid {
         return Err(format!("{unit}: {ad:?} as {family}"));
     }
     let course = &mut host.witness.courses[at];
-    if let Some(last) = course.counter
-        && ad.counter != *course.counter.insert(last.wrapping_add(1))
-    {
-        return Err(format!("{unit}: counter {:x} after {last:x}", ad.counter));
+    if ad.pseudo != (course.pseudo && family == Family::Inet6) {
+        return Err(format!(
+            "{unit}: not in the form of the peer last heard: {ad:?}"
+        ));
+    }
+    if course.sent.iter().any(|sent| sent.counter == ad.counter) {
+        return Err(format!("{unit}: counter {:x} again", ad.counter));
     }
     if course.sent.len() == 32 {
         course.sent.pop_front();
@@ -314,7 +317,10 @@ fn leases(
         && course.stage == Stage::Master
         && before == Stage::Master;
     let (from, most) = if seen.due.contains(&Due::Arm) && before != Stage::Master {
-        (now, length.max(20 * MS))
+        let Stage::Arming(reason) = course.stage else {
+            return Err(format!("{unit}: armed as {:?}", course.stage));
+        };
+        (now, length.max(patience(reason) + 10 * MS))
     } else if reported {
         (course.round_at, length)
     } else if let Some(left) = &course.left {

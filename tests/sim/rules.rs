@@ -9,8 +9,19 @@ use carp::wire::Family;
 use std::collections::{BTreeSet, VecDeque};
 
 const MS: u64 = 1_000_000;
-const ARMING: u64 = 10 * MS;
 const GRACE: u64 = 500 * MS;
+
+/// How long the kernel is waited for: as long as somebody else serves.
+pub fn patience(reason: Reason) -> u64 {
+    match reason {
+        Reason::Goodbye => 80 * MS,
+        Reason::Preempting
+        | Reason::MasterWillTimeOut
+        | Reason::MasterDemoted
+        | Reason::Requested => 1000 * MS,
+        _ => 10 * MS,
+    }
+}
 
 /// How far a vhost is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +79,10 @@ pub struct Course {
     pub round_at: u64,
     pub awaited: Vec<Family>,
     pub failed: bool,
-    /// Last heard or sent, once somebody was heard.
-    pub counter: Option<u64>,
+    /// Advertisements that did not leave, and those since that did: three and three.
+    unsent: [u8; 2],
+    /// The last one heard over IPv6 was summed with the pseudo-header.
+    pub pseudo: bool,
     /// Until then a carpdev just named may be missing without demoting the host.
     pub grace: Option<u64>,
     /// The last 32 that were sent: one like these is taken for an echo.
@@ -93,10 +106,22 @@ impl Course {
             round_at: 0,
             awaited: Vec::new(),
             failed: false,
-            counter: None,
+            unsent: [0; 2],
+            pseudo: false,
             grace: None,
             sent: VecDeque::new(),
         }
+    }
+
+    /// Of both families: the third failure demotes, three in a row that left end it.
+    fn count(&mut self, ok: bool) {
+        let [failed, left] = self.unsent;
+        self.unsent = match (self.stage, ok) {
+            (Stage::Init, _) => [0; 2],
+            (_, false) => [failed.saturating_add(1), 0],
+            (_, true) if failed == 0 || left == 2 => [0; 2],
+            (_, true) => [failed, left + 1],
+        };
     }
 
     /// What the data plane must have been told last.
@@ -268,6 +293,7 @@ impl Witness {
                     course.failed |= !ok;
                     course.awaited.retain(|f| f != family);
                 }
+                course.count(*ok);
             }
             Fact::Shutdown => {
                 self.ending = true;
@@ -330,7 +356,7 @@ impl Witness {
         let course = &mut self.courses[at];
         course.stage = Stage::Arming(reason);
         course.down = [None; 2];
-        course.arming = now + ARMING;
+        course.arming = now + patience(reason);
         course.left = None;
         self.due.push((at, Due::Arm));
     }
@@ -398,7 +424,9 @@ impl Witness {
         if *seal != conf.seal || course.stage == Stage::Init || conf.gone {
             return;
         }
-        course.counter = Some(ad.counter);
+        if ad.family == Family::Inet6 {
+            self.courses[at].pseudo = ad.pseudo;
+        }
         let theirs = Claim {
             rank: (ad.base, ad.skew),
             demote: ad.demote,
@@ -533,7 +561,9 @@ impl Witness {
             }
             Stage::Arming(_) | Stage::Master if rearm => {
                 self.due.push((at, Due::Arm));
-                self.courses[at].arming = now + ARMING;
+                if let Stage::Arming(reason) = self.courses[at].stage {
+                    self.courses[at].arming = now + patience(reason);
+                }
                 if self.courses[at].stage == Stage::Master {
                     self.advertise(now, at);
                 }
@@ -553,6 +583,13 @@ impl Witness {
             }
             let lost = conf.up && !conf.gone && !works;
             count += u8::from(lost && course.grace.is_none());
+            if course.stage == Stage::Init {
+                course.unsent = [0; 2];
+            }
+            if course.unsent[0] >= 3 {
+                self.rules.insert("demotion for send errors");
+                count += 1;
+            }
         }
         let before = std::mem::replace(&mut self.demotion, count);
         for at in 0..self.courses.len() {

@@ -207,6 +207,9 @@ impl Society {
     /// Two MASTERs that hear each other.
     pub fn judge(&mut self, now: u64, nodes: &[Node], segments: &[Segment]) -> Result<(), String> {
         for (group, watch) in self.watches.iter().enumerate() {
+            if watch.collisions > 12 {
+                return Err(format!("{} collisions in group {group}", watch.collisions));
+            }
             if watch.masters.len() < 2 {
                 continue;
             }
@@ -248,9 +251,6 @@ impl Society {
                 let at = watch.last_change as f64 / 1e9;
                 return Err(format!("group {group} still changed at {at:.3} s"));
             }
-            if watch.collisions > 12 {
-                return Err(format!("{} collisions in group {group}", watch.collisions));
-            }
             let rank = rank(&nodes[master], group);
             for member in &scenario.groups[group].members {
                 if member.host != master && better(&nodes[member.host], group, rank) {
@@ -279,8 +279,9 @@ fn patience(node: &Node, group: usize) -> u64 {
             })
         }
         Node::Model(model) => model.seat(group).map_or(0, |seat| {
+            // A UCARP reads late, and on its way to BACKUP may first preempt somebody who has given up meanwhile.
             let late = if model.system == System::U {
-                1200 * MS
+                3 * SECOND
             } else {
                 20 * MS
             };
@@ -302,13 +303,14 @@ fn rank(node: &Node, group: usize) -> (u8, u8) {
     }
 }
 
-/// Would this host, undemoted as all are in the end, take over from such a MASTER?
+/// Would this host take over from such a MASTER? In the end nobody is demoted but who gave up because nothing left: a BACKUP
+/// sends nothing, and stays so.
 fn better(node: &Node, group: usize, rank: (u8, u8)) -> bool {
     match node {
         Node::Ours(ours) => {
-            let claim = |rank| Claim { rank, demote: 0 };
-            let mine = self::rank(node, group);
-            rules::takes_over(claim(mine), claim(rank), ours.settings.preempt).is_some()
+            let claim = |rank, demote| Claim { rank, demote };
+            let mine = claim(self::rank(node, group), ours.witness.demotion);
+            rules::takes_over(mine, claim(rank, 0), ours.settings.preempt).is_some()
         }
         Node::Model(model) => model.seat(group).is_some_and(|seat| {
             seat.peer.takes_over(&Ad {

@@ -156,6 +156,8 @@ impl World {
                 settings: Settings {
                     preempt: plan.preempt,
                     log: 0,
+                    // The rules written down here know no replays.
+                    replay: false,
                     ..Settings::default()
                 },
                 arming: Arming::Prompt,

@@ -2,6 +2,8 @@
 #![allow(dead_code, unused_imports, unused_macros, clippy::unwrap_used)]
 
 pub mod bench;
+pub mod craft;
+pub mod driver;
 pub mod frames;
 pub mod hosts;
 pub mod pcap;
