@@ -25,7 +25,7 @@ enum Front {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
-    /// Show and set net.inet.carp.allow, preempt and log
+    /// Show and set net.inet.carp.allow, preempt, log and replay
     Sysctl(sysctl::Args),
     /// Show the counters of the protocol: netstat -s -p carp
     Netstat(netstat::Args),

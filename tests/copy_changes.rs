@@ -173,6 +173,27 @@ fn a_tap_that_may_not_send_does_not_fill() {
     assert_eq!(numbers(&third), [0; 0]);
 }
 
+/// T14: fails when the gate leaves in the TAP what the copier had no time to drop before.
+#[test]
+fn what_waits_in_the_tap_when_a_gate_opens_inward_never_leaves() {
+    let site = Site::new();
+    let port = site.port("carp1", 1, &[]);
+    let (carp, third) = (
+        site.socket("a", "carp1", &[]),
+        site.socket("t", "eth0", &[T]),
+    );
+    for _ in 0..40 {
+        site.gate(&port, Gate::Shut);
+        (0..300).for_each(|_| drop(carp.send(&numbered(T, V1, 1))));
+        site.gate(&port, Gate::Inward);
+        // A frame that the copier was about to drop is dropped.
+        std::thread::sleep(Duration::from_millis(10));
+        site.gate(&port, Gate::Open);
+        carp.send(&numbered(T, V1, LAST)).unwrap();
+        assert_eq!(numbers(&third), [0; 0]);
+    }
+}
+
 /// The same vhid, hence the same MAC, on two carpdevs.
 #[test]
 fn one_mac_on_two_carpdevs_is_two_ports() {

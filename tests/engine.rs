@@ -29,5 +29,9 @@ mod pair;
 mod peers;
 #[path = "engine/receiving.rs"]
 mod receiving;
+#[path = "engine/replay.rs"]
+mod replay;
 #[path = "engine/rig.rs"]
 mod rig;
+#[path = "engine/sending.rs"]
+mod sending;

@@ -308,7 +308,7 @@ fn a_missing_interface_is_told_with_and_without_a_daemon() {
 #[test]
 fn looking_starts_no_daemon() {
     let empty = Directory::new();
-    let defaults = "net.inet.carp.allow=1\nnet.inet.carp.preempt=0\nnet.inet.carp.log=2\n";
+    let defaults = "net.inet.carp.allow=1\nnet.inet.carp.preempt=0\nnet.inet.carp.log=2\nnet.inet.carp.replay=1\n";
     for (line, out) in [
         ("ifconfig", ""),
         ("ifconfig -a", ""),
@@ -411,7 +411,7 @@ Usage: carp <COMMAND>
 
 Commands:
   ifconfig  Show and configure carp interfaces, in OpenBSD's words
-  sysctl    Show and set net.inet.carp.allow, preempt and log
+  sysctl    Show and set net.inet.carp.allow, preempt, log and replay
   netstat   Show the counters of the protocol: netstat -s -p carp
   daemon    Serve this network namespace, in the foreground, logging to standard error
   demo      Build a network in namespaces and show a failover in it
@@ -457,8 +457,9 @@ fn sysctls_are_read() {
         allow: true,
         preempt: true,
         log: 7,
+        replay: false,
     };
-    let listing = "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=7\n";
+    let listing = "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=7\nnet.inet.carp.replay=0\n";
     for (line, out) in [
         ("net.inet.carp", listing),
         ("", listing),

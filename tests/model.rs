@@ -13,8 +13,9 @@
 //!
 //! * Safety. Two hosts own the address (gate open, lease valid) together no longer than one interval, two delays and the
 //!   last frames of a former MASTER, counted from the last fault. Nobody begins to arm while it hears a MASTER, but for
-//!   preempt, demotion, a slow one and orders; once all is at rest the owner stays. Who is MASTER no more and has heard
-//!   another does not answer.
+//!   preempt, demotion, a slow one and orders, and one that hears a better one meanwhile turns back; once all is at rest
+//!   the owner stays. Who is MASTER no more and has heard another does not answer; who sleeps past its lease wakes as
+//!   BACKUP.
 //! * Liveness, as a bound: one dead time, arming and that overlap after the last fault there is exactly one owner, and
 //!   with preempt it is the best one that is there.
 //! * Somebody always waits for something: no deadlock.

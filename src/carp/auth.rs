@@ -13,6 +13,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Version and type as they are hashed: two bytes, unlike the one byte 0x21 of the header.
 const VERSION_AND_TYPE: [u8; 2] = [2, 1];
 
+/// In front of what is hashed for [`Auth::seal`]: no advertisement begins so.
+const SEAL: &[u8] = b"counter of carp for Linux";
+
 /// Which addresses a digest covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -37,6 +40,8 @@ pub struct Auth {
     orig: Hmac<Sha1>,
     /// Only where it differs from `orig`.
     nov6ll: Option<Hmac<Sha1>>,
+    /// Over a label and the vhid.
+    seal: Hmac<Sha1>,
 }
 
 impl Auth {
@@ -53,6 +58,7 @@ impl Auth {
         Self {
             orig: context(key, vhid, &hashed),
             nov6ll,
+            seal: seal(key, vhid),
         }
     }
 
@@ -66,6 +72,17 @@ impl Auth {
         let mut mac = context.clone();
         mac.update(&counter.to_be_bytes());
         mac.finalize().into_bytes().into()
+    }
+
+    /// A number that only who has the key can tell from `body`: by it hosts of ours know each other's counters. The
+    /// addresses have no part in it.
+    #[must_use]
+    pub fn seal(&self, body: u64) -> u64 {
+        let mut mac = self.seal.clone();
+        mac.update(&body.to_be_bytes());
+        let digest: [u8; 20] = mac.finalize().into_bytes().into();
+        let [a, b, c, d, e, f, g, h, ..] = digest;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// Compares a received digest with both kinds, each in constant time and none left out because of the other.
@@ -98,10 +115,20 @@ pub fn hashed(addresses: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
     sorted.into_iter().collect()
 }
 
+/// RFC 2104 pads the key with zeros, so BSD's 20-byte array and its unpadded phrase are the same key.
+fn keyed(key: &Key) -> Hmac<Sha1> {
+    Hmac::<Sha1>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length")
+}
+
+fn seal(key: &Key, vhid: Vhid) -> Hmac<Sha1> {
+    let mut mac = keyed(key);
+    mac.update(SEAL);
+    mac.update(&[vhid.get()]);
+    mac
+}
+
 fn context(key: &Key, vhid: Vhid, addresses: &[IpAddr]) -> Hmac<Sha1> {
-    // RFC 2104 pads the key with zeros, so BSD's 20-byte array and its unpadded phrase are the same key.
-    let mut mac =
-        Hmac::<Sha1>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length");
+    let mut mac = keyed(key);
     mac.update(&VERSION_AND_TYPE);
     mac.update(&[vhid.get()]);
     for address in addresses {

@@ -148,6 +148,9 @@ pub struct Settings {
     pub preempt: bool,
     /// Syslog level 0 to 7 of what is logged about packets and transitions.
     pub log: u8,
+    /// Send counters that hosts of ours recognise, and reject advertisements that were heard before, as far as the sender
+    /// makes that possible.
+    pub replay: bool,
 }
 
 impl Default for Settings {
@@ -156,6 +159,7 @@ impl Default for Settings {
             allow: true,
             preempt: false,
             log: 2,
+            replay: true,
         }
     }
 }

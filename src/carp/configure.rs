@@ -72,7 +72,8 @@ impl Engine {
         vhosts.retain(|vhost| config.nodes.iter().any(|node| node.vhid == vhost.vhid));
         for node in &config.nodes {
             if !vhosts.iter().any(|vhost| vhost.vhid == node.vhid) {
-                vhosts.push(Vhost::new(node.vhid, node.advskew));
+                let random = self.world.random.next();
+                vhosts.push(Vhost::new(node.vhid, node.advskew, random));
             }
         }
         vhosts.sort_by_key(|vhost| vhost.vhid);
@@ -139,6 +140,10 @@ impl Turn<'_> {
         if rekey {
             // What was learned from packets of the old group.
             self.vhost.kind = Kind::Orig;
+        }
+        if old.key != self.config.key {
+            self.vhost.pseudo_header = false;
+            self.vhost.memory.rekey();
         }
         match self.vhost.phase {
             Phase::Init => {}

@@ -1,10 +1,11 @@
 //! Demotion, OpenBSD's group model as far as one group `carp` goes; must not know packets.
 //!
-//! Every carpN that has a vhid and is up and whose carpdev is missing or down counts one in the group, and every member uses the group's
-//! count: a machine that lost one network gives up all of them.
+//! Every carpN that has a vhid and is up and whose carpdev is missing or down counts one in the group, and so does every carpN
+//! whose advertisements do not leave. Every member uses the group's count: a machine that lost one network gives up all.
 
 use super::config::Config;
 use super::state::World;
+use super::vhost::Vhost;
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -24,13 +25,63 @@ pub(super) fn effective_skew(advskew: u8, demotion: u8) -> u8 {
     }
 }
 
-/// The count of group `carp`, at most 255.
-pub(super) fn count(world: &World) -> u8 {
-    let suffering = world.interfaces.values().filter(|interface| {
+/// The count of group `carp`, by cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Demotion {
+    /// carpN without their carpdev.
+    carpdev: u8,
+    /// carpN whose advertisements do not leave.
+    senderrors: u8,
+}
+
+impl Demotion {
+    /// What is told and compared, at most 255.
+    pub(super) fn sum(self) -> u8 {
+        self.carpdev.saturating_add(self.senderrors)
+    }
+}
+
+/// The count as it follows from the state of everything.
+pub(super) fn count(world: &World) -> Demotion {
+    let living = || world.interfaces.values().filter(|i| !i.retiring);
+    let lost = living().filter(|interface| {
         let counts = wanted(&interface.config) && interface.grace.is_none();
-        counts && !interface.retiring && !world.carpdev_up(interface.carpdev)
+        counts && !world.carpdev_up(interface.carpdev)
     });
-    u8::try_from(suffering.count()).unwrap_or(u8::MAX)
+    let failing = living().filter(|interface| interface.vhosts.iter().any(Vhost::fails_to_send));
+    let bounded = |count| u8::try_from(count).unwrap_or(u8::MAX);
+    Demotion {
+        carpdev: bounded(lost.count()),
+        senderrors: bounded(failing.count()),
+    }
+}
+
+/// A line for each cause that changed, with OpenBSD's words.
+pub(super) fn told(old: Demotion, new: Demotion) -> impl Iterator<Item = String> {
+    let between = Demotion {
+        carpdev: new.carpdev,
+        ..old
+    };
+    let failing = if new.senderrors > old.senderrors {
+        "> snderrors"
+    } else {
+        "< snderrors"
+    };
+    let steps = [(old, between, "carpdev"), (between, new, failing)];
+    steps.into_iter().filter_map(|(from, to, cause)| {
+        let (from, sum) = (from.sum(), to.sum());
+        let (verb, by) = if sum < from {
+            ("undemoted", from - sum)
+        } else {
+            ("demoted", sum - from)
+        };
+        if by == 0 {
+            return None;
+        }
+        Some(format!(
+            "carp: {verb} group carp by {by} to {sum} ({cause})"
+        ))
+    })
 }
 
 /// The grace of a carpN that changes from `old` to `new`: anew when it begins to want this carpdev.

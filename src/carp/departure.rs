@@ -3,6 +3,7 @@
 use super::auth::Auth;
 use super::config::{Carpdev, Unit, Vhid};
 use super::engine::Engine;
+use super::replay::Heard;
 use super::state::Departure;
 use super::turn::LINGER_HEARD;
 use super::vhost::Echo;
@@ -75,20 +76,25 @@ impl Engine {
         &mut self,
         now: Instant,
         (carpdev, vhid): (Carpdev, Vhid),
-        echo: Echo,
+        (echo, heard): (Echo, Heard),
         digest: &[u8; 20],
     ) -> bool {
         self.touched = true;
+        let judged = self.world.settings.replay;
         let mut valid = false;
         for (unit, interface) in &mut self.world.interfaces {
             for left in &mut interface.departures {
                 // Made anew for the few packets of a tenth of a second, so that nothing need be kept for it.
                 let auth = || Auth::new(&left.key, left.vhid, left.addresses.iter().copied());
                 let asked = (left.carpdev, left.vhid) == (carpdev, vhid);
-                if !asked || auth().verify(echo.counter, digest).is_none() {
+                let auth = asked.then(auth);
+                let Some(auth) = auth.filter(|a| a.verify(echo.counter, digest).is_some()) else {
+                    continue;
+                };
+                valid = true;
+                if judged && left.memory.judge(&auth, &heard).is_replay() {
                     continue;
                 }
-                valid = true;
                 if left.successor_heard || left.echoes.contains(&echo) {
                     continue;
                 }

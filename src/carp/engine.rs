@@ -8,10 +8,15 @@ use super::stats::Stats;
 use super::timer::Timer;
 use super::turn::{Leaving, Turn};
 use super::vhost::{self, Phase, Vhost};
-use super::{Action, Input, Parent, Reason, demote};
+use super::{Action, Input, Parent, Protection, Reason, demote};
 use crate::carp::config::Carpdev;
 use crate::time::Instant;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// 2025 begins, in seconds since 1970: an earlier wall clock counts as this.
+const CLOCK_ZERO: u64 = 1_735_689_600;
 
 /// The protocol of a whole daemon: all carpN on all carpdevs. See the module above for its contract.
 #[derive(Debug, Clone)]
@@ -40,7 +45,7 @@ pub struct Status {
     pub reason: Reason,
     /// What it waits for, and until when.
     pub next: Option<(Instant, Timer)>,
-    /// Advertisements that failed to leave since the last good one.
+    /// Advertisements that did not leave, until three in a row have left. Three demote the host.
     pub send_errors: u32,
 }
 
@@ -57,6 +62,16 @@ impl Engine {
             next: None,
             touched: false,
         }
+    }
+
+    /// The same with a wall clock: it shows `unix`, the time since 1970, at the moment `now`, and is not looked at again.
+    /// Counters then grow from one start of the daemon to the next; without it they begin with the moments' origin. A
+    /// wrong one does no harm that lasts, see the module `replay`.
+    #[must_use]
+    pub fn with_clock(mut self, now: Instant, unix: Duration) -> Self {
+        let origin = unix.saturating_sub(now.since(Instant::ZERO));
+        self.world.clock = origin.as_secs().saturating_sub(CLOCK_ZERO);
+        self
     }
 
     /// Takes one fact. Whatever is due by `now` happens first. `now` must not run backwards.
@@ -133,12 +148,20 @@ impl Engine {
         vhosts.iter().map(|vhost| Status {
             vhid: vhost.vhid,
             advskew: vhost.advskew,
-            effective_advskew: demote::effective_skew(vhost.advskew, self.world.demotion),
+            effective_advskew: demote::effective_skew(vhost.advskew, self.world.demoted.sum()),
             state: vhost.state(),
             reason: vhost.reason,
             next: vhost.timers.next(),
             send_errors: vhost.send_errors,
         })
+    }
+
+    /// The hosts heard as one vhost of a carpN, and what protects against replays of their advertisements.
+    pub fn peers(&self, unit: Unit, vhid: Vhid) -> impl Iterator<Item = (IpAddr, Protection)> + '_ {
+        let interface = self.world.interfaces.get(&unit);
+        let vhosts = interface.map_or(&[][..], |interface| &interface.vhosts);
+        let found = vhosts.iter().find(|vhost| vhost.vhid == vhid);
+        found.into_iter().flat_map(|vhost| vhost.memory.peers())
     }
 
     /// What `netstat -s -p carp` shows.
@@ -150,7 +173,7 @@ impl Engine {
     /// The demotion count of group `carp`.
     #[must_use]
     pub fn demotion(&self) -> u8 {
-        self.world.demotion
+        self.world.demoted.sum()
     }
 
     /// The sysctls in force.
@@ -241,19 +264,15 @@ impl Engine {
     /// After every input: the group's demotion, and what follows from it.
     fn settle(&mut self, now: Instant) {
         demote::end_graces(now, &mut self.world);
-        let (before, after) = (self.world.demotion, demote::count(&self.world));
-        if before == after {
+        let (old, new) = (self.world.demoted, demote::count(&self.world));
+        if old == new {
             return;
         }
-        self.world.demotion = after;
-        let (verb, by) = match after.checked_sub(before) {
-            Some(more) => ("demoted", more),
-            None => ("undemoted", before - after),
-        };
-        self.out.warn(now, Topic::Demoted, 3, || {
-            format!("carp: {verb} group carp by {by} to {after} (carpdev)")
-        });
-        if before == 0 {
+        self.world.demoted = new;
+        for text in demote::told(old, new) {
+            self.out.warn(now, Topic::Demoted, 3, || text);
+        }
+        if old.sum() == 0 {
             // All MASTERs of this machine offer themselves to the others at once, as every BSD does.
             for (unit, vhid) in self.all_vhids() {
                 if let Some(mut turn) = self.turn(now, unit, vhid)
@@ -304,7 +323,9 @@ impl Engine {
                 .copied(),
             config: &interface.config,
             preempt: world.settings.preempt,
-            demotion: world.demotion,
+            replay: world.settings.replay,
+            clock: world.clock + now.as_nanos() / 1_000_000_000,
+            demotion: world.demoted.sum(),
             shared,
             attempts: &mut world.attempts,
             departures: &mut interface.departures,

@@ -23,6 +23,7 @@ mod engine;
 mod outbox;
 mod random;
 mod receive;
+mod replay;
 mod send;
 mod state;
 pub mod stats;
@@ -32,6 +33,7 @@ mod vhost;
 
 pub use configure::ADDRESSES_MAX;
 pub use engine::{Engine, Status, dead_time, interval};
+pub use replay::Protection;
 pub use state::World;
 
 use crate::time::Instant;

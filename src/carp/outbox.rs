@@ -24,6 +24,8 @@ pub(super) enum Topic {
     BadVersion,
     BadDigest,
     Echo,
+    Replay,
+    Protection,
     SlowPeer,
     FamilyLost,
     ArmFailed,

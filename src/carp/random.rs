@@ -1,4 +1,4 @@
-//! Random numbers from a seed, for the first counter of each vhost; must not be used for secrets.
+//! Random numbers from a seed, for what tells hosts of ours apart; must not be used for secrets.
 //!
 //! SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014): 64 bits of state, every seed
 //! good, and its outputs do not repeat within 2^64. No peer checks more of a counter than that it may change (section 12).

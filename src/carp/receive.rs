@@ -6,11 +6,14 @@ use super::config::{Carpdev, Unit, Vhid};
 use super::election::{self, Priority, Theirs};
 use super::engine::Engine;
 use super::outbox::Topic;
+use super::replay::Heard;
+use super::state::addresses;
 use super::turn::{Leaving, Turn};
-use super::vhost::{Echo, Phase};
+use super::vhost::{self, Echo, Phase};
 use crate::time::Instant;
 use crate::wire::{Error, Family, carp, frame, ip};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// An advertisement before it is known whether it concerns us.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +70,7 @@ impl Engine {
         if !to_group || !self.world.parents.contains_key(&received.carpdev) {
             return Err(Error::BadIf);
         }
-        carp::verify(received.ttl, received.payload, pseudo_header(received))?;
+        let form = carp::verify(received.ttl, received.payload, pseudo_header(received))?;
         let vhid = carp::vhid(received.payload)
             .and_then(Vhid::new)
             .ok_or(Error::BadVhid)?;
@@ -76,19 +79,19 @@ impl Engine {
             return Err(Error::BadVhid);
         }
         let ad = carp::Advertisement::parse(received.payload)?;
-        self.deliver(now, received, &ad, (vhid, &listening))
+        self.deliver(now, (received, form), &ad, (vhid, &listening))
     }
 
     /// The digest, then whoever it is right for.
     fn deliver(
         &mut self,
         now: Instant,
-        received: Received<'_>,
+        (received, form): (Received<'_>, carp::Checksum),
         ad: &carp::Advertisement,
         (vhid, listening): (Vhid, &[Unit]),
     ) -> Result<(), Error> {
         let echo = as_echo(received, ad);
-        let mut valid = false;
+        let (mut valid, mut replayed) = (false, false);
         for unit in listening {
             let auth = self.auths.get(&(*unit, vhid));
             let verified = auth.and_then(|auth| auth.verify(echo.counter, &ad.digest));
@@ -101,12 +104,19 @@ impl Engine {
                 turn.note_echo(received.src);
                 return Ok(());
             }
-            turn.hear(received, ad, verified);
+            if turn.is_replay(received, ad) {
+                replayed = true;
+                continue;
+            }
+            turn.learn_form(received.family, form, verified);
+            turn.hear(received, ad);
         }
-        let goodbye =
-            (ad.advbase, ad.advskew) == (Priority::GOODBYE.advbase, Priority::GOODBYE.advskew);
-        if !goodbye && self.awaits(received.carpdev, vhid) {
-            valid |= self.successor(now, (received.carpdev, vhid), echo, &ad.digest);
+        if replayed {
+            return Ok(());
+        }
+        if priority(ad) != Priority::GOODBYE && self.awaits(received.carpdev, vhid) {
+            let heard = (echo, heard(now, received, ad, received.src.into()));
+            valid |= self.successor(now, (received.carpdev, vhid), heard, &ad.digest);
         }
         if valid { Ok(()) } else { Err(Error::BadAuth) }
     }
@@ -195,9 +205,75 @@ fn as_echo(received: Received<'_>, ad: &carp::Advertisement) -> Echo {
     }
 }
 
+fn priority(ad: &carp::Advertisement) -> Priority {
+    Priority {
+        advbase: ad.advbase,
+        advskew: ad.advskew,
+    }
+}
+
+fn heard(
+    now: Instant,
+    received: Received<'_>,
+    ad: &carp::Advertisement,
+    src: Option<IpAddr>,
+) -> Heard {
+    let interval = match priority(ad) {
+        Priority::GOODBYE => Duration::ZERO,
+        Priority { advbase, advskew } => vhost::interval(advbase, advskew),
+    };
+    Heard {
+        now,
+        family: received.family,
+        counter: u64::from_be_bytes(ad.counter),
+        src,
+        interval,
+    }
+}
+
 impl Turn<'_> {
+    /// Heard before, or older than what was heard; counted.
+    fn is_replay(&mut self, received: Received<'_>, ad: &carp::Advertisement) -> bool {
+        if !self.replay {
+            return false;
+        }
+        let src = received.src;
+        // What several hosts may have as their source tells nothing about one of them.
+        let shared = src.is_unspecified() || addresses(self.config).any(|address| address == src);
+        let mut heard = heard(self.now, received, ad, (!shared).then_some(src));
+        // The header is not covered by the digest: no longer than it takes to time out.
+        let dead = vhost::dead_time(self.config.advbase, self.vhost.advskew);
+        heard.interval = heard.interval.min(dead * 2 / 3);
+        let verdict = self.vhost.memory.judge(self.auth, &heard);
+        let learnt = self.vhost.memory.learn(&heard, verdict, self.random);
+        let unit = self.unit;
+        if let Some(protection) = learnt {
+            self.out.packet(self.now, Topic::Protection, 6, || {
+                format!("{unit}: protection against replays of {src}: {protection}")
+            });
+        }
+        if verdict.is_replay() {
+            self.out.stats.badreplay += 1;
+            self.out.packet(self.now, Topic::Replay, 4, || {
+                format!("{unit}: replay detected: an old advertisement came from {src}")
+            });
+        }
+        verdict.is_replay()
+    }
+
+    /// What is sent from now on is what this peer can read.
+    fn learn_form(&mut self, family: Family, form: carp::Checksum, verified: Verified) {
+        if let Verified::Only(kind) = verified {
+            self.vhost.kind = kind;
+        }
+        if family == Family::Inet6 {
+            self.vhost.pseudo_header = form != carp::Checksum::Plain;
+        }
+    }
+
     fn note_echo(&mut self, src: IpAddr) {
         self.out.stats.echoes += 1;
+        self.vhost.memory.rename_self(self.random);
         let unit = self.unit;
         self.out.packet(self.now, Topic::Echo, 4, || {
             format!("{unit}: replay or network loop detected: our own advertisement came back from {src}")
@@ -205,14 +281,8 @@ impl Turn<'_> {
     }
 
     /// A valid advertisement of another host.
-    fn hear(&mut self, received: Received<'_>, ad: &carp::Advertisement, verified: Verified) {
-        if let Verified::Only(kind) = verified {
-            self.vhost.kind = kind;
-        }
-        let priority = Priority {
-            advbase: ad.advbase,
-            advskew: ad.advskew,
-        };
+    fn hear(&mut self, received: Received<'_>, ad: &carp::Advertisement) {
+        let priority = priority(ad);
         if priority != Priority::GOODBYE {
             let briefest = self.vhost.briefest.unwrap_or(priority);
             self.vhost.briefest = Some(briefest.min(priority));

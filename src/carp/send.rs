@@ -6,7 +6,7 @@ use super::outbox::Topic;
 use super::state::{addresses, families, first_address};
 use super::timer::Timer;
 use super::turn::Turn;
-use super::vhost::{self, Echo, Round};
+use super::vhost::{self, Echo, Phase, Round};
 use super::{Action, Sending};
 use crate::wire::{Family, MacAddr, arp, carp, ip, nd};
 use std::net::IpAddr;
@@ -100,15 +100,16 @@ impl Turn<'_> {
     }
 
     fn count_send(&mut self, ok: bool) {
+        if self.vhost.phase != Phase::Init {
+            self.vhost.count_send(ok);
+        }
         if ok {
-            self.vhost.send_errors = 0;
             return;
         }
-        self.vhost.send_errors = self.vhost.send_errors.saturating_add(1);
         self.out.stats.senderrors += 1;
         let (unit, errors) = (self.unit, self.vhost.send_errors);
         self.out.warn(self.now, Topic::SendFailed, 4, || {
-            format!("{unit}: an advertisement did not leave, failed in a row: {errors}")
+            format!("{unit}: an advertisement did not leave, errors so far: {errors}")
         });
     }
 
@@ -131,11 +132,17 @@ impl Turn<'_> {
 
     /// The 36 bytes, with a counter and a digest of their own.
     fn ad(&mut self, src: IpAddr, priority: Priority) -> [u8; carp::LEN] {
-        let counter = match self.vhost.counter {
-            Some(last) => last.wrapping_add(1),
-            None => self.random.next(),
+        let (family, form) = match src {
+            IpAddr::V4(_) => (Family::Inet, carp::Checksum::Plain),
+            IpAddr::V6(src) if self.vhost.pseudo_header => {
+                let form = carp::Checksum::PseudoHeader(src, ip::GROUP_V6);
+                (Family::Inet6, form)
+            }
+            IpAddr::V6(_) => (Family::Inet6, carp::Checksum::Plain),
         };
-        self.vhost.counter = Some(counter);
+        let clock = self.replay.then_some(self.clock);
+        let memory = &mut self.vhost.memory;
+        let counter = memory.next(self.auth, clock, family, self.random);
         let bytes = carp::Advertisement {
             vhid: self.vhost.vhid.get(),
             advskew: priority.advskew,
@@ -144,7 +151,7 @@ impl Turn<'_> {
             counter: counter.to_be_bytes(),
             digest: self.auth.digest(self.vhost.kind, counter),
         }
-        .emit();
+        .emit_with(form);
         let [_, header @ ..] = bytes.first_chunk::<8>().expect("36 bytes hold 8");
         self.vhost.remember_sent(Echo {
             counter,

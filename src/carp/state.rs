@@ -2,7 +2,9 @@
 
 use super::auth::hashed;
 use super::config::{Carpdev, Config, Key, Settings, Unit, Vhid};
+use super::demote::Demotion;
 use super::random::Random;
+use super::replay::Memory;
 use super::vhost::{self, Echo, Vhost};
 use super::{Gate, Parent, Reason};
 use crate::time::Instant;
@@ -20,6 +22,8 @@ pub(super) struct Departure {
     pub(super) addresses: Vec<IpAddr>,
     /// What it sent last and may hear again.
     pub(super) echoes: VecDeque<Echo>,
+    /// What it had heard: an old advertisement is no successor.
+    pub(super) memory: Memory,
     /// As told to the data plane.
     pub(super) gate: Gate,
     /// As told to the data plane.
@@ -86,10 +90,12 @@ pub struct World {
     pub(super) parents: BTreeMap<Carpdev, Parent>,
     pub(super) settings: Settings,
     pub(super) random: Random,
+    /// The wall clock at the moments' origin, in seconds.
+    pub(super) clock: u64,
     /// The number of the latest `Action::Arm`.
     pub(super) attempts: u64,
     /// The count of group `carp` that the last advertisements told.
-    pub(super) demotion: u8,
+    pub(super) demoted: Demotion,
     /// Shut down: nothing new is taken.
     pub(super) ending: bool,
 }
@@ -101,8 +107,9 @@ impl World {
             parents: BTreeMap::new(),
             settings: Settings::default(),
             random: Random(seed),
+            clock: 0,
             attempts: 0,
-            demotion: 0,
+            demoted: Demotion::default(),
             ending: false,
         }
     }
@@ -118,11 +125,13 @@ impl World {
     /// The same state for another reckoning, so that states which differ only in when they are reached compare equal:
     /// moments count from `origin` (what is past becomes zero), counters are replaced by `rename` (which the checker also
     /// applies to packets on their way; `None` for one that will not be heard any more), attempts to arm keep their order
-    /// only, random numbers start anew, and why a vhost is in its state is forgotten.
+    /// only, random numbers start anew, and why a vhost is in its state is forgotten. With `net.inet.carp.replay` on the
+    /// numbers must have the order of the counters.
     #[must_use]
     pub fn rebased(&self, origin: Instant, mut rename: impl FnMut(u64) -> Option<u64>) -> Self {
         let mut world = self.clone();
         world.random = Random(0);
+        world.clock = 0;
         let vhosts = self
             .interfaces
             .values()
@@ -139,6 +148,7 @@ impl World {
             for departure in &mut interface.departures {
                 departure.lease = Instant::ZERO + departure.lease.since(origin);
                 vhost::rename_echoes(&mut departure.echoes, &mut rename);
+                departure.memory.rebase(origin, &mut rename);
                 departure.until = Instant::ZERO + departure.until.since(origin);
             }
         }

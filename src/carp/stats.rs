@@ -39,6 +39,8 @@ pub struct Stats {
     pub preempt: u64,
     /// Broken below carp: IP header, length, extension header, ARP, neighbour solicitation. Not in any netstat.
     pub malformed: u64,
+    /// Right, but old: heard before, or recorded earlier. Not in any netstat.
+    pub badreplay: u64,
     /// Found the socket's queue full: nobody looked at them. Counted outside the engine. Not in any netstat.
     pub fullsock: u64,
     /// Our own advertisements that came back. Not in any netstat.

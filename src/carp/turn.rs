@@ -46,6 +46,10 @@ pub(super) struct Turn<'a> {
     pub(super) parent: Option<Parent>,
     pub(super) config: &'a Config,
     pub(super) preempt: bool,
+    /// Replays are rejected.
+    pub(super) replay: bool,
+    /// Wall clock time in seconds, see [`super::Engine::with_clock`].
+    pub(super) clock: u64,
     pub(super) demotion: u8,
     /// Another vhost of this carpN serves, so carpN stays armed.
     pub(super) shared: bool,
@@ -80,6 +84,7 @@ impl Turn<'_> {
             Phase::Master => self.leave(Leaving::AtOnce),
         }
         self.vhost.timers.stop_all();
+        self.vhost.forget_send_errors();
         self.change(Phase::Init, reason);
     }
 
@@ -303,6 +308,7 @@ impl Turn<'_> {
             key: self.config.key.clone(),
             addresses: addresses(self.config).collect(),
             echoes: self.vhost.echoes.clone(),
+            memory: self.vhost.memory.clone(),
             gate,
             lease: lease.max(until),
             successor_heard: how == Leaving::Yielding,

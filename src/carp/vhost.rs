@@ -4,6 +4,7 @@ use super::Reason;
 use super::auth::Kind;
 use super::config::{State, Vhid};
 use super::election::Priority;
+use super::replay::Memory;
 use super::timer::{Timer, Timers};
 use crate::time::Instant;
 use crate::wire::Family;
@@ -13,6 +14,9 @@ use std::time::Duration;
 
 /// How many of its last advertisements a vhost recognises when they come back.
 const ECHOES: usize = 32;
+
+/// So many advertisements that did not leave demote, so many in a row that left end it.
+const SENDS: u32 = 3;
 
 /// What the first lease leaves for the first advertisement after that.
 pub(super) const ARMED_LATE: Duration = Duration::from_millis(10);
@@ -52,13 +56,18 @@ pub(super) struct Echo {
     pub(super) header: [u8; 7],
 }
 
-impl Echo {
-    /// Under another number, and so without its checksum.
-    fn renumber(&mut self, counter: u64) {
-        self.counter = counter;
-        let [.., high, low] = &mut self.header;
+/// Keeps the echoes that can still come, under other numbers and so without their checksums.
+pub(super) fn rename_echoes(
+    echoes: &mut VecDeque<Echo>,
+    rename: &mut dyn FnMut(u64) -> Option<u64>,
+) {
+    echoes.retain_mut(|echo| {
+        let renamed = rename(echo.counter);
+        echo.counter = renamed.unwrap_or(0);
+        let [.., high, low] = &mut echo.header;
         (*high, *low) = (0, 0);
-    }
+        renamed.is_some()
+    });
 }
 
 /// The latest advertisements of all families, as long as not all of them are known to have left.
@@ -80,18 +89,21 @@ pub(super) struct Vhost {
     pub(super) timers: Timers,
     /// The latest `Action::Arm`.
     pub(super) attempt: u64,
-    /// The counter last sent. It starts at random and never follows what is heard, as the BSDs' does: two equal hosts that
-    /// go on from the same number at the same time would each take the other for its own echo.
-    pub(super) counter: Option<u64>,
-    /// The kind of digest that is sent.
+    /// Counters heard, and those to send. They never follow what is heard, as the BSDs' do.
+    pub(super) memory: Memory,
+    /// The kind of digest that is sent: as the peer last heard, if its own tells.
     pub(super) kind: Kind,
+    /// The checksum sent over IPv6 covers the pseudo-header, as that of the peer last heard over IPv6.
+    pub(super) pseudo_header: bool,
     /// The last advertisements sent, oldest first.
     pub(super) echoes: VecDeque<Echo>,
     pub(super) round: Option<Round>,
     /// Advertisements whose outcome has not been reported, by family.
     pub(super) unreported: [u8; 2],
-    /// Failed sends since the last good one.
+    /// Advertisements that did not leave, until [`SENDS`] in a row have left.
     pub(super) send_errors: u32,
+    /// Those that left since the last that did not; counted while there are errors.
+    pub(super) send_successes: u8,
     /// No answer to a worse MASTER before this moment.
     pub(super) quiet_until: Instant,
     /// Periodic advertisements before the second burst of announcements; 0: it is done.
@@ -103,7 +115,8 @@ pub(super) struct Vhost {
 }
 
 impl Vhost {
-    pub(super) fn new(vhid: Vhid, advskew: u8) -> Self {
+    /// `random` makes its identity among hosts of ours.
+    pub(super) fn new(vhid: Vhid, advskew: u8, random: u64) -> Self {
         Self {
             vhid,
             advskew,
@@ -111,12 +124,14 @@ impl Vhost {
             reason: Reason::Incomplete,
             timers: Timers::default(),
             attempt: 0,
-            counter: None,
+            memory: Memory::new(random),
             kind: Kind::Orig,
+            pseudo_header: false,
             echoes: VecDeque::new(),
             round: None,
             unreported: [0; 2],
             send_errors: 0,
+            send_successes: 0,
             quiet_until: Instant::ZERO,
             until_burst: 0,
             briefest: None,
@@ -138,6 +153,32 @@ impl Vhost {
         matches!(self.phase, Phase::Arming(_) | Phase::Master)
     }
 
+    /// An advertisement of either family left or did not, in FreeBSD 15's reckoning: errors add up until [`SENDS`] in a row
+    /// have left. (Up to 13 a single good one forgot the errors, and with them that the host was demoted.)
+    pub(super) fn count_send(&mut self, ok: bool) {
+        if !ok {
+            self.send_errors = self.send_errors.saturating_add(1);
+            self.send_successes = 0;
+        } else if self.send_errors > 0 {
+            self.send_successes += 1;
+            if u32::from(self.send_successes) == SENDS {
+                self.forget_send_errors();
+            }
+        }
+    }
+
+    /// In INIT nothing is sent, and the next beginning is a new one.
+    pub(super) fn forget_send_errors(&mut self) {
+        self.send_errors = 0;
+        self.send_successes = 0;
+    }
+
+    /// Its advertisements do not leave: the host is demoted. As on every system a BACKUP, which sends nothing, cannot earn
+    /// its way out of that before it is MASTER again.
+    pub(super) fn fails_to_send(&self) -> bool {
+        self.send_errors >= SENDS
+    }
+
     pub(super) fn remember_sent(&mut self, echo: Echo) {
         if self.echoes.len() == ECHOES {
             self.echoes.pop_front();
@@ -153,23 +194,9 @@ impl Vhost {
         if let Some(round) = &mut self.round {
             round.until = Instant::ZERO + round.until.since(origin);
         }
-        self.counter = self.counter.map(|counter| rename(counter).unwrap_or(0));
+        self.memory.rebase(origin, rename);
         rename_echoes(&mut self.echoes, rename);
     }
-}
-
-/// Keeps the echoes that can still come, under other numbers.
-pub(super) fn rename_echoes(
-    echoes: &mut VecDeque<Echo>,
-    rename: &mut dyn FnMut(u64) -> Option<u64>,
-) {
-    echoes.retain_mut(|echo| match rename(echo.counter) {
-        Some(counter) => {
-            echo.renumber(counter);
-            true
-        }
-        None => false,
-    });
 }
 
 /// 1/256 s units as a time, in whole microseconds like the BSDs'.

@@ -56,7 +56,7 @@ const fn ours(line: Line) -> Line {
 }
 
 /// OpenBSD's order and words (ifconfig-carp.md 9), with ours where they belong.
-static LINES: [Line; 20] = [
+static LINES: [Line; 21] = [
     line(|s| s.ipackets, "packet% received (IPv4)"),
     line(|s| s.ipackets6, "packet% received (IPv6)"),
     part(|s| s.badif, "packet% discarded for bad interface"),
@@ -68,6 +68,7 @@ static LINES: [Line; 20] = [
     part(|s| s.badauth, "discarded for bad authentication"),
     part(|s| s.badvhid, "discarded for unknown vhid"),
     part(|s| s.badaddrs, "discarded because of a bad address list"),
+    ours(part(|s| s.badreplay, "discarded as replay%")),
     ours(part(|s| s.echoes, "own packet% that came back")),
     ours(part(|s| s.fullsock, "dropped due to full socket buffers")),
     ours(line(|s| s.malformed, "frame% not even IP, ARP or ND")),

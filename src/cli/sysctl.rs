@@ -1,4 +1,4 @@
-//! `sysctl`: the three names of net.inet.carp as OpenBSD's sysctl reads and writes them; must not know what they do.
+//! `sysctl`: the names of net.inet.carp as OpenBSD's sysctl reads and writes them; must not know what they do.
 #![forbid(unsafe_code)]
 
 use super::{because, plain, refuse, say, start, unanswered};
@@ -43,8 +43,8 @@ struct Variable {
     set: fn(u8) -> Setting,
 }
 
-/// In OpenBSD's order.
-static VARIABLES: [Variable; 3] = [
+/// In OpenBSD's order, then ours.
+static VARIABLES: [Variable; 4] = [
     Variable {
         leaf: "allow",
         most: 1,
@@ -62,6 +62,12 @@ static VARIABLES: [Variable; 3] = [
         most: 7,
         get: |s| s.log,
         set: Setting::Log,
+    },
+    Variable {
+        leaf: "replay",
+        most: 1,
+        get: |s| u8::from(s.replay),
+        set: |v| Setting::Replay(v == 1),
     },
 ];
 const TREE: [&str; 3] = ["net", "inet", "carp"];
@@ -176,7 +182,7 @@ fn suggestion(name: &str) -> String {
     };
     match names.min_by_key(|full| distance(full)) {
         Some(full) if distance(&full) <= 3 => format!("did you mean {full}?"),
-        _ => "only net.inet.carp is here: allow, preempt and log".to_owned(),
+        _ => "only net.inet.carp is here: allow, preempt, log and replay".to_owned(),
     }
 }
 
@@ -248,6 +254,7 @@ const fn apply(settings: &mut Settings, setting: Setting) {
         Setting::Allow(value) => settings.allow = value,
         Setting::Preempt(value) => settings.preempt = value,
         Setting::Log(value) => settings.log = value,
+        Setting::Replay(value) => settings.replay = value,
     }
 }
 
@@ -290,7 +297,7 @@ mod tests {
     fn names_are_whole_or_a_beginning() {
         let count = |name| find(name).map(|found| found.len());
         for name in ["net", "net.inet", "net.inet.carp", "net.inet.carp."] {
-            assert_eq!(count(name), Ok(3), "{name}");
+            assert_eq!(count(name), Ok(4), "{name}");
         }
         assert_eq!(count("net.inet.carp.log"), Ok(1));
     }
@@ -299,7 +306,7 @@ mod tests {
     fn wrong_names_are_told_by_level_with_a_suggestion() {
         let meant = |name: &str| Some(format!("did you mean net.inet.carp.{name}?"));
         let text = |level, part, name| format!("{level} level name {part} in {name} is invalid");
-        let only = Some("only net.inet.carp is here: allow, preempt and log".to_owned());
+        let only = Some("only net.inet.carp is here: allow, preempt, log and replay".to_owned());
         for (name, level, part, why) in [
             ("net.inet.card.allow", "third", "card", meant("allow")),
             (

@@ -122,6 +122,8 @@ pub enum Setting {
     Preempt(bool),
     /// net.inet.carp.log
     Log(u8),
+    /// net.inet.carp.replay
+    Replay(bool),
 }
 
 impl Setting {
@@ -132,6 +134,7 @@ impl Setting {
             Self::Allow(_) => "net.inet.carp.allow",
             Self::Preempt(_) => "net.inet.carp.preempt",
             Self::Log(_) => "net.inet.carp.log",
+            Self::Replay(_) => "net.inet.carp.replay",
         }
     }
 }

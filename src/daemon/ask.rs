@@ -60,6 +60,7 @@ impl Daemon {
                 Setting::Allow(on) => next.allow = on,
                 Setting::Preempt(on) => next.preempt = on,
                 Setting::Log(level) => next.log = level,
+                Setting::Replay(on) => next.replay = on,
             }
         }
         self.settings = next;

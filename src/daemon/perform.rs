@@ -64,7 +64,8 @@ impl Daemon {
                 to,
                 reason,
             } => self.report(unit, vhid, from, to, reason),
-            Action::Log(notice) => self.say(notice.level, &notice.text),
+            // The engine keeps lines about packets to `net.inet.carp.log`; those about this host are always told.
+            Action::Log(notice) => self.log.line(notice.level, &notice.text),
             Action::Retired { unit } => {
                 self.retired.insert(unit);
             }
@@ -156,16 +157,9 @@ impl Daemon {
         } else {
             String::new()
         };
-        self.say(
-            level,
-            &format!("{unit}: state transition{which}: {from} -> {to} ({reason})"),
-        );
-    }
-
-    /// A line about the protocol, if `net.inet.carp.log` lets it through.
-    fn say(&self, level: u8, text: &str) {
         if level <= self.settings.log {
-            self.log.line(level, text);
+            let text = format!("{unit}: state transition{which}: {from} -> {to} ({reason})");
+            self.log.line(level, &text);
         }
     }
 }

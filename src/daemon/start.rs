@@ -12,7 +12,7 @@ use crate::control::started::Started;
 use crate::control::{Refusal, path};
 use crate::dataplane::copy::Copier;
 use crate::linux::channel::Channel;
-use crate::linux::clock::TimerFd;
+use crate::linux::clock::{self, TimerFd};
 use crate::linux::monitor::Monitor;
 use crate::linux::readiness::Readiness;
 use crate::linux::{random, sandbox};
@@ -24,7 +24,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, ExitCode};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -189,7 +189,7 @@ async fn begin(
     let (adverts, adverts_in) = mpsc::channel(QUEUE);
     let (events, events_in) = mpsc::channel(QUEUE);
     let mut daemon = Daemon {
-        engine: Engine::new(random::u64()?),
+        engine: Engine::new(random::u64()?).with_clock(clock::now(), wall_clock()),
         settings: Settings::default(),
         door,
         copier: Copier::start()?,
@@ -238,6 +238,12 @@ async fn begin(
         timer,
     )
     .await
+}
+
+/// Since 1970; before that it is none.
+fn wall_clock() -> Duration {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default()
 }
 
 /// The first order, waited for: without it there is no daemon.

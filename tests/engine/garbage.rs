@@ -88,6 +88,7 @@ fn life(seed: u64, steps: usize) -> (Engine, Vec<String>) {
                 allow: dice.roll(5) > 0,
                 preempt: dice.roll(2) > 0,
                 log: 7,
+                replay: dice.roll(3) > 0,
             }),
             6 | 7 => Input::Armed {
                 unit,

@@ -77,11 +77,8 @@ fn a_family_that_does_not_leave_earns_nothing() {
         host.time(at + 1000.0 * f64::from(round));
         assert!(sent(&mut host, at, Family::Inet, true).is_empty());
         let lines = sent(&mut host, at, Family::Inet6, false);
-        assert!(
-            lines
-                .iter()
-                .all(|l| l.starts_with("log 4: carp1: an advertisement did not leave"))
-        );
+        let failed = "log 4: carp1: an advertisement did not leave";
+        assert!(lines.iter().all(|l| l.starts_with(failed)));
     }
     assert_eq!(host.engine.stats().senderrors, 2);
     assert!(

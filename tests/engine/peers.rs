@@ -310,10 +310,11 @@ fn a_demoted_backup_does_not_preempt_a_healthy_master() {
             parent: None,
         },
     );
-    assert!(
-        host.frame(at + 24.0, &Ad::new(&[V4], 1, 100).bytes())
-            .is_empty()
-    );
+    let ad = Ad {
+        counter: 2000,
+        ..Ad::new(&[V4], 1, 100)
+    };
+    assert!(host.frame(at + 24.0, &ad.bytes()).is_empty());
     let dead = host.timeout().unwrap();
     assert_eq!(dead, at + 3024.0, "the dead time has the undemoted skew");
 }
@@ -409,10 +410,11 @@ fn a_demoted_master_gives_way_to_a_healthy_one_of_worse_skew() {
     host.frame(at + 24.0, &Ad::new(&[V4], 1, 250).bytes());
     assert_eq!(host.state(), State::Backup);
     host.preempt(at + 25.0);
-    assert!(
-        host.frame(at + 26.0, &Ad::new(&[V4], 1, 250).bytes())
-            .is_empty()
-    );
+    let ad = Ad {
+        counter: 2000,
+        ..Ad::new(&[V4], 1, 250)
+    };
+    assert!(host.frame(at + 26.0, &ad.bytes()).is_empty());
 }
 
 /// With advbase 0 a BACKUP waits 3 x 20/256 s: a demoted MASTER that sent every 240/256 s would be timed out each time.

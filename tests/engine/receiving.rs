@@ -201,23 +201,17 @@ fn allow_0_only_stops_receiving() {
 }
 
 #[test]
-fn a_counter_starts_at_random_and_goes_on_whatever_is_heard() {
+fn counters_do_not_follow_what_is_heard() {
     let (mut host, at) = Host::master(&[V4, V6], 1, 0);
-    let [first, second] = counters(&host)[..] else {
-        panic!("one in each family");
-    };
-    assert!(
-        first > 1 << 32,
-        "{first}: drawn, not counted from the start"
-    );
-    assert_eq!(second, first.wrapping_add(1), "both families share it");
     let worse = Ad {
         counter: 5000,
         ..Ad::new(&[V4, V6], 1, 9)
     };
     host.frame(at + 1500.0, &worse.bytes());
-    let next = [2, 3].map(|n| first.wrapping_add(n));
-    assert_eq!(counters(&host)[..2], next, "not the number heard");
+    assert!(
+        counters(&host)[..2].iter().all(|c| *c > 1 << 20),
+        "not the number heard"
+    );
 }
 
 #[test]
@@ -245,50 +239,33 @@ fn our_own_advertisement_that_comes_back_changes_nothing() {
     assert_eq!(host.timeout(), Some(at + 2000.0));
 }
 
-/// A BSD peer uses the number it last heard, and has our source when no carpdev has an address.
+/// Before our counters had an identity in them an equal MASTER could go on with the same one (simulator, seed 1). Without
+/// replay protection it is still no echo.
 #[test]
-fn a_peer_with_our_counter_and_our_source_is_no_echo() {
-    let (mut host, at) = Host::master(&[V4], 1, 100);
-    let counter = counters(&host)[0];
-    let src = Some("192.0.2.1".parse().unwrap());
-    let peer = Ad {
-        counter,
-        src,
-        ..Ad::new(&[V4], 1, 0)
-    };
-    host.frame(at + 1.0, &peer.bytes());
-    assert_eq!(
-        (host.state(), host.engine.stats().echoes),
-        (State::Backup, 0)
-    );
-    let (mut host, at) = Host::master(&[V4, V6], 1, 100);
-    let counter = counters(&host)[0];
-    let same_but_for_the_family = Ad {
-        counter,
-        ..Ad::new(&[V4, V6], 1, 100)
+fn a_peer_with_our_counter_is_no_echo() {
+    let same = Ad::new(&[V4, V6], 1, 100);
+    let cases = [
+        ("our source, better", Some("192.0.2.1".parse().unwrap()), 0),
+        ("another source, equal", None, 100),
+    ];
+    for (case, src, advskew) in cases {
+        let (mut host, at) = Host::master(&[V4, V6], 1, 100);
+        let settings = Settings {
+            replay: false,
+            ..Settings::default()
+        };
+        let counter = counters(&host)[0];
+        host.input(at, Input::Settings(settings));
+        let peer = Ad {
+            counter,
+            src,
+            advskew,
+            ..same.clone()
+        };
+        host.frame(at + 1.0, &peer.bytes());
+        let found = (host.state(), host.engine.stats().echoes);
+        assert_eq!(found, (State::Backup, 0), "{case}");
     }
-    .over(Family::Inet6);
-    host.frame(at + 1.0, &same_but_for_the_family.bytes());
-    assert_eq!(
-        (host.state(), host.engine.stats().echoes),
-        (State::Backup, 0)
-    );
-}
-
-/// Simulator, seed 1: two equal MASTERs that last heard the same go on with the same number.
-#[test]
-fn an_equal_master_with_our_counter_is_no_echo() {
-    let (mut host, at) = Host::master(&[V4], 1, 100);
-    let counter = counters(&host)[0];
-    let peer = Ad {
-        counter,
-        ..Ad::new(&[V4], 1, 100)
-    };
-    host.frame(at + 1.0, &peer.bytes());
-    assert_eq!(
-        (host.state(), host.engine.stats().echoes),
-        (State::Backup, 0)
-    );
 }
 
 const LINK_LOCAL: &str = "fe80::10/64";

@@ -163,6 +163,7 @@ impl Stage {
                 allow: *allow,
                 preempt: *preempt,
                 log: *log,
+                ..Settings::default()
             })),
             Step::Armed(of, back, ok) => {
                 let (unit, attempt) =

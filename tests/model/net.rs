@@ -81,8 +81,10 @@ pub struct Net {
     pub fault: Instant,
     /// Since when there are two owners, or two in spite of the last fault.
     pub together: Option<Instant>,
-    /// A host has begun to arm though it hears a MASTER that it has no reason to replace.
+    /// A host has begun to arm, or gone on with it, though it hears a MASTER that it has no reason to replace.
     pub usurped: bool,
+    /// A host went on as MASTER past its lease.
+    pub overslept: bool,
     /// There was an owner.
     pub owned: bool,
     /// The owner since the segment came to rest.
@@ -117,6 +119,7 @@ impl Net {
             fault: rig::ms(1000.0),
             together: None,
             usurped: false,
+            overslept: false,
             owned: false,
             settled: None,
             skews: scope.hosts.clone().into(),
@@ -341,7 +344,9 @@ impl Net {
             }
             Step::Wake(index) => {
                 self.hosts[index].asleep = None;
+                let over = self.hosts[index].lease <= self.now;
                 self.told(index, Input::Time, true);
+                self.overslept = over && self.state(index) == Some(State::Master);
                 return true;
             }
             Step::Carrier(index, up) => {
@@ -416,6 +421,8 @@ impl Net {
         self.hosts[index].engine = Some(Engine::new(self.started));
         let settings = Settings {
             preempt: scope.preempt,
+            // Names of counters do not keep the order of those that are not on their way any more.
+            replay: false,
             ..Settings::default()
         };
         self.told(index, Input::Settings(settings), true);
@@ -482,6 +489,14 @@ impl Net {
             }
             Action::Gate { gate, .. } => host.gate = gate,
             Action::Lease { until, .. } => host.lease = until,
+            Action::Transition {
+                to: State::Master, ..
+            } => {
+                // Heard since it began to arm.
+                let skews = &self.skews;
+                let yields = |from: usize| skews[from] <= skews[index];
+                self.usurped |= host.heard.is_some_and(|(_, from)| yields(from));
+            }
             Action::Retired { .. } => host.retired = true,
             _ => {}
         }

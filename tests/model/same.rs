@@ -86,7 +86,7 @@ impl Net {
             self.left,
             self.quiet().min(self.rest),
             together,
-            (self.owned, self.usurped, self.settled),
+            (self.owned, self.usurped, self.overslept, self.settled),
         )
             .hash(to);
     }

@@ -228,6 +228,10 @@ impl Model for Scope {
             Property::always("somebody waits for something", |scope: &Self, net: &Net| {
                 net.alive().next().is_none() || net.next_due(scope).is_some()
             }),
+            Property::always(
+                "who sleeps past its lease wakes as BACKUP",
+                |_, net: &Net| !net.overslept,
+            ),
             Property::always("a MASTER has its gate open", |_, net: &Net| {
                 let mut hosts = (0..net.hosts.len()).map(|index| (index, net.hosts[index].gate));
                 hosts.all(|(index, gate)| {

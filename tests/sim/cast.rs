@@ -59,6 +59,8 @@ pub fn nodes(scenario: &Scenario, random: &mut Random) -> Vec<Node> {
             settings: Settings {
                 preempt: plan.preempt,
                 log: 0,
+                // The rules written down here know no replays.
+                replay: false,
                 ..Settings::default()
             },
             arming: Arming::Prompt,

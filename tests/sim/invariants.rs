@@ -188,10 +188,15 @@ fn send(
     if ![source(&conf.addresses), source(&old.addresses)].contains(&Some(ad.src)) {
         return Err(format!("{unit}: sent from {}", ad.src));
     }
-    if ad.family != family || ad.vhid != conf.seal.vhid || ad.pseudo {
+    if ad.family != family || ad.vhid != conf.seal.vhid {
         return Err(format!("{unit}: {ad:?} as {family}"));
     }
     let course = &mut host.witness.courses[at];
+    if ad.pseudo != (course.pseudo && family == Family::Inet6) {
+        return Err(format!(
+            "{unit}: not in the form of the peer last heard: {ad:?}"
+        ));
+    }
     if course.sent.iter().any(|sent| sent.counter == ad.counter) {
         return Err(format!("{unit}: counter {:x} again", ad.counter));
     }

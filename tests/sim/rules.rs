@@ -80,6 +80,10 @@ pub struct Course {
     pub round_at: u64,
     pub awaited: Vec<Family>,
     pub failed: bool,
+    /// Advertisements that did not leave, and those since that did: three and three.
+    unsent: [u8; 2],
+    /// The last one heard over IPv6 was summed with the pseudo-header.
+    pub pseudo: bool,
     /// Until then a carpdev just named may be missing without demoting the host.
     pub grace: Option<u64>,
     /// The last 32 that were sent: one like these is taken for an echo.
@@ -103,9 +107,22 @@ impl Course {
             round_at: 0,
             awaited: Vec::new(),
             failed: false,
+            unsent: [0; 2],
+            pseudo: false,
             grace: None,
             sent: VecDeque::new(),
         }
+    }
+
+    /// Of both families: the third failure demotes, three in a row that left end it.
+    fn count(&mut self, ok: bool) {
+        let [failed, left] = self.unsent;
+        self.unsent = match (self.stage, ok) {
+            (Stage::Init, _) => [0; 2],
+            (_, false) => [failed.saturating_add(1), 0],
+            (_, true) if failed == 0 || left == 2 => [0; 2],
+            (_, true) => [failed, left + 1],
+        };
     }
 
     /// What the data plane must have been told last.
@@ -230,6 +247,7 @@ impl Witness {
                     course.failed |= !ok;
                     course.awaited.retain(|f| f != family);
                 }
+                course.count(*ok);
             }
             Fact::Shutdown => {
                 self.ending = true;
@@ -359,6 +377,9 @@ impl Witness {
         }
         if *seal != conf.seal || course.stage == Stage::Init || conf.gone {
             return;
+        }
+        if ad.family == Family::Inet6 {
+            self.courses[at].pseudo = ad.pseudo;
         }
         let theirs = Claim {
             rank: (ad.base, ad.skew),
@@ -516,6 +537,13 @@ impl Witness {
             }
             let lost = conf.up && !conf.gone && !works;
             count += u8::from(lost && course.grace.is_none());
+            if course.stage == Stage::Init {
+                course.unsent = [0; 2];
+            }
+            if course.unsent[0] >= 3 {
+                self.rules.insert("demotion for send errors");
+                count += 1;
+            }
         }
         let before = std::mem::replace(&mut self.demotion, count);
         for at in 0..self.courses.len() {

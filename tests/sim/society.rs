@@ -303,13 +303,14 @@ fn rank(node: &Node, group: usize) -> (u8, u8) {
     }
 }
 
-/// Would this host, undemoted as all are in the end, take over from such a MASTER?
+/// Would this host take over from such a MASTER? In the end nobody is demoted but who gave up because nothing left: a BACKUP
+/// sends nothing, and stays so.
 fn better(node: &Node, group: usize, rank: (u8, u8)) -> bool {
     match node {
         Node::Ours(ours) => {
-            let claim = |rank| Claim { rank, demote: 0 };
-            let mine = self::rank(node, group);
-            rules::takes_over(claim(mine), claim(rank), ours.settings.preempt).is_some()
+            let claim = |rank, demote| Claim { rank, demote };
+            let mine = claim(self::rank(node, group), ours.witness.demotion);
+            rules::takes_over(mine, claim(rank, 0), ours.settings.preempt).is_some()
         }
         Node::Model(model) => model.seat(group).is_some_and(|seat| {
             seat.peer.takes_over(&Ad {

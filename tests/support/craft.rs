@@ -189,7 +189,19 @@ pub fn echo_request(
 
 /// A router that offers itself and `prefix`/64, to all nodes.
 pub fn router_advertisement(from: (MacAddr, Ipv6Addr), prefix: Ipv6Addr) -> Vec<u8> {
-    let all: Ipv6Addr = "ff02::1".parse().unwrap();
+    let all = (
+        MacAddr([0x33, 0x33, 0, 0, 0, 1]),
+        "ff02::1".parse().unwrap(),
+    );
+    router_advertisement_to(from, all, prefix)
+}
+
+/// The same to one host only, as a router may answer a solicitation.
+pub fn router_advertisement_to(
+    from: (MacAddr, Ipv6Addr),
+    to: (MacAddr, Ipv6Addr),
+    prefix: Ipv6Addr,
+) -> Vec<u8> {
     let mut body = vec![134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
     // Prefix information: on link, autonomous; valid and preferred for an hour.
     body.extend([
@@ -198,12 +210,7 @@ pub fn router_advertisement(from: (MacAddr, Ipv6Addr), prefix: Ipv6Addr) -> Vec<
     body.extend(prefix.octets());
     body.extend([1, 1]);
     body.extend(from.0.0);
-    ethernet(
-        MacAddr([0x33, 0x33, 0, 0, 0, 1]),
-        from.0,
-        0x86dd,
-        &icmp6(from.1, all, body),
-    )
+    ethernet(to.0, from.0, 0x86dd, &icmp6(from.1, to.1, body))
 }
 
 /// The same frame in VLAN `vid` (0 is a priority tag), `kind` 0x8100 or 0x88a8.

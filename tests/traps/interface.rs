@@ -1,11 +1,12 @@
 //! carpN as the kernel sees it: its IPv6 defaults, its queue, its MTU, its carrier: T10, T14, T15, T16.
 
 use super::VIRTUAL;
-use super::support::frames::{Frame, router_advertisement};
+use super::support::frames::{Frame, router_advertisement, router_advertisement_to};
 use super::support::hosts::{SOON, own_mac, until};
 use super::support::scene::{SHARED, SHARED6, Scene, join, join_timed};
 use super::support::talk::{Service, datagrams, who};
 use carp::linux::clock;
+use carp::wire::MacAddr;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
@@ -66,6 +67,50 @@ fn t10_the_kernel_adds_nothing_to_carpn() {
         "the kernel spoke with the virtual MAC",
         uncalled,
     );
+}
+
+/// Fails without accept_ra=0 on carpN: it would have a route for the offered prefix, and ask for what is there.
+#[test]
+fn t10_a_routers_offer_makes_no_route_through_carpn() {
+    super::support::privileged!();
+    let scene = Scene::bare();
+    join(&scene.a, "eth0", 0);
+    scene.a.master("carp1");
+    let from_a = scene.a.sends("eth0");
+    let outbox = datagrams(&scene.a, "::", 0, None);
+    let router = (own_mac(0x77), "fe80::77".parse().unwrap());
+    let asked = |f: &Frame, by: MacAddr| {
+        f.src() == by && f.nd().is_some_and(|n| n.kind == 135) && f.advert().is_none()
+    };
+    // As a MASTER's carpN gets frames, and would get an answer to a router solicitation: to its own address.
+    let offer = router_advertisement_to(
+        router,
+        (VIRTUAL, SHARED6.parse().unwrap()),
+        "2001:db8:bad::".parse().unwrap(),
+    );
+    let mark = clock::now();
+    scene.a.inlet("eth0").send(&offer).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    // Without a route it is refused, which is as it should be.
+    let _ = outbox.send_to(b"x", "[2001:db8:bad::99]:9");
+    from_a.silence(
+        mark,
+        Duration::from_millis(200),
+        "carpN took the router's offer",
+        |f| asked(f, VIRTUAL),
+    );
+    // The same offer to carpdev is taken.
+    let offer = router_advertisement(router, "2001:db8:900d::".parse().unwrap());
+    scene.a.inlet("eth0").send(&offer).unwrap();
+    let taken = until(SOON, || {
+        let _ = outbox.send_to(b"x", "[2001:db8:900d::99]:9");
+        from_a
+            .seek(mark, Duration::from_millis(100), |f| {
+                asked(f, own_mac(0x0a))
+            })
+            .is_some()
+    });
+    assert!(taken, "nobody takes such an offer");
 }
 
 /// Fails without the comparison with the lease before each frame: a copier that woke up would send what queued up meanwhile.
@@ -203,5 +248,47 @@ fn t16_routes_through_carpn_count_only_while_it_is_master() {
     assert!(
         until(SOON, away),
         "in BACKUP packets for the target go by carpdev again"
+    );
+}
+
+/// Fails when carpN keeps its carrier after MASTER: addresses go, and with them IPv4 routes; IPv6 routes stay and are used.
+#[test]
+fn t16_routes_through_carpn_rest_when_it_was_master() {
+    super::support::privileged!();
+    let scene = Scene::bare();
+    let from_b = scene.b.sends("eth0");
+    for conf in ["all", "default"] {
+        let setting = format!("net/ipv6/conf/{conf}/ignore_routes_with_linkdown");
+        scene.b.sysctl(&setting, "1");
+    }
+    join(&scene.b, "eth0", 100);
+    scene.b.master("carp1");
+    scene
+        .b
+        .route("2001:db8:7::/48", Some("2001:db8::13"), "eth0");
+    scene.b.route("2001:db8:7::/64", None, "carp1");
+    let outbox = datagrams(&scene.b, "::", 0, None);
+    let target: IpAddr = "2001:db8:7::9".parse().unwrap();
+    let mark = clock::now();
+    let _ = outbox.send_to(b"x", "[2001:db8:7::9]:9");
+    let asked = |f: &Frame| {
+        f.src() == VIRTUAL
+            && f.nd()
+                .is_some_and(|n| n.kind == 135 && IpAddr::V6(n.target) == target)
+    };
+    from_b.expect(mark, SOON, "question for the target by carp1", asked);
+    scene.b.ok("ifconfig carp1 state backup");
+    let away = || {
+        let mark = clock::now();
+        let _ = outbox.send_to(b"x", "[2001:db8:7::9]:9");
+        from_b
+            .seek(mark, Duration::from_millis(100), |f| {
+                f.ip_destination() == Some(target) && f.dst() == own_mac(0x0c)
+            })
+            .is_some()
+    };
+    assert!(
+        until(Duration::from_secs(2), away),
+        "in BACKUP packets for the target do not go by carpdev"
     );
 }

@@ -1,12 +1,13 @@
 //! Kinds of carpdev: T8 and T17.
 
 use super::VIRTUAL;
-use super::support::frames::Frame;
+use super::support::frames::{Frame, arp_request, echo_request};
 use super::support::hosts::{Host, SOON, Segment, own_mac, until};
 use super::support::scene::{SHARED, SHARED6, Scene, join, join_numbered};
 use super::support::talk::{Service, who};
 use carp::linux::clock;
-use std::net::IpAddr;
+use carp::wire::MacAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// a with eth0 in a bridge br0 of its own that carries its address, and a client.
@@ -88,11 +89,25 @@ fn t17_two_vhids_on_one_carpdev_live_and_die_apart() {
     join_numbered(&scene.a, "eth0", 2, 0);
     scene.a.master("carp1");
     scene.a.master("carp2");
-    for shared in [SHARED, "192.0.2.2"] {
-        assert_eq!(who(&scene.c, shared, None).unwrap(), "a", "{shared}");
+    let (from_a, to_a) = (scene.a.sends("eth0"), scene.a.inlet("eth0"));
+    let answers = |number: u8| {
+        let shared = Ipv4Addr::new(192, 0, 2, number);
+        let asker = (own_mac(0x0c), Ipv4Addr::new(192, 0, 2, 13));
+        let mark = clock::now();
+        to_a.send(&arp_request(asker, shared, MacAddr::BROADCAST))
+            .unwrap();
+        // To the asker: no announcement.
+        let answer = |f: &Frame| f.dst() == asker.0 && f.claims(shared.into());
+        let frame = from_a.expect(mark, SOON, &format!("answer for {shared}"), answer);
+        assert_eq!(frame.src(), MacAddr::of_vhid(number));
+    };
+    for number in [1, 2] {
+        answers(number);
+        let shared = format!("192.0.2.{number}");
+        assert_eq!(who(&scene.c, &shared, None).unwrap(), "a", "{shared}");
     }
-    let from_a = scene.a.sends("eth0");
     scene.a.ok("ifconfig carp1 destroy");
+    answers(2);
     let mark = clock::now();
     assert_eq!(who(&scene.c, "192.0.2.2", None).unwrap(), "a");
     from_a.expect(mark, SOON, "advertisement of vhid 2", |f| {
@@ -152,6 +167,18 @@ fn t17_a_macvlan_is_refused_or_serves() {
             who(&scene.c, SHARED, None).unwrap(),
             "a",
             "accepted, so it must serve"
+        );
+        // By the virtual MAC, not by the lower interface's own answer.
+        let from_a = scene.a.sends("eth0");
+        let client = (own_mac(0x0c), "192.0.2.13".parse().unwrap());
+        let echo = echo_request(client, (VIRTUAL, SHARED.parse().unwrap()), 0x17, 1);
+        let mark = clock::now();
+        scene.a.inlet("eth0").send(&echo).unwrap();
+        from_a.expect(
+            mark,
+            SOON,
+            "reply to an echo request to the virtual MAC",
+            |f| f.echo().is_some_and(|e| !e.request && e.ident == 0x17),
         );
     } else {
         assert_eq!(done.code, Some(1));

@@ -7,14 +7,36 @@ use super::support::scene::{SHARED, Scene, join, join_numbered};
 use super::support::talk::{Service, who};
 use carp::linux::clock;
 use carp::linux::monitor::{Event, Monitor};
+use carp::linux::tap::Tap;
 use carp::time::Instant;
 use carp::wire::MacAddr;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What the admin sees of T21. The line that tries again when the name is still taken has its own test in tests/tap.rs: here the
-/// kernel's own lock makes a new daemon wait for the dying one most of the time.
+/// Fails when a taken name is an answer instead of tried again: the line of words is refused and nobody serves.
+#[test]
+fn t21_a_name_that_somebody_just_gives_up_is_waited_for() {
+    super::support::privileged!();
+    let scene = Scene::bare();
+    let _service = Service::on(&scene.a);
+    for _ in 0..5 {
+        let dying = scene.a.place.run(|| Tap::create("carp1").unwrap());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(40));
+                drop(dying);
+            });
+            join_numbered(&scene.a, "eth0", 1, 0);
+        });
+        scene.a.master("carp1");
+        assert_eq!(who(&scene.c, SHARED, None).unwrap(), "a");
+        scene.a.ok("ifconfig carp1 destroy");
+    }
+}
+
+/// What the admin sees of T21: mostly the kernel's own lock makes a new daemon wait for the dying one, so that the patience is
+/// tested above.
 #[test]
 fn t21_a_successor_need_not_wait_for_a_dying_daemon() {
     super::support::privileged!();

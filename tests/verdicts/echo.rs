@@ -50,8 +50,8 @@ fn only_the_last_ones_are_known_again() {
     let (master, sent) = talker(40);
     let unknown = sent.len() - KNOWN;
     for (n, (_, frame)) in sent.iter().enumerate() {
-        // An older one is a replay, and looks like a host as good as this one. Nothing in carp(4) tells it apart.
-        let expected = if n < unknown { "yields" } else { "echo" };
+        // An older one looks like a host as good as this one, but its value does not grow.
+        let expected = if n < unknown { "badreplay" } else { "echo" };
         assert_eq!(master.judge(frame), expected, "{n}");
     }
 }
@@ -67,9 +67,13 @@ fn what_is_not_quite_ours_is_not_an_echo() {
     let mut worse = frame.clone();
     worse[36] += 1;
     crate::mutations::repair(&mut worse);
-    // A host with our counter and a worse skew: answered, not obeyed.
-    assert_eq!(master.judge(&worse), "accepted");
+    // Nobody else makes our counters: the header was changed, which the digest does not cover.
+    assert_eq!(master.judge(&worse), "badreplay");
     worse[36] -= 2;
     crate::mutations::repair(&mut worse);
-    assert_eq!(master.judge(&worse), "yields");
+    assert_eq!(master.judge(&worse), "badreplay");
+    let mut moved = frame.clone();
+    moved[29] += 1;
+    crate::mutations::repair(&mut moved);
+    assert_eq!(master.judge(&moved), "badreplay", "from another address");
 }

@@ -1,0 +1,212 @@
+//! Hosts of ours: each identity's values grow, and the group has a highest one; must not know other systems.
+
+use super::stamp::{Stamp, position};
+use crate::carp::auth::Auth;
+use crate::carp::random::Random;
+use crate::wire::Family;
+use std::collections::VecDeque;
+
+/// Identities remembered; one that is forgotten must be above the group's highest value like any unknown one.
+const MEMBERS: usize = 32;
+/// Identities that have leapt ahead and are not confirmed.
+const CANDIDATES: usize = 8;
+/// So often this host may take another identity.
+const RENAMES: u8 = 8;
+/// So far ahead of the group's highest, an hour of values, an advertisement wants a second one to confirm it.
+const LEAP: u64 = 2 * 3600;
+/// So far one family may be behind the other on its way, in positions.
+const SLACK: u64 = 64;
+
+/// One identity: the counters heard last, by family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Member {
+    identity: u64,
+    last: [Option<u64>; 2],
+}
+
+impl Member {
+    fn new(identity: u64) -> Self {
+        Self {
+            identity,
+            last: [None; 2],
+        }
+    }
+
+    fn highest(&self) -> Option<u64> {
+        self.last.iter().flatten().map(|c| position(*c)).max()
+    }
+
+    /// Nothing of this family was heard from it at this position or later, nor much later of the other one.
+    fn grows(&self, stamp: Stamp) -> bool {
+        let last = self.last[stamp.family() as usize].map(position);
+        let highest = self.highest();
+        last.is_none_or(|last| stamp.position > last)
+            && highest.is_none_or(|highest| stamp.position + SLACK > highest)
+    }
+
+    fn hear(&mut self, counter: u64) {
+        self.last[usize::from(position(counter) & 1 == 1)] = Some(counter);
+    }
+}
+
+/// What an advertisement of ours is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::carp) enum Verdict {
+    /// Later than all before it.
+    New(u64),
+    /// So far ahead that it counts, but does not move the group's highest value yet.
+    Leap(u64),
+    /// Not later, behind the group (far behind it, if the identity is known), or made for the other family.
+    Old(u64),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Members {
+    /// This host.
+    own: Member,
+    known: VecDeque<Member>,
+    candidates: VecDeque<Member>,
+    /// The counter with the highest position sent or believed.
+    highest: Option<u64>,
+    /// How often this host took another identity.
+    renames: u8,
+    /// One was believed, so that unknown identities can be compared with it.
+    heard: bool,
+}
+
+impl Members {
+    pub(super) fn new(random: u64) -> Self {
+        Self {
+            own: Member::new(Stamp::identity(random)),
+            known: VecDeque::new(),
+            candidates: VecDeque::new(),
+            highest: None,
+            renames: 0,
+            heard: false,
+        }
+    }
+
+    pub(super) fn next(&mut self, auth: &Auth, clock: u64, family: Family) -> Option<u64> {
+        let above = self.highest.map_or(0, |counter| position(counter) + 1);
+        let least = above.max(clock.saturating_mul(2).min(u64::MAX / 2));
+        let (_, counter) = Stamp::write(auth, self.own.identity, least, family)?;
+        self.own.hear(counter);
+        self.highest = Some(counter);
+        Some(counter)
+    }
+
+    pub(super) fn judge(&self, stamp: Stamp, family: Family) -> Verdict {
+        let (known, leapt) = (self.find(stamp.identity), self.candidate(stamp.identity));
+        let stale = [known, leapt]
+            .into_iter()
+            .flatten()
+            .any(|m| !m.grows(stamp));
+        let group = self.highest.map(position).filter(|_| self.heard);
+        // A live host that is known goes with the group, give or take what its clock is wrong.
+        let room = known.map_or(0, |_| LEAP);
+        let behind = group.is_some_and(|group| stamp.position + room <= group);
+        if stale || behind || stamp.family() != family {
+            return Verdict::Old(stamp.identity);
+        }
+        let bases = [
+            group,
+            known.and_then(Member::highest),
+            leapt.and_then(Member::highest),
+        ];
+        let near = |base: u64| stamp.position <= base + LEAP;
+        if bases.into_iter().flatten().any(near) {
+            Verdict::New(stamp.identity)
+        } else {
+            Verdict::Leap(stamp.identity)
+        }
+    }
+
+    pub(super) fn learn(&mut self, counter: u64, verdict: Verdict, random: &mut Random) {
+        match verdict {
+            // A replay, or a host with our identity that went on from the same value: both would stay MASTER for ever.
+            Verdict::Old(identity) if identity == self.own.identity => self.rename_self(random),
+            Verdict::Old(_) => {}
+            Verdict::Leap(identity) => {
+                let mut leapt = Member::new(identity);
+                leapt.hear(counter);
+                take(&mut self.candidates, identity);
+                push(&mut self.candidates, leapt, CANDIDATES);
+            }
+            Verdict::New(identity) => {
+                self.believe(identity, counter);
+                if identity == self.own.identity {
+                    self.rename_self(random);
+                }
+            }
+        }
+    }
+
+    fn believe(&mut self, identity: u64, counter: u64) {
+        self.heard = true;
+        if self.highest.is_none_or(|h| position(h) < position(counter)) {
+            self.highest = Some(counter);
+        }
+        if identity == self.own.identity {
+            self.own.hear(counter);
+            return;
+        }
+        let leapt = take(&mut self.candidates, identity);
+        let known = take(&mut self.known, identity).or(leapt);
+        let mut member = known.unwrap_or(Member::new(identity));
+        member.hear(counter);
+        push(&mut self.known, member, MEMBERS);
+    }
+
+    /// What was sent under the old identity stays known. Often enough for every collision, and not so often that a bridge
+    /// which sends everything back could make us forget the others.
+    pub(super) fn rename_self(&mut self, random: &mut Random) {
+        if self.renames == RENAMES {
+            return;
+        }
+        self.renames += 1;
+        let random = random.next();
+        // Of 512 identities at most 33 are taken.
+        let fresh = (0..=MEMBERS as u64)
+            .map(|step| Stamp::identity(random.wrapping_add(step)))
+            .find(|identity| *identity != self.own.identity && self.find(*identity).is_none());
+        if let Some(fresh) = fresh {
+            let old = std::mem::replace(&mut self.own, Member::new(fresh));
+            push(&mut self.known, old, MEMBERS);
+        }
+    }
+
+    fn find(&self, identity: u64) -> Option<&Member> {
+        let own = Some(&self.own).filter(|own| own.highest().is_some());
+        let mut all = self.known.iter().chain(own);
+        all.find(|member| member.identity == identity)
+    }
+
+    fn candidate(&self, identity: u64) -> Option<&Member> {
+        self.candidates.iter().find(|c| c.identity == identity)
+    }
+
+    pub(super) fn rebase(&mut self, rename: &mut dyn FnMut(u64) -> Option<u64>) {
+        let all = self.known.iter_mut().chain(&mut self.candidates);
+        for member in all.chain([&mut self.own]) {
+            // Who it is shows in its counters.
+            member.identity = 0;
+            for last in &mut member.last {
+                *last = last.map(|counter| rename(counter).unwrap_or(0));
+            }
+        }
+        self.highest = self.highest.map(|counter| rename(counter).unwrap_or(0));
+    }
+}
+
+fn take(queue: &mut VecDeque<Member>, identity: u64) -> Option<Member> {
+    let at = queue.iter().position(|m| m.identity == identity)?;
+    queue.remove(at)
+}
+
+/// The one not heard for longest makes room.
+fn push(queue: &mut VecDeque<Member>, member: Member, most: usize) {
+    if queue.len() == most {
+        queue.pop_front();
+    }
+    queue.push_back(member);
+}
