@@ -10,6 +10,8 @@
     clippy::cast_precision_loss
 )]
 
+#[path = "sim/cast.rs"]
+mod cast;
 #[path = "sim/divergent.rs"]
 mod divergent;
 #[path = "sim/faults.rs"]
@@ -30,6 +32,8 @@ mod pcap;
 mod peers;
 #[path = "sim/random.rs"]
 mod random;
+#[path = "sim/ranking.rs"]
+mod ranking;
 #[path = "sim/rules.rs"]
 mod rules;
 #[path = "sim/scenario.rs"]

@@ -1,9 +1,10 @@
 //! What each fault does when it begins and when it ends; must not judge what comes of it.
 
+use crate::cast::{family_of, own_v4, own_v6};
 use crate::host::{Arming, Conf, Fact};
 use crate::packet::Seal;
 use crate::scenario::{Fault, Kind, MS};
-use crate::world::{Node, World, family_of, own_v4, own_v6};
+use crate::world::{Node, World};
 use carp::carp::config::State;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;

@@ -11,11 +11,14 @@ use std::rc::Rc;
 
 const MS: u64 = 1_000_000;
 
+/// The advertisement in a frame, with its seal and the number of its round.
+pub type Sealed = Option<(Ad, Rc<Seal>, u64)>;
+
 /// What left in a step, for the link and for the door.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// Place, frame, and the advertisement in it with its seal and round.
-    pub frames: Vec<(usize, Vec<u8>, Option<(Ad, Rc<Seal>, u64)>)>,
+    /// Place, frame, and the advertisement in it.
+    pub frames: Vec<(usize, Vec<u8>, Sealed)>,
     /// Place and attempt.
     pub arms: Vec<(usize, u64)>,
     pub changes: Vec<(usize, Due)>,
@@ -141,7 +144,7 @@ fn send(
     (old, rounds): (Option<&Conf>, &mut u64),
     (at, what, frame): (usize, Sending, &[u8]),
     seen: &mut Seen,
-) -> Result<Option<(Ad, Rc<Seal>, u64)>, String> {
+) -> Result<Sealed, String> {
     let conf = &host.witness.confs[at].clone();
     let old = old.unwrap_or(conf);
     let unit = conf.unit();

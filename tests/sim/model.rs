@@ -1,10 +1,10 @@
 //! A host of another system in the network: its models, its clock, its stalls; must not know the rules.
 
+use crate::cast::{own_v4, own_v6};
 use crate::host::{BACKLOG, Clock, Packet};
 use crate::packet::Seal;
 use crate::peers::{Member, Peer, State, System};
 use crate::scenario::{HostPlan, Scenario};
-use crate::world::{own_v4, own_v6};
 use std::collections::VecDeque;
 use std::rc::Rc;
 

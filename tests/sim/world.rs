@@ -1,23 +1,24 @@
 //! The simulated network: one queue of events, and the hosts that they happen to; reads no clock and draws all it needs from
 //! the seed.
 
-use crate::host::{Arming, Clock, Conf, Fact, Host, Packet, Port};
+use crate::cast::{self, garbled, own_v4, own_v6};
+use crate::host::{Arming, Conf, Fact, Host, Packet};
 use crate::invariants::{self, Effects};
 use crate::link::Segment;
 use crate::model::Model;
-use crate::packet::{Seal, parse};
+use crate::packet::parse;
 use crate::peers::State as PeerState;
 use crate::random::Random;
 use crate::rules::{Due, Witness};
 use crate::scenario::{Fault, MS, SECOND, Scenario};
 use crate::society::Society;
 use crate::transcript::{Tally, Transcript};
-use carp::carp::config::{Settings, State};
+use carp::carp::config::State;
 use carp::carp::{Action, Engine, Reason};
-use carp::wire::{Family, MacAddr, arp, nd};
+use carp::wire::{MacAddr, arp, nd};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::BinaryHeap;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 /// Events that wait, over all hosts; far more than any run needs.
@@ -107,69 +108,8 @@ impl World {
             boots: 0,
             scenario,
         };
-        world.populate();
+        world.nodes = cast::nodes(&world.scenario, &mut world.random);
         world
-    }
-
-    fn populate(&mut self) {
-        for (index, plan) in self.scenario.hosts.clone().into_iter().enumerate() {
-            let clock = Clock {
-                ppm: plan.drift,
-                offset: self.random.between(SECOND, 1000 * SECOND),
-            };
-            let places = self.scenario.places(index);
-            if let Some(system) = plan.system {
-                let model = Model::new(system, index, &plan, clock, &self.scenario);
-                self.nodes.push(Node::Model(Box::new(model)));
-                continue;
-            }
-            let conf = |(g, member): (usize, crate::scenario::MemberPlan)| {
-                let group = &self.scenario.groups[g];
-                Conf {
-                    group: g,
-                    segment: group.segment,
-                    up: true,
-                    base: member.base,
-                    skew: member.skew,
-                    seal: Rc::new(Seal::new("secret", group.vhid, &group.addresses)),
-                    addresses: group.addresses.clone(),
-                    gone: false,
-                    plain: group
-                        .members
-                        .iter()
-                        .all(|m| m.base == member.base && m.base > 0),
-                }
-            };
-            let confs: Vec<Conf> = places.into_iter().map(conf).collect();
-            let port = |segment: usize| Port {
-                exists: true,
-                up: true,
-                v4: plan.has_v4.then(|| own_v4(segment, index)),
-                v6: plan.has_v6.then(|| own_v6(segment, index)),
-                mac: MacAddr([2, 0, 0, 0, segment as u8, index as u8]),
-            };
-            self.nodes.push(Node::Ours(Box::new(Host {
-                engine: None,
-                boot: 0,
-                clock,
-                ports: (0..self.scenario.segments).map(port).collect(),
-                settings: Settings {
-                    preempt: plan.preempt,
-                    log: 0,
-                    // The rules written down here know no replays.
-                    replay: false,
-                    ..Settings::default()
-                },
-                arming: Arming::Prompt,
-                sends: true,
-                paused: None,
-                backlog: VecDeque::new(),
-                wake: None,
-                door_free: 0,
-                witness: Witness::new(Vec::new(), 0),
-                confs,
-            })));
-        }
     }
 
     /// From cold start to the end of the calm.
@@ -602,41 +542,5 @@ impl World {
 
     fn end(&mut self, fault: Fault) -> Result<(), String> {
         crate::faults::end(self, fault)
-    }
-}
-
-/// The same frame with one byte of its advertisement changed: no receiver may take it.
-fn garbled(random: &mut Random, packet: &Packet) -> Packet {
-    let mut bytes = packet.bytes.clone();
-    let at = bytes.len() - 1 - random.below(36) as usize;
-    bytes[at] ^= random.between(1, 255) as u8;
-    Packet {
-        bytes,
-        ad: None,
-        seal: None,
-        from: packet.from,
-        segment: packet.segment,
-        asks: None,
-        sent: packet.sent,
-    }
-}
-
-pub fn own_v4(segment: usize, host: usize) -> Ipv4Addr {
-    match segment {
-        0 => Ipv4Addr::new(192, 0, 2, host as u8 + 10),
-        _ => Ipv4Addr::new(198, 51, 100, host as u8 + 10),
-    }
-}
-
-pub fn own_v6(segment: usize, host: usize) -> Ipv6Addr {
-    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, segment as u16, host as u16 + 10)
-}
-
-/// A family by chance; for faults.
-pub fn family_of(number: u64) -> Family {
-    if number & 1 == 0 {
-        Family::Inet
-    } else {
-        Family::Inet6
     }
 }
