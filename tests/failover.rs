@@ -7,7 +7,9 @@ mod support;
 use carp::linux::clock;
 use carp::wire::Family;
 use std::time::Duration;
-use support::bench::{Bench, Figures, Move, median, moves};
+use support::bench::{Bench, Figures, Move, VIRTUAL, median, moves};
+use support::hosts::SOON;
+use support::scene::Scene;
 
 /// Three times the 20 ms that we promise.
 const EXCESS: Duration = Duration::from_millis(60);
@@ -190,6 +192,28 @@ fn nobody_answers_for_a_dead_master() {
             "{family}: answers between the death and the succession"
         );
     }
+}
+
+#[test]
+fn a_healed_split_ends_with_the_better_masters_next_advertisement() {
+    support::privileged!();
+    let scene = Scene::new();
+    let (from_a, from_b) = (scene.a.sends("eth0"), scene.b.sends("eth0"));
+    scene.b.attached("eth0", false);
+    scene.b.until_state("carp1", "MASTER");
+    assert_eq!(scene.a.state("carp1"), "MASTER", "nobody told it anything");
+    let healed = clock::now();
+    scene.b.attached("eth0", true);
+    let better = from_a.expect(healed, SOON, "advertisement of a", |f| f.advert().is_some());
+    assert!(better.at <= healed + Duration::from_secs(1) + EXCESS);
+    scene.b.until_state("carp1", "BACKUP");
+    std::thread::sleep(Duration::from_secs(1));
+    let late: Vec<_> = from_b
+        .after(better.at + EXCESS, |f| f.src() == VIRTUAL)
+        .into_iter()
+        .collect();
+    assert!(late.is_empty(), "the worse MASTER went on: {late:?}");
+    assert_eq!(scene.a.state("carp1"), "MASTER");
 }
 
 #[test]

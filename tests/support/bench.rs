@@ -21,7 +21,7 @@ const MARGIN: Duration = Duration::from_millis(200);
 /// A probe without a reply after this time is lost: stricter than the second.
 const PATIENCE: Duration = Duration::from_millis(300);
 const LATE: Duration = Duration::from_millis(150);
-const VIRTUAL: MacAddr = MacAddr::of_vhid(1);
+pub const VIRTUAL: MacAddr = MacAddr::of_vhid(1);
 /// The bridge ports in the capture.
 const A: usize = 0;
 const B: usize = 1;

@@ -210,6 +210,18 @@ impl Host {
         });
     }
 
+    /// Takes the far end of the cable out of the segment, or back: this host is cut off, and its link does not tell.
+    pub fn attached(&self, interface: &str, yes: bool) {
+        self.cable(interface, |c| {
+            c.segment.place.run(|| {
+                let net = Netlink::open().unwrap();
+                let port = net.link(&c.port).unwrap().unwrap().index;
+                net.set_master(port, yes.then_some(c.segment.bridge))
+                    .unwrap();
+            });
+        });
+    }
+
     /// Asks or tells this host's kernel.
     pub fn net<R: Send>(&self, ask: impl FnOnce(&Netlink) -> R + Send) -> R {
         self.place.run(|| ask(&Netlink::open().unwrap()))
