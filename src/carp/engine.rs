@@ -310,6 +310,7 @@ impl Engine {
     pub(super) fn turn(&mut self, now: Instant, unit: Unit, vhid: Vhid) -> Option<Turn<'_>> {
         self.touched = true;
         let world = &mut self.world;
+        let clock = world.wall_clock(now);
         let interface = world.interfaces.get_mut(&unit)?;
         let serves = |vhost: &Vhost| vhost.vhid != vhid && vhost.serves();
         let shared = interface.vhosts.iter().any(serves);
@@ -324,7 +325,7 @@ impl Engine {
             config: &interface.config,
             preempt: world.settings.preempt,
             replay: world.settings.replay,
-            clock: world.clock + now.as_nanos() / 1_000_000_000,
+            clock,
             demotion: world.demoted.sum(),
             shared,
             attempts: &mut world.attempts,

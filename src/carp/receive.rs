@@ -6,7 +6,7 @@ use super::config::{Carpdev, Unit, Vhid};
 use super::election::{self, Priority, Theirs};
 use super::engine::Engine;
 use super::outbox::Topic;
-use super::replay::Heard;
+use super::replay::{Heard, Standing};
 use super::state::addresses;
 use super::turn::{Leaving, Turn};
 use super::vhost::{self, Echo, Phase};
@@ -104,18 +104,20 @@ impl Engine {
                 turn.note_echo(received.src);
                 return Ok(());
             }
-            if turn.is_replay(received, ad) {
+            let standing = turn.standing(received, ad);
+            if standing == Standing::Old {
                 replayed = true;
                 continue;
             }
             turn.learn_form(received.family, form, verified);
-            turn.hear(received, ad);
+            turn.hear(received, ad, standing);
         }
         if replayed {
             return Ok(());
         }
         if priority(ad) != Priority::GOODBYE && self.awaits(received.carpdev, vhid) {
-            let heard = (echo, heard(now, received, ad, received.src.into()));
+            let clock = self.world.wall_clock(now);
+            let heard = (echo, heard(now, clock, received, ad, received.src.into()));
             valid |= self.successor(now, (received.carpdev, vhid), heard, &ad.digest);
         }
         if valid { Ok(()) } else { Err(Error::BadAuth) }
@@ -214,6 +216,7 @@ fn priority(ad: &carp::Advertisement) -> Priority {
 
 fn heard(
     now: Instant,
+    clock: u64,
     received: Received<'_>,
     ad: &carp::Advertisement,
     src: Option<IpAddr>,
@@ -224,6 +227,7 @@ fn heard(
     };
     Heard {
         now,
+        clock,
         family: received.family,
         counter: u64::from_be_bytes(ad.counter),
         src,
@@ -232,15 +236,15 @@ fn heard(
 }
 
 impl Turn<'_> {
-    /// Heard before, or older than what was heard; counted.
-    fn is_replay(&mut self, received: Received<'_>, ad: &carp::Advertisement) -> bool {
+    /// Whether it was heard before, or is older than what was heard; counted.
+    fn standing(&mut self, received: Received<'_>, ad: &carp::Advertisement) -> Standing {
         if !self.replay {
-            return false;
+            return Standing::New;
         }
         let src = received.src;
         // What several hosts may have as their source tells nothing about one of them.
         let shared = src.is_unspecified() || addresses(self.config).any(|address| address == src);
-        let mut heard = heard(self.now, received, ad, (!shared).then_some(src));
+        let mut heard = heard(self.now, self.clock, received, ad, (!shared).then_some(src));
         // The header is not covered by the digest: no longer than it takes to time out.
         let dead = vhost::dead_time(self.config.advbase, self.vhost.advskew);
         heard.interval = heard.interval.min(dead * 2 / 3);
@@ -258,7 +262,7 @@ impl Turn<'_> {
                 format!("{unit}: replay detected: an old advertisement came from {src}")
             });
         }
-        verdict.is_replay()
+        verdict.standing()
     }
 
     /// What is sent from now on is what this peer can read.
@@ -281,7 +285,7 @@ impl Turn<'_> {
     }
 
     /// A valid advertisement of another host.
-    fn hear(&mut self, received: Received<'_>, ad: &carp::Advertisement) {
+    fn hear(&mut self, received: Received<'_>, ad: &carp::Advertisement, standing: Standing) {
         let priority = priority(ad);
         if priority != Priority::GOODBYE {
             let briefest = self.vhost.briefest.unwrap_or(priority);
@@ -289,16 +293,20 @@ impl Turn<'_> {
             self.warn_of_slow_peer(priority, received.src);
         }
         let demote = ad.demote;
-        self.decide(received.family, Theirs { priority, demote });
+        self.decide(received.family, Theirs { priority, demote }, standing);
     }
 
-    fn decide(&mut self, family: Family, theirs: Theirs) {
+    fn decide(&mut self, family: Family, theirs: Theirs, standing: Standing) {
         let mine = self.mine();
         match self.vhost.phase {
             Phase::Init => {}
             Phase::Backup => match election::takes_over(mine, theirs, self.preempt) {
-                Some(reason) => self.arm(reason),
-                None => self.restart_family(family),
+                // A MASTER whose values are far ahead would not believe ours before its next one has told us to go on
+                // above them, and both would own the addresses until then.
+                Some(reason) if standing == Standing::New || reason == Reason::Goodbye => {
+                    self.arm(reason);
+                }
+                _ => self.restart_family(family),
             },
             // The MASTER that was thought dead is heard at the last moment.
             Phase::Arming(Reason::MasterTimedOut(_))

@@ -114,6 +114,11 @@ impl World {
         }
     }
 
+    /// In seconds; see [`super::Engine::with_clock`].
+    pub(super) fn wall_clock(&self, now: Instant) -> u64 {
+        self.clock + now.as_nanos() / 1_000_000_000
+    }
+
     pub(super) fn carpdev_up(&self, carpdev: Option<Carpdev>) -> bool {
         self.parent(carpdev).is_some_and(|parent| parent.up)
     }

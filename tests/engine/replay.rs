@@ -16,6 +16,11 @@ const Y2026: u64 = 1_767_225_600;
 
 /// A host of ours, number `n`, whose wall clock shows `unix` at moment 0.
 fn ours(n: u8, addresses: &[&str], advskew: u8, unix: u64) -> Host {
+    ours_from(0.0, n, addresses, advskew, unix)
+}
+
+/// The same, configured at the moment `from`.
+fn ours_from(from: f64, n: u8, addresses: &[&str], advskew: u8, unix: u64) -> Host {
     let mut host = Host::new(u64::from(n) * 1000 + unix);
     host.engine =
         Engine::new(u64::from(n) * 77 + unix).with_clock(ms(0.0), Duration::from_secs(unix));
@@ -25,8 +30,8 @@ fn ours(n: u8, addresses: &[&str], advskew: u8, unix: u64) -> Host {
         inet6: Some(format!("fe80::{n}").parse().unwrap()),
         ..parent()
     };
-    host.parent(0.0, Some(own));
-    host.configure(0.0, config(addresses, 1, advskew));
+    host.parent(from, Some(own));
+    host.configure(from, config(addresses, 1, advskew));
     host
 }
 
@@ -241,6 +246,42 @@ fn before_anybody_was_heard_a_recording_counts_once() {
 }
 
 /// One that leaps far ahead, as one random counter of a BSD in a million seems to, is heard and moves nothing.
+/// One family, so one advertisement and not a pair: the preempting host has heard a single value of the MASTER's, of this
+/// very second, and has to be above it. A host whose clock is far behind is believed only from the second one on, and
+/// preempts no sooner.
+#[test]
+fn a_host_that_preempts_is_believed_by_the_master_at_once() {
+    for (addresses, clock, early) in [
+        (&[V4][..], Y2027, true),
+        (&[V6], Y2027, true),
+        (&[V4], 0, false),
+    ] {
+        let mut master = ours(2, addresses, 100, Y2027);
+        step(&mut master);
+        let (at, first) = step(&mut master);
+        let mut better = ours_from(at - 10.0, 1, addresses, 0, clock);
+        better.preempt(at - 10.0);
+        hear(&mut better, at, &first);
+        let after_one = better.state();
+        assert_eq!(after_one == State::Master, early, "{addresses:?} {clock}");
+        let at = if early {
+            at
+        } else {
+            let (at, second) = step(&mut master);
+            hear(&mut better, at, &second);
+            at
+        };
+        assert_eq!(better.state(), State::Master);
+        let taken = ads(&better);
+        hear(&mut master, at + 1.0, &taken);
+        assert_eq!(
+            (master.state(), replays(&master)),
+            (State::Backup, 0),
+            "{addresses:?} {clock}"
+        );
+    }
+}
+
 #[test]
 fn a_leap_is_believed_and_confirmed() {
     let (mut backup, died, _) = group(&[V4], 4);

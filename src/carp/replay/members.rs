@@ -95,7 +95,8 @@ impl Members {
         Some(counter)
     }
 
-    pub(super) fn judge(&self, stamp: Stamp, family: Family) -> Verdict {
+    /// `clock` is this host's wall clock in seconds: what is near it is no leap.
+    pub(super) fn judge(&self, stamp: Stamp, family: Family, clock: u64) -> Verdict {
         let (known, leapt) = (self.find(stamp.identity), self.candidate(stamp.identity));
         let stale = [known, leapt]
             .into_iter()
@@ -109,6 +110,7 @@ impl Members {
             return Verdict::Old(stamp.identity);
         }
         let bases = [
+            Some(clock.saturating_mul(2)),
             group,
             known.and_then(Member::highest),
             leapt.and_then(Member::highest),

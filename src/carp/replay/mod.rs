@@ -14,7 +14,7 @@
 //! * An identity not known to this boot must be above the group's highest value. A recording of an earlier boot is not.
 //!   Before this host has heard any of ours it has no highest value: then a recording is believed, each advertisement in it
 //!   once, until a live host with a later value is heard.
-//! * An identity that leaps far ahead is believed, but moves nothing until a second advertisement confirms it: one random
+//! * An identity that leaps far ahead, of the group and of this host's wall clock, is believed, but moves nothing until a second advertisement confirms it: one random
 //!   counter of a BSD in 2^20 looks like a stamp, and must not move the group's clock by centuries.
 //!
 //! A host with a wiped disk and a clock in 1970 hears the MASTER before it speaks, and having heard two advertisements goes
@@ -84,6 +84,8 @@ impl std::fmt::Display for Protection {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Heard {
     pub(super) now: Instant,
+    /// This host's wall clock, in seconds.
+    pub(super) clock: u64,
     pub(super) family: Family,
     pub(super) counter: u64,
     /// `None` when it does not tell hosts apart: unspecified, or a shared address.
@@ -101,7 +103,26 @@ pub(super) enum Verdict {
     Stranger(strangers::Verdict),
 }
 
+/// What follows for the election.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// A replay: it is as if nothing had been heard.
+    Old,
+    /// Believed; but its sender would not believe us yet.
+    Ahead,
+    /// Believed.
+    New,
+}
+
 impl Verdict {
+    pub(super) fn standing(self) -> Standing {
+        match self {
+            Self::Member(members::Verdict::Leap(_)) => Standing::Ahead,
+            verdict if verdict.is_replay() => Standing::Old,
+            _ => Standing::New,
+        }
+    }
+
     pub(super) fn is_replay(self) -> bool {
         matches!(
             self,
@@ -153,7 +174,7 @@ impl Memory {
     pub(super) fn judge(&self, auth: &Auth, heard: &Heard) -> Verdict {
         match Stamp::read(auth, heard.counter) {
             Some(stamp) if !self.strangers.follows(heard) => {
-                Verdict::Member(self.members.judge(stamp, heard.family))
+                Verdict::Member(self.members.judge(stamp, heard.family, heard.clock))
             }
             _ => Verdict::Stranger(self.strangers.judge(heard)),
         }
