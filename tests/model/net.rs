@@ -441,6 +441,7 @@ impl Net {
 
     /// One input, and all that a daemon does because of it. `leaves`: what is sent leaves.
     fn told(&mut self, index: usize, input: Input<'_>, leaves: bool) {
+        let leaves = leaves && self.hosts[index].carrier;
         let Some(mut engine) = self.hosts[index].engine.take() else {
             return;
         };

@@ -232,6 +232,10 @@ impl Model for Scope {
                 "who sleeps past its lease wakes as BACKUP",
                 |_, net: &Net| !net.overslept,
             ),
+            Property::always("who has no carrier serves nobody", |_, net: &Net| {
+                let mut hosts = net.hosts.iter();
+                hosts.all(|host| host.carrier || host.gate == Gate::Shut)
+            }),
             Property::always("a MASTER has its gate open", |_, net: &Net| {
                 let mut hosts = (0..net.hosts.len()).map(|index| (index, net.hosts[index].gate));
                 hosts.all(|(index, gate)| {

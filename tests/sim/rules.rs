@@ -448,7 +448,7 @@ impl Witness {
         if self.courses[at].stage == Stage::Master && self.ports[self.confs[at].segment].works() {
             self.goodbye(now, at);
         }
-        self.courses[at].down = [None; 2];
+        (self.courses[at].down, self.courses[at].unsent) = ([None; 2], [0; 2]);
         self.change(at, Stage::Init, reason);
     }
 
@@ -537,9 +537,6 @@ impl Witness {
             }
             let lost = conf.up && !conf.gone && !works;
             count += u8::from(lost && course.grace.is_none());
-            if course.stage == Stage::Init {
-                course.unsent = [0; 2];
-            }
             if course.unsent[0] >= 3 {
                 self.rules.insert("demotion for send errors");
                 count += 1;
