@@ -407,20 +407,23 @@ impl Witness {
             Stage::Init => {}
             Stage::Backup => match over {
                 Some(reason) => self.arm(now, at, reason),
-                None => self.courses[at].down[family as usize] = Some(now + self.dead(at)),
+                None => self.wait(now, at, family, theirs),
             },
             Stage::Arming(Reason::MasterTimedOut(_)) if over.is_none() => {
                 self.rules.insert("gave way");
                 self.listen(now, at, Reason::BetterMaster);
+                self.wait(now, at, family, theirs);
             }
             Stage::Arming(_) if yields(mine, theirs) => {
                 self.rules.insert("gave way");
                 self.listen(now, at, Reason::BetterMaster);
+                self.wait(now, at, family, theirs);
             }
             Stage::Arming(_) => {}
             Stage::Master if yields(mine, theirs) => {
                 self.leave(now, at, Gate::Yielded, 20 * MS);
                 self.listen(now, at, Reason::BetterMaster);
+                self.wait(now, at, family, theirs);
             }
             Stage::Master if now >= self.courses[at].quiet => {
                 self.rules.insert("reasserted");
@@ -429,6 +432,16 @@ impl Witness {
             }
             Stage::Master => {}
         }
+    }
+
+    /// Its MASTER was heard.
+    fn wait(&mut self, now: u64, at: usize, family: Family, theirs: Claim) {
+        let own = self.dead(at);
+        let span = crate::ranking::patience(self.claim(at), theirs, own);
+        if span != own {
+            self.rules.insert("bore with a slower one");
+        }
+        self.courses[at].down[family as usize] = Some(now + span);
     }
 
     fn ask(&mut self, now: u64, at: usize, state: State) {

@@ -150,12 +150,6 @@ impl Scenario {
         let mut faults: Vec<Fault> = (0..random.between(1, 20))
             .map(|_| fault(&mut random, &hosts, &groups, segments))
             .collect();
-        for fault in faults.iter_mut().filter(|_| mixed) {
-            // A host whose sends failed stays demoted until it is MASTER again.
-            if fault.what == Kind::SendErrors {
-                fault.what = Kind::Crash;
-            }
-        }
         faults.sort_by_key(|fault| fault.at);
         Self {
             seed,
