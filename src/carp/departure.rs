@@ -91,7 +91,8 @@ impl Engine {
                 let auth = || Auth::new(&left.key, left.vhid, left.addresses.iter().copied());
                 let asked = (left.carpdev, left.vhid) == (carpdev, vhid);
                 let auth = asked.then(auth);
-                let Some(auth) = auth.filter(|a| a.verify(echo.counter, &ad.digest).is_some()) else {
+                let Some(auth) = auth.filter(|a| a.verify(echo.counter, &ad.digest).is_some())
+                else {
                     continue;
                 };
                 valid = true;

@@ -157,7 +157,9 @@ mod tests {
     fn nobody_takes_over_from_whom_would_take_it_back() {
         let sides = [0, 1, 2, 4, 100].into_iter().flat_map(|base| {
             let skews = [0, 100, 240, 254];
-            skews.into_iter().flat_map(move |skew| [0, 1, 2].map(|demote| (base, skew, demote)))
+            skews
+                .into_iter()
+                .flat_map(move |skew| [0, 1, 2].map(|demote| (base, skew, demote)))
         });
         let sides: Vec<_> = sides.collect();
         for a in &sides {

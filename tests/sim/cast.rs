@@ -90,6 +90,7 @@ pub fn garbled(random: &mut Random, packet: &Packet) -> Packet {
         asks: None,
         sent: packet.sent,
         id: packet.id,
+        before: packet.before,
         maker: packet.maker,
     }
 }

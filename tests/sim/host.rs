@@ -34,6 +34,8 @@ pub struct Packet {
     pub sent: u64,
     /// Which one: copies have the same.
     pub id: u64,
+    /// The one before it of this host, group and family.
+    pub before: u64,
     pub maker: Maker,
 }
 
@@ -231,7 +233,10 @@ impl Host {
 
     /// It has heard or sent this advertisement, and hears it now for another time.
     pub fn knows(&self, packet: &Packet) -> bool {
-        let at = self.confs.iter().position(|c| Some(&c.seal) == packet.seal.as_ref());
+        let at = self
+            .confs
+            .iter()
+            .position(|c| Some(&c.seal) == packet.seal.as_ref());
         let ledger = at.map(|at| &self.witness.courses[at].ledger);
         let known = |ledger: &Ledger| packet.ad.map(|ad| ledger.wants(packet, &ad));
         self.paused.is_none() && ledger.and_then(known) == Some(Wanted::Rejected)
@@ -249,7 +254,10 @@ impl Host {
     /// The time since 1970 that it believes in.
     pub fn unix(&self, global: u64) -> Duration {
         let right = Y2027 + global / SECOND;
-        Duration::from_secs(self.wall.map_or(0, |wrong| right.saturating_add_signed(wrong)))
+        Duration::from_secs(
+            self.wall
+                .map_or(0, |wrong| right.saturating_add_signed(wrong)),
+        )
     }
 
     pub fn now(&self, global: u64) -> Instant {

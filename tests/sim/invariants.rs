@@ -52,7 +52,15 @@ pub fn check(
         return Err(format!("{} actions at once", actions.len()));
     }
     host.witness.armed = places(host, &actions, |a| matches!(a, Action::Arm { .. }));
-    let yielded = |a: &Action| matches!(a, Action::Gate { gate: Gate::Yielded, .. });
+    let yielded = |a: &Action| {
+        matches!(
+            a,
+            Action::Gate {
+                gate: Gate::Yielded,
+                ..
+            }
+        )
+    };
     host.witness.succeeded = places(host, &actions, yielded);
     host.witness.expect(now, fact);
     if let Some(wrong) = host.witness.wrong.take() {

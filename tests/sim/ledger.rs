@@ -6,7 +6,8 @@
 //! * Any other one of a sender known to this boot must be believed. One of a sender that was never heard may be rejected as
 //!   long as it is behind what was heard: it has not heard the group either.
 //! * The first copy of an advertisement of another system must be believed, early or late; a further one may be rejected if
-//!   the system's counters vary, and must not be if they are constant.
+//!   the system's counters vary, and must not be if they are constant. A live host may be set back to a number that it used
+//!   (it goes on from what it hears): who has not heard the one before may take that for a replay, once.
 
 use crate::host::Packet;
 use crate::packet::Ad;
@@ -43,8 +44,9 @@ pub struct Ledger {
     highest: u64,
     /// Somebody of ours was heard.
     heard: bool,
-    /// Frames of other systems.
+    /// Frames of other systems that arrived, and the numbers in them.
     strangers: BTreeSet<u64>,
+    numbers: BTreeSet<(bool, u64)>,
 }
 
 /// Identity and position in a counter of ours.
@@ -57,16 +59,27 @@ impl Ledger {
         match packet.maker {
             Maker::Constant => Wanted::Believed,
             Maker::Varying if self.strangers.contains(&packet.id) => Wanted::Either,
+            Maker::Varying if self.was_set_back(packet, ad) => Wanted::Either,
             Maker::Varying => Wanted::Believed,
             Maker::Stamped => self.wants_stamped(ad),
         }
+    }
+
+    /// A number that was used before, of a sender whose last advertisement did not arrive.
+    fn was_set_back(&self, packet: &Packet, ad: &Ad) -> bool {
+        let used = (ad.family == Family::Inet, ad.counter);
+        self.numbers.contains(&used) && !self.strangers.contains(&packet.before)
     }
 
     fn wants_stamped(&self, ad: &Ad) -> Wanted {
         let (identity, position) = read(ad.counter);
         let Some(latest) = self.latest.get(&identity) else {
             let above = !self.heard || position / 2 >= self.highest / 2;
-            return if above { Wanted::Believed } else { Wanted::Either };
+            return if above {
+                Wanted::Believed
+            } else {
+                Wanted::Either
+            };
         };
         let made_for = (position & 1) as usize;
         if made_for != ad.family as usize || latest[made_for].is_some_and(|last| position <= last) {
@@ -74,20 +87,25 @@ impl Ledger {
         }
         let other = latest[1 - made_for].unwrap_or(0);
         let far = position + HOUR <= self.highest || position + SLACK <= other;
-        if far { Wanted::Either } else { Wanted::Believed }
+        if far {
+            Wanted::Either
+        } else {
+            Wanted::Believed
+        }
     }
 
-    /// It was believed.
-    pub fn hear(&mut self, packet: &Packet, ad: &Ad) {
+    /// It arrived, and was believed or not.
+    pub fn hear(&mut self, packet: &Packet, ad: &Ad, believed: bool) {
         match packet.maker {
-            Maker::Constant => {}
             Maker::Varying => {
                 self.strangers.insert(packet.id);
+                self.numbers.insert((ad.family == Family::Inet, ad.counter));
             }
-            Maker::Stamped => {
+            Maker::Stamped if believed => {
                 self.note(ad.counter, ad.family);
                 self.heard = true;
             }
+            _ => {}
         }
     }
 

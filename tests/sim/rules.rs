@@ -389,10 +389,10 @@ impl Witness {
         let listens = *seal == conf.seal && self.courses[at].stage != Stage::Init && !conf.gone;
         if listens && self.settings.replay {
             self.judge(at, packet, ad);
+            self.courses[at].ledger.hear(packet, ad, !self.replayed);
             if self.replayed {
                 return true;
             }
-            self.courses[at].ledger.hear(packet, ad);
         }
         self.succeed(now, at, packet, ad);
         if !listens {
@@ -418,8 +418,15 @@ impl Witness {
         let wanted = self.courses[at].ledger.wants(packet, ad);
         let rule = match (wanted, packet.maker, self.replayed) {
             (Wanted::Believed, _, true) | (Wanted::Rejected, _, false) => {
-                let did = if self.replayed { "rejected" } else { "believed" };
-                self.wrong = Some(format!("{did} {ad:?} of {:?}, wanted {wanted:?}", packet.maker));
+                let did = if self.replayed {
+                    "rejected"
+                } else {
+                    "believed"
+                };
+                self.wrong = Some(format!(
+                    "{did} {ad:?} of {:?}, wanted {wanted:?}",
+                    packet.maker
+                ));
                 return;
             }
             (Wanted::Believed, ..) => return,

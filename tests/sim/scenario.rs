@@ -255,7 +255,9 @@ fn replays(seed: u64, mut hosts: Vec<HostPlan>) -> (Vec<HostPlan>, Option<Attack
             _ => Some(random.between(0, 4) as i64 - 2),
         };
     }
-    let ours = hosts.iter().all(|plan| plan.system.is_none() && plan.replay);
+    let ours = hosts
+        .iter()
+        .all(|plan| plan.system.is_none() && plan.replay);
     let attack = (ours && random.chance(40)).then(|| Attack {
         from: random.between(3 * SECOND, CALM),
         every: random.scaled(30 * MS, 500 * MS),

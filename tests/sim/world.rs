@@ -4,22 +4,22 @@
 use crate::cast::{self, garbled, own_v4, own_v6};
 use crate::host::{Arming, Conf, Fact, Host, Packet};
 use crate::invariants::{self, Effects};
+use crate::ledger::Maker;
 use crate::link::Segment;
 use crate::model::Model;
 use crate::packet::parse;
-use crate::ledger::Maker;
-use crate::recorder::Recorder;
 use crate::peers::{State as PeerState, System};
 use crate::random::Random;
+use crate::recorder::Recorder;
 use crate::rules::{Due, Witness};
 use crate::scenario::{Fault, MS, SECOND, Scenario};
 use crate::society::Society;
 use crate::transcript::{Tally, Transcript};
 use carp::carp::config::State;
 use carp::carp::{Action, Engine, Reason};
-use carp::wire::{MacAddr, arp, nd};
+use carp::wire::{Family, MacAddr, arp, nd};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -85,6 +85,8 @@ pub struct World {
     rounds: u64,
     boots: u64,
     frames: u64,
+    /// The latest frame of each host, vhid and family.
+    streams: BTreeMap<(usize, u8, bool), u64>,
     pub recorder: Recorder,
     /// Who became MASTER and who ceased to be, when.
     pub changes: Vec<(u64, usize, bool)>,
@@ -115,6 +117,7 @@ impl World {
             rounds: 0,
             boots: 0,
             frames: 0,
+            streams: BTreeMap::new(),
             recorder: Recorder::default(),
             changes: Vec::new(),
             scenario,
@@ -395,18 +398,14 @@ impl World {
                     segment,
                     asks: None,
                     sent: self.now,
-                    id: self.next_id(),
+                    id: 0,
+                    before: 0,
                     maker,
                 };
                 self.transmit(Some(host), packet);
             }
         }
         Ok(())
-    }
-
-    fn next_id(&mut self) -> u64 {
-        self.frames += 1;
-        self.frames
     }
 
     fn report(&mut self, host: usize, boot: u64, after: u64, fact: Fact) {
@@ -448,7 +447,13 @@ impl World {
     }
 
     /// Puts a frame on its segment.
-    pub fn transmit(&mut self, from: Option<usize>, packet: Packet) {
+    pub fn transmit(&mut self, from: Option<usize>, mut packet: Packet) {
+        if let Some(ad) = packet.ad {
+            self.frames += 1;
+            packet.id = self.frames;
+            let stream = (packet.from, ad.vhid, ad.family == Family::Inet);
+            packet.before = self.streams.insert(stream, packet.id).unwrap_or(0);
+        }
         self.transcript.mix(self.now, packet.from, &packet.bytes);
         let family = packet.ad.map(|ad| ad.family);
         let packet = Rc::new(packet);
@@ -550,7 +555,8 @@ impl World {
                 segment: 0,
                 asks: None,
                 sent: self.now,
-                id: self.next_id(),
+                id: 0,
+                before: 0,
                 maker: if matches!(system, System::O6 | System::O7) {
                     Maker::Constant
                 } else {
@@ -583,6 +589,7 @@ impl World {
             asks: Some(address),
             sent: self.now,
             id: 0,
+            before: 0,
             maker: Maker::Varying,
         };
         self.transmit(None, packet);

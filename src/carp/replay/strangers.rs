@@ -87,10 +87,11 @@ impl Strangers {
     /// Counted up from the number seen last, as the BSDs and UCARP do, with some lost in between.
     pub(super) fn follows(&self, heard: &Heard) -> bool {
         self.last.is_some_and(|last| {
-            let near = (1..=FOLLOW).contains(&heard.counter.wrapping_sub(last.counter));
-            // A live host that goes on from what is rejected here begins with IPv4, if it has it. The IPv6 one after a
-            // rejected IPv4 one is the rest of a replayed pair.
-            near && (!last.rejected || heard.family == Family::Inet || heard.family == last.family)
+            let ahead = heard.counter.wrapping_sub(last.counter);
+            // The IPv6 one just above a rejected IPv4 one is the rest of a replayed pair. A live host that goes on from what
+            // is rejected here goes on beyond that pair.
+            let rest = ahead == 1 && heard.family == Family::Inet6 && last.family == Family::Inet;
+            (1..=FOLLOW).contains(&ahead) && !(last.rejected && rest)
         })
     }
 
