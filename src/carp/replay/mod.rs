@@ -25,9 +25,10 @@
 //!
 //! **FreeBSD, NetBSD and UCARP** send counters that vary: random ones until they have heard somebody, then the last heard
 //! plus one. A number that a varying sender used is not taken again in the same family ([`strangers`]), unless it follows
-//! the number seen last (a live host is set back by what it hears and repeats its numbers) or, for numbers of such a chain,
-//! within one and a half intervals of the last new one. A sequence of recorded numbers that follow each other passes, as
-//! does a number older than the memory, or of a sender heard fewer than four times.
+//! the number seen last (a live host is set back by what it hears and repeats its numbers), once, or, for numbers of such a
+//! chain, within one and a half intervals of the last new one. A sequence of recorded numbers that follow each other passes
+//! once, as does a number older than the memory, or of a sender heard fewer than four times. Who was deaf while a host was
+//! set back hears it one advertisement late.
 //!
 //! **OpenBSD** sends the same number always: repetition tells nothing, and nothing is rejected. The same holds for hosts
 //! that advertise with the shared address as their source, since they cannot be told apart.

@@ -27,6 +27,8 @@ struct Number {
     src: Option<IpAddr>,
     /// It followed another, or another followed it.
     chain: bool,
+    /// It was taken for a second time, of a host that had been set back: not for a third time.
+    again: bool,
     kind: Kind,
 }
 
@@ -107,8 +109,9 @@ impl Strangers {
         match self.find(heard.family, heard.counter) {
             None => Verdict::New,
             Some(number) if number.kind != Kind::Varying => Verdict::Constant,
-            Some(_) if self.follows(heard) || self.overtaken(heard) => Verdict::Again,
             Some(number) if number.chain && heard.now < self.lenient => Verdict::Again,
+            Some(number) if number.again => Verdict::Repeat,
+            Some(_) if self.follows(heard) || self.overtaken(heard) => Verdict::Again,
             Some(_) => Verdict::Repeat,
         }
     }
@@ -130,7 +133,9 @@ impl Strangers {
         match verdict {
             Verdict::New => self.learn_new(heard, chain),
             Verdict::Again | Verdict::Repeat => {
+                let lenient = heard.now < self.lenient;
                 if let Some(number) = self.find_mut(of_this) {
+                    number.again |= verdict == Verdict::Again && !(number.chain && lenient);
                     number.chain |= chain;
                 }
             }
@@ -185,6 +190,7 @@ impl Strangers {
             counter: heard.counter,
             src: heard.src,
             chain,
+            again: false,
             kind: Kind::Once,
         });
         self.lenient = heard.now + heard.interval * 3 / 2;
