@@ -71,7 +71,7 @@ fn a_dead_master_with_varying_counters_repeated_delays_little() {
                 let delay = taken.map_or(u64::MAX, |at| at.saturating_sub(quiet[0].0));
                 // The two latest pass at most once; all that it ever said may pass once as well, each for a dead time.
                 let most = match whose {
-                    Whose::Latest(_) => 2200 * MS,
+                    Whose::Latest(_) => 7 * SECOND,
                     _ => ENDS - DIES,
                 };
                 let ms = delay / MS;
