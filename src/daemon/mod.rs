@@ -26,7 +26,7 @@ mod transaction;
 use crate::carp::Engine;
 use crate::carp::config::{Carpdev, Settings, Unit};
 use crate::control::{Reply, Request};
-use crate::dataplane::copy::Copier;
+use crate::dataplane::{Counters, Plane};
 use crate::linux::clock;
 use crate::linux::frames::Frames;
 use crate::linux::monitor::Monitor;
@@ -80,6 +80,10 @@ enum Purpose {
     Arm(Unit, u64),
     /// The end of mastership.
     Disarm(Unit),
+    /// The data plane of carpdevs to come.
+    Plane,
+    /// The counters of the data plane in the kernel.
+    Count,
     /// The link of a carpN.
     Shape(Unit),
     /// What a carpdev listens for.
@@ -110,7 +114,9 @@ struct Daemon {
     engine: Engine,
     settings: Settings,
     door: Client,
-    copier: Copier,
+    plane: Plane,
+    /// What programs in the kernel had counted when they were last asked: carpdev, vhid, counters.
+    counted: Vec<(u32, u8, Counters)>,
     kernel: Kernel,
     monitor: Rc<crate::linux::readiness::Readiness<Monitor>>,
     interfaces: BTreeMap<Unit, Interface>,

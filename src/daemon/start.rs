@@ -5,12 +5,12 @@ use super::door::{Effect, Outcome, serve};
 use super::log::{Log, level};
 use super::run::{Queues, listen_to_door, run, watch};
 use super::transaction::refusal;
-use super::{Daemon, Ending, Event, attend};
+use super::{Daemon, Ending, Event, Purpose, attend};
 use crate::carp::Engine;
 use crate::carp::config::Settings;
 use crate::control::started::Started;
 use crate::control::{Refusal, path};
-use crate::dataplane::copy::Copier;
+use crate::dataplane::{Choice, Plane};
 use crate::linux::channel::Channel;
 use crate::linux::clock::{self, TimerFd};
 use crate::linux::monitor::Monitor;
@@ -192,7 +192,8 @@ async fn begin(
         engine: Engine::new(random::u64()?).with_clock(clock::now(), wall_clock()),
         settings: Settings::default(),
         door,
-        copier: Copier::start()?,
+        plane: Plane::start()?,
+        counted: Vec::new(),
         kernel: super::Kernel::default(),
         monitor: Rc::clone(&monitor),
         interfaces: BTreeMap::new(),
@@ -226,6 +227,12 @@ async fn begin(
     if options.autostarted {
         tokio::task::spawn_local(end_when_idle(events));
     }
+    daemon.order(
+        Purpose::Plane,
+        Effect::Plane {
+            choice: Choice::default(),
+        },
+    );
     daemon.log.line(level::INFO, "ready");
     ready(options);
     let timer = Readiness::new(TimerFd::new().map_err(io::Error::other)?)?;

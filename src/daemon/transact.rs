@@ -324,7 +324,7 @@ impl Daemon {
     fn forget(&mut self, unit: Unit) {
         self.retired.remove(&unit);
         if let Some(interface) = self.interfaces.remove(&unit) {
-            self.copier.remove_port(interface.index);
+            self.plane.remove_port(interface.index);
             if let Some(carpdev) = interface.carpdev {
                 self.refresh_answers(carpdev);
             }
@@ -367,7 +367,7 @@ impl Daemon {
         };
         let Some(carpdev) = interface.carpdev else {
             if before.is_some() {
-                self.copier.remove_port(interface.index);
+                self.plane.remove_port(interface.index);
             }
             return Ok(());
         };
@@ -381,10 +381,12 @@ impl Daemon {
                 .iter()
                 .map(ipnetwork::IpNetwork::ip)
                 .collect(),
+            input: crate::dataplane::Input::Redirect,
+            capture: false,
         };
         match before {
-            None => self.copier.add_port(port, interface.tap.try_clone()?),
-            Some(_) => self.copier.change_port(port),
+            None => self.plane.add_port(port, interface.tap.try_clone()?),
+            Some(_) => self.plane.change_port(port),
         }
         Ok(())
     }

@@ -13,11 +13,16 @@
 //! carpdev is missing, down or without room, frames are dropped and counted, never kept.
 #![forbid(unsafe_code)]
 
+pub mod bpf;
 pub mod copy;
+mod plane;
+
+pub use plane::Plane;
 
 use crate::wire::MacAddr;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What may pass for a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,6 +37,58 @@ pub enum Gate {
     Yielded,
 }
 
+/// Where the host sees what came in for a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Input {
+    /// On carpN.
+    #[default]
+    Redirect,
+    /// On the carpdev; carpN has the addresses only. The copier cannot do that.
+    Accept,
+}
+
+/// Who moves the frames of a carpdev.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// The kernel, its programs attached by tcx links.
+    Tcx,
+    /// The kernel, its programs attached as filters of a clsact qdisc.
+    Clsact,
+    /// A thread of this process.
+    Copy,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+            Self::Copy => "copy",
+        })
+    }
+}
+
+/// What an admin asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Choice {
+    /// The first of tcx, clsact and copy that can be had.
+    #[default]
+    Auto,
+    /// This one or none.
+    Only(Kind),
+}
+
+/// What a data plane has to know of a carpdev itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// Its own MAC.
+    pub mac: MacAddr,
+    /// Its own IPv4 address, or that of the bridge that it is a port of.
+    pub inet: Option<Ipv4Addr>,
+    /// It is a port of a bridge, which passes on what is not for this host.
+    pub bridged: bool,
+}
+
 /// A port: one carpN on one carpdev. `id` is carpN's interface index.
 #[derive(Debug, Clone)]
 pub struct Port {
@@ -43,10 +100,14 @@ pub struct Port {
     pub mac: MacAddr,
     /// Addresses whose ARP requests and solicitations never reach carpN.
     pub shared: Vec<IpAddr>,
+    /// Where what comes in is seen.
+    pub input: Input,
+    /// A capture on carpN shows what leaves, too. The copier always does that.
+    pub capture: bool,
 }
 
-/// What passed for a port since it was added. A super-packet counts as one frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What passed for a port (in the kernel: for a vhid) since it was added. A super-packet counts as one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
     /// Frames handed to carpN.
     pub in_frames: u64,

@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use carp::dataplane::copy::Copier;
-use carp::dataplane::{Gate, Port};
+use carp::dataplane::{Gate, Input, Port};
 use carp::lab::net::{LAN, Lab};
 use carp::linux::clock;
 use carp::linux::filter::Filter;
@@ -74,6 +74,8 @@ impl Site {
             carpdev: self.carpdev,
             mac,
             shared,
+            input: Input::default(),
+            capture: false,
         };
         self.member.accept_unicast(mac).unwrap();
         self.copier.add_port(port.clone(), tap.into());

@@ -25,10 +25,20 @@ impl Door {
             ];
             Ok((sockets, Groups::open(link.index)?))
         };
-        let (sockets, groups) = open().map_err(|e| of(&e))?;
-        let quiet = self.quiet(name, link.master).map_err(|e| of(&e))?;
+        let (mut sockets, groups) = open().map_err(|e| of(&e))?;
+        let kernel = self.open_kernel(name, link.index)?;
+        let quiet = match &kernel {
+            None => self.quiet(name, link.master).map_err(|e| of(&e))?,
+            Some(kernel) => {
+                let map = kernel.ports().try_clone_to_owned();
+                sockets.push(map.map_err(|e| failed(name, &e))?);
+                // Its settings are put back with it.
+                kernel.half().then(|| name.to_owned()).into_iter().collect()
+            }
+        };
         let opened = Opened {
             quiet,
+            kernel,
             groups,
             joined: BTreeSet::new(),
             accepted: BTreeMap::new(),
@@ -107,6 +117,9 @@ impl Door {
 
     pub(super) fn close_carpdev(&mut self, index: u32) {
         if let Some(opened) = self.carpdevs.remove(&index) {
+            if let Some(kernel) = opened.kernel {
+                self.close_kernel(kernel);
+            }
             self.restore(&opened.quiet);
         }
     }
