@@ -37,7 +37,7 @@ impl Daemon {
             shown
                 .map(|(unit, interface)| {
                     let vhosts = self.engine.vhosts(*unit).map(Into::into);
-                    interface.shown(*unit, vhosts.collect())
+                    interface.shown(*unit, vhosts.collect(), self.served(interface))
                 })
                 .collect(),
         )
@@ -61,7 +61,11 @@ impl Daemon {
                 Setting::Preempt(on) => next.preempt = on,
                 Setting::Log(level) => next.log = level,
                 Setting::Replay(on) => next.replay = on,
+                Setting::Dataplane(plane) => next.dataplane = plane,
             }
+        }
+        if let Err(refusal) = self.choose_plane(next.dataplane) {
+            return Reply::Refused(refusal);
         }
         self.settings = next;
         self.begun = true;

@@ -17,6 +17,7 @@ mod kernel;
 mod log;
 mod pace;
 mod perform;
+mod plane;
 mod run;
 mod settle;
 mod start;
@@ -24,7 +25,7 @@ mod transact;
 mod transaction;
 
 use crate::carp::Engine;
-use crate::carp::config::{Carpdev, Settings, Unit};
+use crate::carp::config::{Carpdev, InputMode, Settings, Unit};
 use crate::control::{Reply, Request};
 use crate::dataplane::copy::Copier;
 use crate::linux::clock;
@@ -121,6 +122,11 @@ struct Daemon {
     failed: BTreeSet<Purpose>,
     transaction: Option<Transaction>,
     waiting: VecDeque<Asked>,
+    /// The data planes that can be had, and the one in use.
+    offer: plane::Offer,
+    choice: plane::Choice,
+    /// For which carpdev, by name, and input mode the log has told what a packet filter sees.
+    told: BTreeSet<(String, InputMode)>,
     /// carpN that the engine has let go of.
     retired: BTreeSet<Unit>,
     /// Frames that were lost for want of room, as far as they were asked for.

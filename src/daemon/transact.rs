@@ -7,7 +7,7 @@ use super::settle::{configure, listen};
 use super::transaction::{Plan, plan, refusal};
 use super::{Asked, Daemon, Purpose, kernel};
 use crate::carp::Input;
-use crate::carp::config::{Carpdev, Config, State, Unit};
+use crate::carp::config::{Carpdev, Config, InputMode, State, Unit};
 use crate::control::{Refusal, Reply, Request};
 use std::os::fd::OwnedFd;
 use tokio::sync::oneshot;
@@ -248,6 +248,7 @@ impl Daemon {
                     shape: Shape::fresh(*mac),
                     owning: false,
                     answering: false,
+                    hindrance: None,
                 };
                 self.interfaces.insert(unit, interface);
             }
@@ -351,10 +352,14 @@ impl Daemon {
         if let Some(index) = carpdev {
             self.parent(index);
         }
+        self.tell_served(unit);
         self.tell(Input::Configure {
             unit,
             config: Some((config, carpdev.map(Carpdev))),
         });
+        if carpdev.is_some() {
+            self.tell_rules(unit);
+        }
         if let Some(index) = carpdev {
             self.refresh_answers(index);
         }
@@ -381,6 +386,8 @@ impl Daemon {
                 .iter()
                 .map(ipnetwork::IpNetwork::ip)
                 .collect(),
+            accept: interface.config.input == InputMode::Accept,
+            capture: interface.config.capture,
         };
         match before {
             None => self.copier.add_port(port, interface.tap.try_clone()?),

@@ -43,6 +43,10 @@ pub struct Port {
     pub mac: MacAddr,
     /// Addresses whose ARP requests and solicitations never reach carpN.
     pub shared: Vec<IpAddr>,
+    /// Frames for the virtual MAC are left to the stack on carpdev instead of handed to carpN.
+    pub accept: bool,
+    /// What leaves carpN is to be seen by who listens there.
+    pub capture: bool,
 }
 
 /// What passed for a port since it was added. A super-packet counts as one frame.
