@@ -32,7 +32,7 @@ enum Fault {
 fn kind(effect: &Effect) -> &'static str {
     match effect {
         Effect::Open => "Open",
-        Effect::Plane { .. } => "Plane",
+        Effect::Offer => "Offer",
         Effect::Count => "Count",
         Effect::Create { .. } => "Create",
         Effect::Destroy { .. } => "Destroy",

@@ -17,6 +17,7 @@ mod kernel;
 mod log;
 mod pace;
 mod perform;
+mod plane;
 mod run;
 mod settle;
 mod start;
@@ -24,7 +25,7 @@ mod transact;
 mod transaction;
 
 use crate::carp::Engine;
-use crate::carp::config::{Carpdev, Settings, Unit};
+use crate::carp::config::{Carpdev, InputMode, Settings, Unit};
 use crate::control::{Reply, Request};
 use crate::dataplane::{Counters, Plane};
 use crate::linux::clock;
@@ -80,8 +81,6 @@ enum Purpose {
     Arm(Unit, u64),
     /// The end of mastership.
     Disarm(Unit),
-    /// The data plane of carpdevs to come.
-    Plane,
     /// The counters of the data plane in the kernel.
     Count,
     /// The link of a carpN.
@@ -127,6 +126,15 @@ struct Daemon {
     failed: BTreeSet<Purpose>,
     transaction: Option<Transaction>,
     waiting: VecDeque<Asked>,
+    /// Who looks, until the counters are there.
+    looking: Vec<Asked>,
+    /// The data planes that can be had, and the one in use.
+    offer: plane::Offer,
+    choice: plane::Choice,
+    /// Carpdevs, by name, that got another data plane than the one chosen.
+    fallbacks: BTreeMap<String, plane::Choice>,
+    /// For which carpdev, by name, and input mode the log has told what a packet filter sees.
+    told: BTreeSet<(String, InputMode)>,
     /// carpN that the engine has let go of.
     retired: BTreeSet<Unit>,
     /// Frames that were lost for want of room, as far as they were asked for.

@@ -7,7 +7,6 @@ use super::log::level;
 use super::{Daemon, Ending, Event, Purpose};
 use crate::carp::Input;
 use crate::carp::config::{Carpdev, Config, Unit};
-use crate::dataplane::Kind;
 use crate::linux::packet::PacketSocket;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
@@ -81,6 +80,7 @@ impl Daemon {
                 if open.is_none() {
                     let effect = Effect::OpenCarpdev {
                         name: name.to_owned(),
+                        planes: self.choice.planes(),
                     };
                     orders.push((Purpose::Reopen(name.to_owned()), effect));
                 }
@@ -157,7 +157,8 @@ impl Daemon {
             (Purpose::Reopen(name), Ok(index)) => self.reopened(&name, index, descriptors),
             (Purpose::CloseCarpdev(index), _) => self.closed(index),
             (Purpose::Close, _) => self.ending = Ending::Over,
-            (Purpose::Disarm(_) | Purpose::Plane | Purpose::Count, Ok(_)) => {}
+            (Purpose::Count, _) => self.counted(),
+            (Purpose::Disarm(_), Ok(_)) => {}
             (purpose, Err(failure)) => self.try_again(purpose, &effect, &failure),
         }
     }
@@ -165,14 +166,8 @@ impl Daemon {
     /// What an effect says besides its value.
     fn heard(&mut self, effect: &Effect, said: Said) {
         match (effect, said) {
-            (Effect::OpenCarpdev { name }, Said::Plane(kind, why)) => {
-                let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
-                let text = format!("{name}: data plane {kind}{why}");
-                self.log.line(level::INFO, &text);
-            }
-            (Effect::Plane { .. }, Said::Plane(Kind::Copy, Some(why))) => {
-                let text = format!("the kernel does not move frames for us, a thread does: {why}");
-                self.log.line(level::WARNING, &text);
+            (Effect::OpenCarpdev { name, .. }, Said::Plane(plane, why)) => {
+                self.tell_fallback(name, plane, why);
             }
             (_, Said::Counted(counted)) => self.counted = counted,
             _ => {}
@@ -385,7 +380,7 @@ pub(super) fn listen(index: u32, wanted: &Listening) -> Effect {
 fn what(effect: &Effect) -> &'static str {
     match effect {
         Effect::Open => "open",
-        Effect::Plane { .. } => "dataplane",
+        Effect::Offer => "offer",
         Effect::Count => "count",
         Effect::Create { .. } => "create",
         Effect::Destroy { .. } => "destroy",

@@ -21,7 +21,6 @@ pub use plane::Plane;
 
 use crate::wire::MacAddr;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What may pass for a port.
@@ -35,47 +34,6 @@ pub enum Gate {
     Open,
     /// In; out with carpdev's own MAC.
     Yielded,
-}
-
-/// Where the host sees what came in for a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub enum Input {
-    /// On carpN.
-    #[default]
-    Redirect,
-    /// On the carpdev; carpN has the addresses only. The copier cannot do that.
-    Accept,
-}
-
-/// Who moves the frames of a carpdev.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Kind {
-    /// The kernel, its programs attached by tcx links.
-    Tcx,
-    /// The kernel, its programs attached as filters of a clsact qdisc.
-    Clsact,
-    /// A thread of this process.
-    Copy,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcx => "tcx",
-            Self::Clsact => "clsact",
-            Self::Copy => "copy",
-        })
-    }
-}
-
-/// What an admin asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub enum Choice {
-    /// The first of tcx, clsact and copy that can be had.
-    #[default]
-    Auto,
-    /// This one or none.
-    Only(Kind),
 }
 
 /// What a data plane has to know of a carpdev itself.
@@ -100,9 +58,9 @@ pub struct Port {
     pub mac: MacAddr,
     /// Addresses whose ARP requests and solicitations never reach carpN.
     pub shared: Vec<IpAddr>,
-    /// Where what comes in is seen.
-    pub input: Input,
-    /// A capture on carpN shows what leaves, too. The copier always does that.
+    /// Frames for the virtual MAC are left to the stack on carpdev instead of handed to carpN.
+    pub accept: bool,
+    /// What leaves carpN is to be seen by who listens there.
     pub capture: bool,
 }
 
@@ -121,4 +79,15 @@ pub struct Counters {
     pub out_bytes: u64,
     /// Frames from carpN that did not leave.
     pub out_drops: u64,
+}
+
+impl std::ops::AddAssign for Counters {
+    fn add_assign(&mut self, more: Self) {
+        self.in_frames += more.in_frames;
+        self.in_bytes += more.in_bytes;
+        self.in_drops += more.in_drops;
+        self.out_frames += more.out_frames;
+        self.out_bytes += more.out_bytes;
+        self.out_drops += more.out_drops;
+    }
 }

@@ -87,10 +87,10 @@ impl Plane {
         self.kernel.remove(&index);
     }
 
-    /// Whether [`Input::Accept`](super::Input::Accept) can be had on this carpdev.
+    /// Whether programs in the kernel serve any carpdev.
     #[must_use]
-    pub fn accepts(&self, carpdev: u32) -> bool {
-        self.kernel.contains_key(&carpdev)
+    pub fn in_kernel(&self) -> bool {
+        !self.kernel.is_empty()
     }
 
     /// Adds a port, shut and without a lease, or replaces the one of this id. `tap` carries virtio headers.

@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use carp::dataplane::copy::Copier;
-use carp::dataplane::{Gate, Input, Port};
+use carp::dataplane::{Gate, Port};
 use carp::lab::net::{LAN, Lab};
 use carp::linux::clock;
 use carp::linux::filter::Filter;
@@ -74,7 +74,7 @@ impl Site {
             carpdev: self.carpdev,
             mac,
             shared,
-            input: Input::default(),
+            accept: false,
             capture: false,
         };
         self.member.accept_unicast(mac).unwrap();

@@ -3,7 +3,8 @@
 //! A message is JSON over a sequenced-packet socketpair, descriptors beside it. The far end ([`serve`]) performs effects in
 //! the order in which they arrive and decides nothing; it may be a thread of the same process or a privileged parent.
 
-use crate::dataplane::{Choice, Counters, Kind};
+use crate::carp::config::Dataplane;
+use crate::dataplane::Counters;
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -31,11 +32,8 @@ pub enum Effect {
     /// Take the instance lock, put back what a predecessor left changed, open the control socket.
     /// Descriptors: the listening socket, a netlink socket that hears link and address changes.
     Open,
-    /// Which data plane the carpdevs get that are opened from now on. Said: which that is for the first one.
-    Plane {
-        /// As configured.
-        choice: Choice,
-    },
+    /// Find out which data planes can be had beside `copy`. Said: them.
+    Offer,
     /// Read the counters of the data plane in the kernel. Said: them.
     Count,
     /// Make a TAP of this name with this MAC: carrier off, down, in our link group, the kernel's defaults replaced (T3, T10).
@@ -83,6 +81,8 @@ pub enum Effect {
     OpenCarpdev {
         /// Its name.
         name: String,
+        /// Data planes to try, one after the other.
+        planes: Vec<Dataplane>,
     },
     /// Join exactly these groups on an open carpdev, accept exactly these unicast MACs (T8, T9, T27), keep exactly these
     /// addresses from the kernel's responders, and lead what exactly these carpN send to the carpdev.
@@ -127,8 +127,15 @@ pub enum Said {
     /// Nothing.
     #[default]
     Nothing,
-    /// The data plane, and why it is none that would have been better.
-    Plane(Kind, Option<String>),
+    /// Which data planes can be had beside `copy`, or why not.
+    Offer {
+        /// eBPF programs on tcx links.
+        tcx: Result<(), String>,
+        /// The same as filters of a clsact qdisc.
+        clsact: Result<(), String>,
+    },
+    /// The data plane of a carpdev, and why it is none that was to be tried before.
+    Plane(Dataplane, Option<String>),
     /// carpdev's index, vhid, what its programs have counted since the vhid came to it.
     Counted(Vec<(u32, u8, Counters)>),
 }

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::serve::{Done, Door, Opened, failed, gone, of};
+use crate::carp::config::Dataplane;
 use crate::linux::Error;
 use crate::linux::groups::Groups;
 use crate::linux::packet::{PacketSocket, Vnet};
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 impl Door {
-    pub(super) fn open_carpdev(&mut self, name: &str) -> Done {
+    pub(super) fn open_carpdev(&mut self, name: &str, planes: &[Dataplane]) -> Done {
         let link = self
             .netlink
             .link(name)
@@ -26,7 +27,7 @@ impl Door {
             Ok((sockets, Groups::open(link.index)?))
         };
         let (mut sockets, groups) = open().map_err(|e| of(&e))?;
-        let kernel = self.open_kernel(name, link.index)?;
+        let kernel = self.open_kernel(name, link.index, planes)?;
         let quiet = match &kernel {
             None => self.quiet(name, link.master).map_err(|e| of(&e))?,
             Some(kernel) => {

@@ -2,8 +2,8 @@
 
 use super::serve::{Done, Door, gone, of};
 use super::{Failure, Said};
+use crate::carp::config::Dataplane;
 use crate::dataplane::bpf::{self, Carpdev, Loaded, Means, Service};
-use crate::dataplane::{Choice, Kind};
 use crate::linux::Error;
 use crate::wire::MacAddr;
 use std::collections::BTreeSet;
@@ -12,11 +12,10 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// The choice, and what it needs.
+/// Programs for the next carpdev, and what others of ours have left on interfaces.
 #[derive(Debug)]
 pub(super) struct Planes {
-    choice: Choice,
-    /// What the first look has loaded, for the first carpdev.
+    /// What the first look has loaded.
     spare: Option<Loaded>,
     /// The interfaces that got a qdisc of ours.
     qdiscs: BTreeSet<u32>,
@@ -27,7 +26,6 @@ pub(super) struct Planes {
 impl Planes {
     pub(super) fn at(file: PathBuf) -> Self {
         Self {
-            choice: Choice::default(),
             spare: None,
             qdiscs: BTreeSet::new(),
             file,
@@ -37,34 +35,17 @@ impl Planes {
     fn load(&mut self) -> Result<Loaded, Error> {
         self.spare.take().map_or_else(Loaded::new, Ok)
     }
-
-    /// What to try for a carpdev, best first, and why it is not the best.
-    fn candidates(&mut self) -> (Vec<Kind>, Option<String>) {
-        let wanted = match self.choice {
-            Choice::Only(kind) => return (vec![kind], None),
-            Choice::Auto => [Kind::Tcx, Kind::Clsact, Kind::Copy],
-        };
-        match self.load() {
-            Err(e) => (vec![Kind::Copy], Some(e.to_string())),
-            Ok(loaded) => {
-                let tcx = loaded.fits_tcx();
-                self.spare = Some(loaded);
-                match tcx {
-                    Ok(()) => (wanted.to_vec(), None),
-                    Err(e) => (wanted[1..].to_vec(), Some(e.to_string())),
-                }
-            }
-        }
-    }
 }
 
 impl Door {
-    pub(super) fn choose(&mut self, choice: Choice) -> Done {
-        self.planes.choice = choice;
-        let (candidates, why) = self.planes.candidates();
-        if let Some(kind) = candidates.first() {
-            self.said = Said::Plane(*kind, why);
-        }
+    pub(super) fn offer(&mut self) -> Done {
+        let loaded = self.planes.load().map_err(|e| e.to_string());
+        let tcx = match &loaded {
+            Ok(loaded) => loaded.fits_tcx().map_err(|e| e.to_string()),
+            Err(why) => Err(why.clone()),
+        };
+        let clsact = loaded.map(|loaded| self.planes.spare = Some(loaded));
+        self.said = Said::Offer { tcx, clsact };
         Ok((0, Vec::new()))
     }
 
@@ -73,13 +54,17 @@ impl Door {
         &mut self,
         name: &str,
         index: u32,
+        planes: &[Dataplane],
     ) -> Result<Option<Carpdev>, Failure> {
-        let (candidates, mut why) = self.planes.candidates();
-        for kind in candidates {
-            let means = match kind {
-                Kind::Tcx => Means::Tcx,
-                Kind::Clsact => Means::Clsact,
-                Kind::Copy => break,
+        let mut refused: Option<Error> = None;
+        for plane in planes {
+            let means = match plane {
+                Dataplane::Tcx => Means::Tcx,
+                Dataplane::Clsact => Means::Clsact,
+                Dataplane::Copy | Dataplane::Auto => {
+                    self.said = Said::Plane(Dataplane::Copy, refused.map(|e| e.to_string()));
+                    return Ok(None);
+                }
             };
             let opened = self
                 .planes
@@ -87,15 +72,13 @@ impl Door {
                 .and_then(|loaded| Carpdev::open(&self.netlink, index, means, loaded));
             match opened {
                 Ok(kernel) => {
-                    self.said = Said::Plane(kind, why);
+                    self.said = Said::Plane(*plane, refused.map(|e| e.to_string()));
                     return self.settle_kernel(name, kernel).map(Some);
                 }
-                Err(e) if self.planes.choice == Choice::Only(kind) => return Err(of(&e)),
-                Err(e) => why = Some(e.to_string()),
+                Err(e) => refused = Some(e),
             }
         }
-        self.said = Said::Plane(Kind::Copy, why);
-        Ok(None)
+        Err(refused.map_or_else(|| gone("data plane"), |e| of(&e)))
     }
 
     /// Without a program for what leaves, the host's own rule has to keep ARP from speaking as a shared address (T2).

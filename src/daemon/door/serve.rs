@@ -104,7 +104,7 @@ impl Door {
     fn perform(&mut self, effect: Effect) -> Done {
         match effect {
             Effect::Open => self.open(),
-            Effect::Plane { choice } => self.choose(choice),
+            Effect::Offer => self.offer(),
             Effect::Count => self.count(),
             Effect::Create { name, mac } => self.create(&name, mac),
             Effect::Destroy { name } => self.destroy(&name).map(plain),
@@ -117,7 +117,7 @@ impl Door {
                 like,
             } => self.arm(&name, &addresses, &like).map(value),
             Effect::Disarm { name } => self.disarm(&name).map(plain),
-            Effect::OpenCarpdev { name } => self.open_carpdev(&name),
+            Effect::OpenCarpdev { name, planes } => self.open_carpdev(&name, &planes),
             Effect::Listen {
                 index,
                 groups,

@@ -1,6 +1,6 @@
 //! The deciding half: gates and leases in memory that the programs read; must not know descriptors of programs.
 
-use crate::dataplane::{Gate, Input, Own, Port};
+use crate::dataplane::{Gate, Own, Port};
 use crate::linux::Error;
 use crate::linux::bpf::Words;
 use crate::time::Instant;
@@ -41,7 +41,7 @@ impl Ports {
             return;
         };
         let mut flags = 0;
-        if port.input == Input::Accept {
+        if port.accept {
             flags |= ACCEPT;
         }
         if capture {
