@@ -1,6 +1,7 @@
 //! Chooses a front end by name or first word; exit codes, and nothing else.
 #![forbid(unsafe_code)]
 
+use carp::carp::config::Dataplane;
 use carp::cli::{demo, ifconfig, netstat, sysctl};
 use carp::daemon::{self, Options};
 use clap::{Args, Parser, Subcommand};
@@ -25,9 +26,9 @@ enum Front {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
-    /// Show and set net.inet.carp.allow, preempt, log and replay
+    /// Show and set net.inet.carp.allow, preempt, log, replay and dataplane
     Sysctl(sysctl::Args),
-    /// Show the counters of the protocol: netstat -s -p carp
+    /// Show the counters of the protocol (-s) or of the interfaces (-i)
     Netstat(netstat::Args),
     /// Serve this network namespace, in the foreground, logging to standard error
     Daemon(Daemon),
@@ -49,6 +50,16 @@ struct Daemon {
     /// Run engine and door as two processes
     #[arg(long, hide = true)]
     separate: bool,
+    /// What moves frames, as net.inet.carp.dataplane: auto, tcx, clsact or copy
+    #[arg(long, value_name = "word", default_value = "auto", hide_default_value = true, value_parser = dataplane)]
+    dataplane: Dataplane,
+}
+
+/// A word of net.inet.carp.dataplane.
+fn dataplane(word: &str) -> Result<Dataplane, String> {
+    let all = Dataplane::ALL;
+    let found = all.into_iter().find(|plane| plane.word() == word);
+    found.ok_or_else(|| format!("it is one of {}", all.map(Dataplane::word).join(", ")))
 }
 
 impl Daemon {
@@ -56,6 +67,7 @@ impl Daemon {
         Options {
             autostarted: self.autostarted,
             separate: self.separate,
+            dataplane: self.dataplane,
         }
     }
 }
