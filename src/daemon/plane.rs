@@ -33,6 +33,17 @@ pub(super) struct Choice {
     pub(super) plane: Dataplane,
     /// Why not a better one, if one was tried.
     pub(super) why: Option<String>,
+    /// Nobody insists: a carpdev that does not take it gets the next best.
+    pub(super) yields: bool,
+}
+
+impl Choice {
+    /// What to try for a carpdev, one after the other.
+    pub(super) fn planes(&self) -> Vec<Dataplane> {
+        let all = [Dataplane::Tcx, Dataplane::Clsact, Dataplane::Copy];
+        let from = all.into_iter().skip_while(|plane| *plane != self.plane);
+        from.take(if self.yields { 3 } else { 1 }).collect()
+    }
 }
 
 /// The data plane to use.
@@ -41,7 +52,11 @@ pub(super) struct Choice {
 /// The one that is forced cannot be had.
 pub(super) fn choose(wanted: Dataplane, offer: &Offer) -> Result<Choice, Refusal> {
     let forced = |plane, had: &Result<(), String>| match had {
-        Ok(()) => Ok(Choice { plane, why: None }),
+        Ok(()) => Ok(Choice {
+            plane,
+            why: None,
+            yields: false,
+        }),
         Err(why) => Err(refusal(
             "net.inet.carp.dataplane: Operation not supported",
             format!("{plane}: {why}"),
@@ -65,7 +80,11 @@ fn best(offer: &Offer) -> Choice {
         match had {
             Ok(()) => {
                 let why = (!refused.is_empty()).then(|| refused.join("; "));
-                return Choice { plane, why };
+                return Choice {
+                    plane,
+                    why,
+                    yields: true,
+                };
             }
             Err(why) => refused.push(format!("{plane}: {why}")),
         }
@@ -73,6 +92,7 @@ fn best(offer: &Offer) -> Choice {
     Choice {
         plane: Dataplane::Copy,
         why: Some(refused.join("; ")),
+        yields: true,
     }
 }
 
@@ -103,7 +123,7 @@ impl Daemon {
 
     /// A line for the log.
     pub(super) fn tell_plane(&self) {
-        let Choice { plane, why } = &self.choice;
+        let Choice { plane, why, .. } = &self.choice;
         let why = why
             .as_ref()
             .map_or_else(String::new, |why| format!(" ({why})"));
@@ -116,7 +136,10 @@ impl Daemon {
         let Some(interface) = self.interfaces.get_mut(&unit) else {
             return;
         };
-        let hindrance = hindrance(self.choice.plane, &interface.config);
+        let carpdev = interface.config.carpdev.as_deref();
+        let fallback = carpdev.and_then(|name| self.fallbacks.get(name));
+        let plane = fallback.unwrap_or(&self.choice).plane;
+        let hindrance = hindrance(plane, &interface.config);
         if let Some(why) = hindrance
             .as_ref()
             .filter(|_| hindrance != interface.hindrance)
@@ -153,14 +176,46 @@ impl Daemon {
 
     /// What front ends are told of a carpN's data plane.
     pub(super) fn served(&self, interface: &Interface) -> (Served, Traffic) {
-        let Choice { plane, why } = &self.choice;
+        let carpdev = interface.config.carpdev.as_deref();
+        let fallback = carpdev.and_then(|name| self.fallbacks.get(name));
+        let Choice { plane, why, .. } = fallback.unwrap_or(&self.choice);
         let served = Served {
             by: *plane,
             why: why.clone(),
             hindrance: interface.hindrance.clone(),
         };
-        let counters = self.copier.counters(interface.index);
-        (served, traffic(counters.unwrap_or_default()))
+        let mut total = self.plane.counters(interface.index).unwrap_or_default();
+        let vhids = interface.config.nodes.iter().map(|node| node.vhid.get());
+        for vhid in vhids {
+            let of = |(index, counted, _): &&(u32, u8, Counters)| {
+                Some(*index) == interface.carpdev && *counted == vhid
+            };
+            if let Some((.., counted)) = self.counted.iter().find(of) {
+                total += *counted;
+            }
+        }
+        (served, traffic(total))
+    }
+
+    /// A carpdev did not take the data plane that was chosen, or does now.
+    pub(super) fn tell_fallback(&mut self, name: &str, plane: Dataplane, why: Option<String>) {
+        if plane == self.choice.plane {
+            self.fallbacks.remove(name);
+            return;
+        }
+        let because = why
+            .as_ref()
+            .map_or_else(String::new, |why| format!(" ({why})"));
+        self.log.line(
+            level::WARNING,
+            &format!("{name}: data plane: {plane}{because}"),
+        );
+        let choice = Choice {
+            plane,
+            why,
+            yields: true,
+        };
+        self.fallbacks.insert(name.to_owned(), choice);
     }
 }
 
@@ -200,7 +255,8 @@ mod tests {
         ] {
             let why = why.map(str::to_owned);
             let choice = choose(Dataplane::Auto, &offer(has.0, has.1));
-            assert_eq!(choice, Ok(Choice { plane, why }));
+            let yields = true;
+            assert_eq!(choice, Ok(Choice { plane, why, yields }));
         }
     }
 

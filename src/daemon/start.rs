@@ -1,7 +1,7 @@
 //! Puts the processes together: door and engine as threads of one process, or apart; must not know what either does.
 
 use super::door::client::{Client, Outcomes};
-use super::door::{Effect, Outcome, serve};
+use super::door::{Effect, Outcome, Said, serve};
 use super::log::{Log, level};
 use super::plane::{Choice, Offer, choose};
 use super::run::{Queues, listen_to_door, run, watch};
@@ -11,7 +11,7 @@ use crate::carp::Engine;
 use crate::carp::config::{Dataplane, Settings};
 use crate::control::started::Started;
 use crate::control::{Refusal, path};
-use crate::dataplane::copy::Copier;
+use crate::dataplane::Plane;
 use crate::linux::channel::Channel;
 use crate::linux::clock::{self, TimerFd};
 use crate::linux::monitor::Monitor;
@@ -177,7 +177,7 @@ fn engine(options: Options, channel: Channel) -> Result<(), Started> {
         let mut door = Client::new(channel).map_err(refused)?;
         let outcomes = door.outcomes();
         let opened = opened(&mut door, &outcomes).await?;
-        let offer = Offer::none("not part of this program");
+        let offer = offered(&mut door, &outcomes).await?;
         let choice = choose(options.dataplane, &offer).map_err(Started::Failed)?;
         begin(options, door, outcomes, opened, (offer, choice))
             .await
@@ -202,7 +202,8 @@ async fn begin(
             ..Settings::default()
         },
         door,
-        copier: Copier::start()?,
+        plane: Plane::start()?,
+        counted: Vec::new(),
         kernel: super::Kernel::default(),
         monitor: Rc::clone(&monitor),
         interfaces: BTreeMap::new(),
@@ -211,8 +212,10 @@ async fn begin(
         failed: BTreeSet::new(),
         transaction: None,
         waiting: VecDeque::new(),
+        looking: Vec::new(),
         offer,
         choice,
+        fallbacks: BTreeMap::new(),
         told: BTreeSet::new(),
         retired: BTreeSet::new(),
         fullsock: 0,
@@ -278,6 +281,22 @@ async fn opened(
     let [listener, monitor] =
         sockets.map_err(|_| refused(io::Error::other("the door gave no sockets")))?;
     Ok((UnixListener::from(listener), Monitor::from(monitor)))
+}
+
+/// The second order, waited for as well: which data planes there are.
+async fn offered(door: &mut Client, outcomes: &Outcomes) -> Result<Offer, Started> {
+    door.order(Effect::Offer);
+    match outcomes.next().await.map_err(refused)? {
+        Some((
+            Outcome {
+                said: Said::Offer { tcx, clsact },
+                ..
+            },
+            _,
+        )) => Ok(Offer { tcx, clsact }),
+        Some(_) => Ok(Offer::none("the privileged side knows of none")),
+        None => Err(refused(io::Error::other("the privileged side is gone"))),
+    }
 }
 
 fn end_on_signals(events: &mpsc::Sender<Event>) -> io::Result<()> {

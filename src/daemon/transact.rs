@@ -185,6 +185,7 @@ impl Daemon {
             let Some(attached) = self.carpdevs.get(&link.index) else {
                 return Some(Effect::OpenCarpdev {
                     name: link.name.clone(),
+                    planes: self.choice.planes(),
                 });
             };
             let wanted = self.listening_for(link.index, Some((unit, config)));
@@ -252,7 +253,7 @@ impl Daemon {
                 };
                 self.interfaces.insert(unit, interface);
             }
-            Effect::OpenCarpdev { name } => self.attach(name, value, descriptors)?,
+            Effect::OpenCarpdev { name, .. } => self.attach(name, value, descriptors)?,
             Effect::Listen { index, .. } => self.listens(*index, effect),
             Effect::Configure { .. } => self.shaped(unit, effect),
             _ => return Ok(true),
@@ -325,7 +326,7 @@ impl Daemon {
     fn forget(&mut self, unit: Unit) {
         self.retired.remove(&unit);
         if let Some(interface) = self.interfaces.remove(&unit) {
-            self.copier.remove_port(interface.index);
+            self.plane.remove_port(interface.index);
             if let Some(carpdev) = interface.carpdev {
                 self.refresh_answers(carpdev);
             }
@@ -372,7 +373,7 @@ impl Daemon {
         };
         let Some(carpdev) = interface.carpdev else {
             if before.is_some() {
-                self.copier.remove_port(interface.index);
+                self.plane.remove_port(interface.index);
             }
             return Ok(());
         };
@@ -390,8 +391,8 @@ impl Daemon {
             capture: interface.config.capture,
         };
         match before {
-            None => self.copier.add_port(port, interface.tap.try_clone()?),
-            Some(_) => self.copier.change_port(port),
+            None => self.plane.add_port(port, interface.tap.try_clone()?),
+            Some(_) => self.plane.change_port(port),
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use carp::control::started::Started;
 use carp::control::{
     Change, Family, Interface, MacAddr, Refusal, Reply, Request, Served, Setting, Traffic, Vhost,
 };
-use carp::daemon::door::{Effect, Failure, Order, Outcome};
+use carp::daemon::door::{Effect, Failure, Order, Outcome, Said};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ffi::OsString;
@@ -250,6 +250,9 @@ fn messages() -> Vec<Vec<u8>> {
             index: 2,
             groups: vec!["224.0.0.18".parse().unwrap()],
             macs: vec![MacAddr::of_vhid(1)],
+            shared: vec![("192.0.2.10".parse().unwrap(), 1)],
+            units: vec![name()],
+            bridge: None,
         },
     ];
     let failure = Failure {
@@ -262,9 +265,14 @@ fn messages() -> Vec<Vec<u8>> {
         .collect();
     all.extend(replies.iter().map(|m| serde_json::to_vec(m).unwrap()));
     all.extend(effects.map(|effect| serde_json::to_vec(&Order { id: 3, effect }).unwrap()));
-    all.extend(
-        [Ok(3), Err(failure)].map(|result| serde_json::to_vec(&Outcome { id: 3, result }).unwrap()),
-    );
+    all.extend([Ok(3), Err(failure)].map(|result| {
+        serde_json::to_vec(&Outcome {
+            id: 3,
+            result,
+            said: Said::Nothing,
+        })
+        .unwrap()
+    }));
     all.extend([Started::Ready, Started::Failed(refusal)].map(|m| serde_json::to_vec(&m).unwrap()));
     all
 }
