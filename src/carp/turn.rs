@@ -45,6 +45,8 @@ pub(super) struct Turn<'a> {
     pub(super) carpdev: Option<Carpdev>,
     pub(super) parent: Option<Parent>,
     pub(super) config: &'a Config,
+    /// The data plane can do what is configured.
+    pub(super) served: bool,
     pub(super) preempt: bool,
     /// Replays are rejected.
     pub(super) replay: bool,
@@ -65,7 +67,10 @@ impl Turn<'_> {
     /// Brings what runs in line with what is configured. Idempotent.
     pub(super) fn setrun(&mut self) {
         let up = self.parent.is_some_and(|parent| parent.up);
-        match (Interface::lacks(self.config, up), self.vhost.phase) {
+        match (
+            Interface::lacks(self.config, up, self.served),
+            self.vhost.phase,
+        ) {
             (Some(reason), Phase::Init) => self.vhost.reason = reason,
             (Some(reason), _) => self.stop(reason),
             (None, Phase::Init) => self.become_backup(Reason::Ready),
