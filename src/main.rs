@@ -1,9 +1,8 @@
 //! Chooses a front end by name or first word; exit codes, and nothing else.
 #![forbid(unsafe_code)]
 
-use carp::carp::config::Dataplane;
 use carp::cli::{demo, ifconfig, netstat, sysctl};
-use carp::daemon::{self, Options};
+use carp::daemon::{self, Dataplane, Options};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -51,15 +50,13 @@ struct Daemon {
     #[arg(long, hide = true)]
     separate: bool,
     /// What moves frames, as net.inet.carp.dataplane: auto, tcx, clsact or copy
-    #[arg(long, value_name = "word", default_value = "auto", hide_default_value = true, value_parser = dataplane)]
+    #[arg(
+        long,
+        value_name = "word",
+        default_value = "auto",
+        hide_default_value = true
+    )]
     dataplane: Dataplane,
-}
-
-/// A word of net.inet.carp.dataplane.
-fn dataplane(word: &str) -> Result<Dataplane, String> {
-    let all = Dataplane::ALL;
-    let found = all.into_iter().find(|plane| plane.word() == word);
-    found.ok_or_else(|| format!("it is one of {}", all.map(Dataplane::word).join(", ")))
 }
 
 impl Daemon {

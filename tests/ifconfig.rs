@@ -160,7 +160,7 @@ fn a_wrong_line_sends_nothing() {
         ),
         (
             "-z",
-            "usage: ifconfig [-AaC] [interface] [inet | inet6] [address] [words ...]\n".into(),
+            "usage: ifconfig [-v] [-AaC] [interface] [inet | inet6] [address] [words ...]\n".into(),
         ),
     ] {
         let fake = Fake::answering(vec![Reply::Done]);
@@ -316,7 +316,7 @@ fn a_missing_interface_is_told_with_and_without_a_daemon() {
 #[test]
 fn looking_starts_no_daemon() {
     let empty = Directory::new();
-    let defaults = "net.inet.carp.allow=1\nnet.inet.carp.preempt=0\nnet.inet.carp.log=2\nnet.inet.carp.replay=1\n";
+    let defaults = "net.inet.carp.allow=1\nnet.inet.carp.preempt=0\nnet.inet.carp.log=2\nnet.inet.carp.replay=1\nnet.inet.carp.dataplane=auto\n";
     for (line, out) in [
         ("ifconfig", ""),
         ("ifconfig -a", ""),
@@ -419,8 +419,8 @@ Usage: carp <COMMAND>
 
 Commands:
   ifconfig  Show and configure carp interfaces, in OpenBSD's words
-  sysctl    Show and set net.inet.carp.allow, preempt, log and replay
-  netstat   Show the counters of the protocol: netstat -s -p carp
+  sysctl    Show and set net.inet.carp.allow, preempt, log, replay and dataplane
+  netstat   Show the counters of the protocol (-s) or of the interfaces (-i)
   daemon    Serve this network namespace, in the foreground, logging to standard error
   demo      Build a network in namespaces and show a failover in it
   help      Print this message or the help of the given subcommand(s)

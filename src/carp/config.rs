@@ -160,6 +160,15 @@ impl Dataplane {
     }
 }
 
+impl std::str::FromStr for Dataplane {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|plane| plane.word() == typed);
+        found.ok_or_else(|| format!("it is one of {}", Self::ALL.map(Self::word).join(", ")))
+    }
+}
+
 impl fmt::Display for Dataplane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())

@@ -42,6 +42,7 @@ use std::rc::Rc;
 use tokio::sync::{mpsc, oneshot};
 use transact::Transaction;
 
+pub use crate::carp::config::Dataplane;
 pub use start::{Options, daemon, door_process, engine_process};
 
 /// What the reading tasks hand to the one that owns the engine.
