@@ -76,7 +76,10 @@ impl Host {
     #[track_caller]
     pub fn daemon_with(&self, words: &[&str]) {
         let log = std::fs::File::create(self.log()).unwrap();
-        let mut command = self.command(&["daemon", "--dataplane", self.plane.word()]);
+        let mut command = self.command(&["daemon"]);
+        if !words.contains(&"--dataplane") {
+            command.args(["--dataplane", self.plane.word()]);
+        }
         command.args(words);
         command.stdout(Stdio::null()).stderr(log);
         let child = self.place.run(|| command.spawn().unwrap());

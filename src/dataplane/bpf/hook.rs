@@ -85,9 +85,9 @@ pub(super) fn prepare(netlink: &Netlink, index: u32) -> Result<(Classifying, boo
         Ok(()) => Ok((Classifying::Both, true)),
         // There already, or an ingress qdisc of somebody else's.
         Err(e) if e.errno() == libc::EEXIST || e.errno() == libc::EBUSY => {
-            let found = netlink.classifying()?.into_iter();
-            let here = found.filter(|(at, _)| *at == index).map(|(_, what)| what);
-            here.last().map(|what| (what, false)).ok_or(e)
+            let found = netlink.classifying()?;
+            let here = found.iter().find(|(at, _)| *at == index);
+            here.map(|(_, what)| (*what, false)).ok_or(e)
         }
         Err(e) => Err(e),
     }
