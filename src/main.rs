@@ -27,7 +27,7 @@ enum Front {
     },
     /// Show and set net.inet.carp.allow, preempt, log and replay
     Sysctl(sysctl::Args),
-    /// Show the counters of the protocol: netstat -s -p carp
+    /// Show the counters of the protocol, or the hosts heard: netstat -s -p carp, netstat peers
     Netstat(netstat::Args),
     /// Serve this network namespace, in the foreground, logging to standard error
     Daemon(Daemon),

@@ -1,18 +1,23 @@
-//! `netstat -s -p carp`: the protocol's counters in OpenBSD's words; must not know when anything is counted.
+//! `netstat -s -p carp`: the protocol's counters in OpenBSD's words, and `netstat peers`; must not know when anything is
+//! counted.
 #![forbid(unsafe_code)]
 
 use super::{because, plain, refuse, say, unanswered};
 use crate::control::socket::{Client, Error};
-use crate::control::{Refusal, Reply, Request, Stats};
+use crate::control::{Peer, Refusal, Reply, Request, Stats};
 use std::fmt::Write;
 use std::process::ExitCode;
 
 /// Under this name errors are printed.
 const NAME: &str = "netstat";
+const SOMETHING_ELSE: &str = "the carp daemon answered something else";
 
 /// What `carp netstat` takes.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Args {
+    /// Show the hosts heard, and what protects against replays of their advertisements
+    #[arg(value_name = "peers", conflicts_with_all = ["statistics", "verbose"])]
+    what: Option<What>,
     /// Show the counters; twice: only those that are not 0
     #[arg(short, action = clap::ArgAction::Count)]
     statistics: u8,
@@ -22,6 +27,12 @@ pub struct Args {
     /// Also what no BSD counts
     #[arg(short)]
     verbose: bool,
+}
+
+/// What can be shown beside the counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    Peers,
 }
 
 /// One line.
@@ -83,8 +94,12 @@ static LINES: [Line; 21] = [
 /// Runs `netstat`.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    match wanted(args).and_then(|()| read()) {
-        Ok(stats) => say(&text(args, &stats)),
+    let shown = wanted(args).and_then(|()| match args.what {
+        Some(What::Peers) => read_peers().map(|peers| table(&peers)),
+        None => read_stats().map(|stats| text(args, &stats)),
+    });
+    match shown {
+        Ok(text) => say(&text),
         Err(refusal) => refuse(NAME, &refusal),
     }
 }
@@ -92,7 +107,7 @@ pub fn run(args: &Args) -> ExitCode {
 /// Of all that a BSD's netstat shows there is only this.
 fn wanted(args: &Args) -> Result<(), Refusal> {
     match args.protocol.as_deref() {
-        None | Some("carp") if args.statistics > 0 => Ok(()),
+        None | Some("carp") if args.statistics > 0 || args.what.is_some() => Ok(()),
         None | Some("carp") => Err(plain("only the counters are here: netstat -s -p carp")),
         Some(other) => Err(because(
             format!("{other}: unknown or uninstrumented protocol"),
@@ -102,18 +117,52 @@ fn wanted(args: &Args) -> Result<(), Refusal> {
 }
 
 /// The counters; without a daemon nothing was counted.
-fn read() -> Result<Stats, Refusal> {
-    match Client::find() {
-        Err(Error::NotRunning) => Ok(Stats::default()),
-        client => {
-            let reply = client.and_then(|client| client.ask(&Request::Stats));
-            match reply.map_err(|error| unanswered(&error))? {
-                Reply::Stats(stats) => Ok(stats),
-                Reply::Refused(refusal) => Err(refusal),
-                _ => Err(plain("the carp daemon answered something else")),
-            }
-        }
+fn read_stats() -> Result<Stats, Refusal> {
+    match ask(&Request::Stats)? {
+        None => Ok(Stats::default()),
+        Some(Reply::Stats(stats)) => Ok(stats),
+        Some(_) => Err(plain(SOMETHING_ELSE)),
     }
+}
+
+/// The hosts heard; without a daemon none was.
+fn read_peers() -> Result<Vec<Peer>, Refusal> {
+    match ask(&Request::Peers)? {
+        None => Ok(Vec::new()),
+        Some(Reply::Peers(peers)) => Ok(peers),
+        Some(_) => Err(plain(SOMETHING_ELSE)),
+    }
+}
+
+/// `None`: there is no daemon.
+fn ask(request: &Request) -> Result<Option<Reply>, Refusal> {
+    let reply = match Client::find() {
+        Err(Error::NotRunning) => return Ok(None),
+        client => client.and_then(|client| client.ask(request)),
+    };
+    match reply.map_err(|error| unanswered(&error))? {
+        Reply::Refused(refusal) => Err(refusal),
+        reply => Ok(Some(reply)),
+    }
+}
+
+/// As wide as its widest address.
+fn table(peers: &[Peer]) -> String {
+    let lines = peers.iter().map(|peer| {
+        (
+            peer.unit.to_string(),
+            peer.vhid.to_string(),
+            peer.address.to_string(),
+            peer.protection.to_string(),
+        )
+    });
+    let titles = ["Interface", "Vhid", "Peer", "Protection against replays"].map(str::to_owned);
+    let lines: Vec<_> = std::iter::once(titles.into()).chain(lines).collect();
+    let widest = lines.iter().map(|line| line.2.len()).max().unwrap_or(0);
+    let line = |(interface, vhid, peer, protection): &(String, String, String, String)| {
+        format!("{interface:<10} {vhid:<4} {peer:<widest$} {protection}\n")
+    };
+    lines.iter().map(line).collect()
 }
 
 fn text(args: &Args, stats: &Stats) -> String {
@@ -139,6 +188,7 @@ mod tests {
         Args {
             statistics,
             verbose,
+            what: None,
             protocol: Some("carp".to_owned()),
         }
     }
@@ -189,6 +239,7 @@ mod tests {
                 protocol: protocol.map(str::to_owned),
                 statistics,
                 verbose: false,
+                what: None,
             };
             wanted(&args).err().map(|refusal| refusal.text)
         };
