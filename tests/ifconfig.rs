@@ -4,8 +4,8 @@
 mod fake_daemon;
 
 use carp::carp::Reason;
-use carp::carp::config::{Key, Settings, State, Unit};
-use carp::control::{Change, Interface, Refusal, Reply, Request, Setting, Vhost};
+use carp::carp::config::{Dataplane, InputMode, Key, Settings, State, Unit};
+use carp::control::{Change, Interface, Refusal, Reply, Request, Served, Setting, Traffic, Vhost};
 use carp::wire::MacAddr;
 use fake_daemon::{
     Directory, Fake, carp as executable, copied, finish, may_become_others, ran, run,
@@ -40,6 +40,14 @@ fn interface(unit: u16, state: State, groups: &[&str]) -> Interface {
             "192.0.2.1/24".parse().unwrap(),
             "2001:db8::1/64".parse().unwrap(),
         ],
+        input: InputMode::Redirect,
+        capture: false,
+        dataplane: Served {
+            by: Dataplane::Copy,
+            why: None,
+            hindrance: None,
+        },
+        traffic: Traffic::default(),
     }
 }
 
@@ -152,7 +160,7 @@ fn a_wrong_line_sends_nothing() {
         ),
         (
             "-z",
-            "usage: ifconfig [-AaC] [interface] [inet | inet6] [address] [words ...]\n".into(),
+            "usage: ifconfig [-v] [-AaC] [interface] [inet | inet6] [address] [words ...]\n".into(),
         ),
     ] {
         let fake = Fake::answering(vec![Reply::Done]);
@@ -308,7 +316,7 @@ fn a_missing_interface_is_told_with_and_without_a_daemon() {
 #[test]
 fn looking_starts_no_daemon() {
     let empty = Directory::new();
-    let defaults = "net.inet.carp.allow=1\nnet.inet.carp.preempt=0\nnet.inet.carp.log=2\nnet.inet.carp.replay=1\n";
+    let defaults = "net.inet.carp.allow=1\nnet.inet.carp.preempt=0\nnet.inet.carp.log=2\nnet.inet.carp.replay=1\nnet.inet.carp.dataplane=auto\n";
     for (line, out) in [
         ("ifconfig", ""),
         ("ifconfig -a", ""),
@@ -411,8 +419,8 @@ Usage: carp <COMMAND>
 
 Commands:
   ifconfig  Show and configure carp interfaces, in OpenBSD's words
-  sysctl    Show and set net.inet.carp.allow, preempt, log and replay
-  netstat   Show the counters of the protocol: netstat -s -p carp
+  sysctl    Show and set net.inet.carp.allow, preempt, log, replay and dataplane
+  netstat   Show the counters of the protocol (-s) or of the interfaces (-i)
   daemon    Serve this network namespace, in the foreground, logging to standard error
   demo      Build a network in namespaces and show a failover in it
   help      Print this message or the help of the given subcommand(s)
@@ -458,8 +466,9 @@ fn sysctls_are_read() {
         preempt: true,
         log: 7,
         replay: false,
+        dataplane: Dataplane::Copy,
     };
-    let listing = "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=7\nnet.inet.carp.replay=0\n";
+    let listing = "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=7\nnet.inet.carp.replay=0\nnet.inet.carp.dataplane=copy\n";
     for (line, out) in [
         ("net.inet.carp", listing),
         ("", listing),
@@ -496,6 +505,11 @@ fn sysctls_are_set_all_or_none() {
             "-w net.inet.carp.log=0",
             "net.inet.carp.log: 2 -> 0\n",
             vec![Log(0)],
+        ),
+        (
+            "net.inet.carp.dataplane=tcx",
+            "net.inet.carp.dataplane: auto -> tcx\n",
+            vec![Setting::Dataplane(Dataplane::Tcx)],
         ),
         ("-n net.inet.carp.allow=0", "0\n", vec![Allow(false)]),
         ("-q net.inet.carp.allow=0", "", vec![Allow(false)]),

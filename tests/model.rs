@@ -21,9 +21,7 @@
 //!   with preempt it is the best one that is there. A recording sent again is no fault: it does not move the bound.
 //! * Somebody always waits for something: no deadlock.
 //! * A planned end, alone and with packets in order, leaves no moment without an owner.
-//! * With replay protection and packets in order nobody takes two advertisements of one host in a row for old ones. One it
-//!   may: the search shows a host that was started anew and advertises at the very moment at which the MASTER does, with the
-//!   same value; it is believed with its next one.
+//! * With replay protection and packets in order nobody takes a live host's advertisement for an old one.
 //!
 //! Hosts that are equally good are held to the first only: carp(4) lets both yield, and the search shows that they can do so
 //! for ever if each round the two advertise within one delay. A goodbye that overtakes an advertisement is undone by it: the

@@ -20,6 +20,8 @@ mod faults;
 mod host;
 #[path = "sim/invariants.rs"]
 mod invariants;
+#[path = "sim/ledger.rs"]
+mod ledger;
 #[path = "sim/link.rs"]
 mod link;
 #[path = "sim/model.rs"]
@@ -34,6 +36,8 @@ mod peers;
 mod random;
 #[path = "sim/ranking.rs"]
 mod ranking;
+#[path = "sim/recorder.rs"]
+mod recorder;
 #[path = "sim/rules.rs"]
 mod rules;
 #[path = "sim/scenario.rs"]

@@ -1,7 +1,8 @@
 //! Demotion, OpenBSD's group model as far as one group `carp` goes; must not know packets.
 //!
-//! Every carpN that has a vhid and is up and whose carpdev is missing or down counts one in the group, and so does every carpN
-//! whose advertisements do not leave. Every member uses the group's count: a machine that lost one network gives up all.
+//! Every carpN that has a vhid and is up and whose carpdev is missing or down, or that the data plane cannot serve, counts
+//! one in the group, and so does every carpN whose advertisements do not leave. Every member uses the group's count: a
+//! machine that lost one network gives up all.
 
 use super::config::Config;
 use super::state::World;
@@ -43,12 +44,13 @@ impl Demotion {
 
 /// The count as it follows from the state of everything.
 pub(super) fn count(world: &World) -> Demotion {
-    let living = || world.interfaces.values().filter(|i| !i.retiring);
-    let lost = living().filter(|interface| {
+    let living = || world.interfaces.iter().filter(|(_, i)| !i.retiring);
+    let lost = living().filter(|(unit, interface)| {
         let counts = wanted(&interface.config) && interface.grace.is_none();
-        counts && !world.carpdev_up(interface.carpdev)
+        counts && (!world.carpdev_up(interface.carpdev) || world.unserved.contains(unit))
     });
-    let failing = living().filter(|interface| interface.vhosts.iter().any(Vhost::fails_to_send));
+    let failing =
+        living().filter(|(_, interface)| interface.vhosts.iter().any(Vhost::fails_to_send));
     let bounded = |count| u8::try_from(count).unwrap_or(u8::MAX);
     Demotion {
         carpdev: bounded(lost.count()),

@@ -85,6 +85,7 @@ impl Engine {
             Input::Parent { carpdev, parent } => self.parent(now, carpdev, parent),
             Input::Configure { unit, config } => self.configure(now, unit, config),
             Input::State { unit, state } => self.state(now, unit, state),
+            Input::Served { unit, ok } => self.served(now, unit, ok),
             Input::Settings(settings) => self.settings(settings),
             Input::Armed { unit, attempt, ok } => self.armed(now, unit, attempt, ok),
             Input::Sent {
@@ -226,6 +227,17 @@ impl Engine {
         self.setrun_all(now);
     }
 
+    fn served(&mut self, now: Instant, unit: Unit, ok: bool) {
+        let changed = if ok {
+            self.world.unserved.remove(&unit)
+        } else {
+            self.world.unserved.insert(unit)
+        };
+        if changed {
+            self.setrun_all(now);
+        }
+    }
+
     fn settings(&mut self, settings: Settings) {
         self.world.settings = settings;
         self.out.level = settings.log;
@@ -322,6 +334,7 @@ impl Engine {
                 .carpdev
                 .and_then(|carpdev| world.parents.get(&carpdev))
                 .copied(),
+            served: !world.unserved.contains(&unit),
             config: &interface.config,
             preempt: world.settings.preempt,
             replay: world.settings.replay,

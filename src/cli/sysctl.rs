@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{because, plain, refuse, say, start, unanswered};
-use crate::carp::config::Settings;
+use crate::carp::config::{Dataplane, Settings};
 use crate::control::socket::{Client, Error};
 use crate::control::{Refusal, Reply, Request, Setting};
 use std::fmt::Write;
@@ -35,39 +35,54 @@ pub struct Args {
 struct Variable {
     /// After `net.inet.carp.`.
     leaf: &'static str,
-    /// The greatest value; the least is 0.
-    most: u8,
-    /// Its value in the settings.
+    /// What it takes.
+    values: Values,
+    /// Its value in the settings: the number, or the place among the words.
     get: fn(&Settings) -> u8,
     /// The change to a value within its range.
     set: fn(u8) -> Setting,
 }
 
+/// What a variable takes.
+#[derive(Debug, Clone, Copy)]
+enum Values {
+    /// 0 to this.
+    Numbers(u8),
+    /// One of the data planes.
+    Dataplanes,
+}
+
 /// In OpenBSD's order, then ours.
-static VARIABLES: [Variable; 4] = [
+static VARIABLES: [Variable; 5] = [
     Variable {
         leaf: "allow",
-        most: 1,
+        values: Values::Numbers(1),
         get: |s| u8::from(s.allow),
         set: |v| Setting::Allow(v == 1),
     },
     Variable {
         leaf: "preempt",
-        most: 1,
+        values: Values::Numbers(1),
         get: |s| u8::from(s.preempt),
         set: |v| Setting::Preempt(v == 1),
     },
     Variable {
         leaf: "log",
-        most: 7,
+        values: Values::Numbers(7),
         get: |s| s.log,
         set: Setting::Log,
     },
     Variable {
         leaf: "replay",
-        most: 1,
+        values: Values::Numbers(1),
         get: |s| u8::from(s.replay),
         set: |v| Setting::Replay(v == 1),
+    },
+    Variable {
+        leaf: "dataplane",
+        values: Values::Dataplanes,
+        get: |s| s.dataplane as u8,
+        set: |v| Setting::Dataplane(Dataplane::ALL[usize::from(v)]),
     },
 ];
 const TREE: [&str; 3] = ["net", "inet", "carp"];
@@ -76,6 +91,38 @@ const LEVELS: [&str; 5] = ["top", "second", "third", "fourth", "fifth"];
 impl Variable {
     fn name(&self) -> String {
         format!("{}.{}", TREE.join("."), self.leaf)
+    }
+
+    /// A value as it is printed.
+    fn text(&self, value: u8) -> String {
+        match self.values {
+            Values::Numbers(_) => value.to_string(),
+            Values::Dataplanes => Dataplane::ALL[usize::from(value)].to_string(),
+        }
+    }
+
+    /// A value as it was typed after `name`.
+    fn read(&self, name: &str, typed: &str) -> Result<u8, Refusal> {
+        let invalid = || plain(format!("{name}: value is invalid: {typed}"));
+        let range = |takes: String| {
+            because(
+                format!("{name}: Invalid argument"),
+                format!("{name} takes {takes}"),
+            )
+        };
+        match self.values {
+            Values::Numbers(most) => {
+                let number: i64 = typed.trim().parse().map_err(|_| invalid())?;
+                let number = u8::try_from(number).ok().filter(|number| *number <= most);
+                number.ok_or_else(|| range(format!("0 to {most}")))
+            }
+            Values::Dataplanes => {
+                let words = Dataplane::ALL.map(Dataplane::word);
+                let place = words.iter().position(|word| *word == typed.trim());
+                let place = place.and_then(|place| u8::try_from(place).ok());
+                place.ok_or_else(|| range(words.join(", ")))
+            }
+        }
     }
 }
 
@@ -120,20 +167,7 @@ fn item(word: &str) -> Result<Item, Refusal> {
             format!("set one of those below {name}"),
         ));
     };
-    let number: i64 = value
-        .trim()
-        .parse()
-        .map_err(|_| plain(format!("{name}: value is invalid: {value}")))?;
-    let range = || {
-        because(
-            format!("{name}: Invalid argument"),
-            format!("{name} takes 0 to {}", variable.most),
-        )
-    };
-    let number = u8::try_from(number)
-        .ok()
-        .filter(|number| *number <= variable.most)
-        .ok_or_else(range)?;
+    let number = variable.read(name, value)?;
     Ok(Item::Set(variable, number))
 }
 
@@ -182,7 +216,7 @@ fn suggestion(name: &str) -> String {
     };
     match names.min_by_key(|full| distance(full)) {
         Some(full) if distance(&full) <= 3 => format!("did you mean {full}?"),
-        _ => "only net.inet.carp is here: allow, preempt, log and replay".to_owned(),
+        _ => "only net.inet.carp is here: allow, preempt, log, replay and dataplane".to_owned(),
     }
 }
 
@@ -220,8 +254,9 @@ fn answer(args: &Args, items: &[Item]) -> Result<String, Refusal> {
                 apply(&mut settings, (variable.set)(*new));
                 if !args.quiet {
                     let told = if args.numeric {
-                        new.to_string()
+                        variable.text(*new)
                     } else {
+                        let (old, new) = (variable.text(old), variable.text(*new));
                         format!("{}: {old} -> {new}", variable.name())
                     };
                     // Writing into a String does not fail.
@@ -242,6 +277,7 @@ fn change(item: &Item) -> Option<Setting> {
 
 fn line(text: &mut String, args: &Args, variable: &Variable, value: u8) {
     // Writing into a String does not fail.
+    let value = variable.text(value);
     let _ = if args.numeric {
         writeln!(text, "{value}")
     } else {
@@ -255,6 +291,7 @@ const fn apply(settings: &mut Settings, setting: Setting) {
         Setting::Preempt(value) => settings.preempt = value,
         Setting::Log(value) => settings.log = value,
         Setting::Replay(value) => settings.replay = value,
+        Setting::Dataplane(value) => settings.dataplane = value,
     }
 }
 
@@ -297,7 +334,7 @@ mod tests {
     fn names_are_whole_or_a_beginning() {
         let count = |name| find(name).map(|found| found.len());
         for name in ["net", "net.inet", "net.inet.carp", "net.inet.carp."] {
-            assert_eq!(count(name), Ok(4), "{name}");
+            assert_eq!(count(name), Ok(5), "{name}");
         }
         assert_eq!(count("net.inet.carp.log"), Ok(1));
     }
@@ -306,7 +343,9 @@ mod tests {
     fn wrong_names_are_told_by_level_with_a_suggestion() {
         let meant = |name: &str| Some(format!("did you mean net.inet.carp.{name}?"));
         let text = |level, part, name| format!("{level} level name {part} in {name} is invalid");
-        let only = Some("only net.inet.carp is here: allow, preempt, log and replay".to_owned());
+        let only = Some(
+            "only net.inet.carp is here: allow, preempt, log, replay and dataplane".to_owned(),
+        );
         for (name, level, part, why) in [
             ("net.inet.card.allow", "third", "card", meant("allow")),
             (
@@ -344,10 +383,27 @@ mod tests {
                 "net.inet.carp.preempt: value is invalid: ",
             ),
             ("net.inet.carp=1", "net.inet.carp: Is a directory"),
+            (
+                "net.inet.carp.dataplane=bpf",
+                "net.inet.carp.dataplane: Invalid argument",
+            ),
         ] {
             assert_eq!(refusal(word).0, text, "{word}");
         }
         assert!(matches!(item("net.inet.carp.log=7"), Ok(Item::Set(_, 7))));
+        for (place, word) in ["auto", "tcx", "clsact", "copy"].into_iter().enumerate() {
+            let Ok(Item::Set(variable, value)) = item(&format!("net.inet.carp.dataplane={word}"))
+            else {
+                panic!("{word} was not taken");
+            };
+            assert_eq!(
+                (usize::from(value), variable.text(value)),
+                (place, word.to_owned())
+            );
+            let mut settings = Settings::default();
+            apply(&mut settings, (variable.set)(value));
+            assert_eq!((variable.get)(&settings), value);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ pub mod socket;
 pub mod started;
 
 use crate::carp::Status;
-use crate::carp::config::{Key, Settings, State, Unit};
+use crate::carp::config::{Dataplane, InputMode, Key, Settings, State, Unit};
 
 pub use crate::carp::stats::Stats;
 pub use crate::carp::{Protection, Reason};
@@ -84,6 +84,10 @@ pub enum Change {
     Advskew(u8),
     /// `state S`.
     State(State),
+    /// `input MODE`.
+    Input(InputMode),
+    /// `capture`, `-capture`.
+    Capture(bool),
     /// An address; without `alias` it takes the place of the first one of its family.
     Address {
         /// The address with its prefix length.
@@ -108,7 +112,9 @@ impl Change {
             | Self::Carpdev(_)
             | Self::Advbase(_)
             | Self::Advskew(_)
-            | Self::State(_) => "SIOCSVH",
+            | Self::State(_)
+            | Self::Input(_)
+            | Self::Capture(_) => "SIOCSVH",
             Self::Address { .. } => "SIOCAIFADDR",
             Self::Delete(_) => "SIOCDIFADDR",
         }
@@ -126,6 +132,8 @@ pub enum Setting {
     Log(u8),
     /// net.inet.carp.replay
     Replay(bool),
+    /// net.inet.carp.dataplane; only while there is no carp interface.
+    Dataplane(Dataplane),
 }
 
 impl Setting {
@@ -137,6 +145,7 @@ impl Setting {
             Self::Preempt(_) => "net.inet.carp.preempt",
             Self::Log(_) => "net.inet.carp.log",
             Self::Replay(_) => "net.inet.carp.replay",
+            Self::Dataplane(_) => "net.inet.carp.dataplane",
         }
     }
 }
@@ -203,6 +212,42 @@ pub struct Interface {
     pub groups: Vec<String>,
     /// The shared addresses in order of configuration.
     pub addresses: Vec<IpNetwork>,
+    /// Where received frames are seen.
+    pub input: InputMode,
+    /// What leaves is shown to who looks at carpN.
+    pub capture: bool,
+    /// What moves its frames.
+    pub dataplane: Served,
+    /// What passed since it was created or last attached to a carpdev.
+    pub traffic: Traffic,
+}
+
+/// The data plane of a carpN.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// Never `auto`.
+    pub by: Dataplane,
+    /// Why not by a better one, if one was tried.
+    pub why: Option<String>,
+    /// Why the carpN cannot be served as it is configured, if so: its vhosts stay in INIT.
+    pub hindrance: Option<String>,
+}
+
+/// Frames and bytes of a carpN. A super-packet counts as one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Frames for the virtual MAC that the stack got.
+    pub ipackets: u64,
+    /// Their bytes, from the Ethernet header on.
+    pub ibytes: u64,
+    /// Frames for the virtual MAC that it did not get.
+    pub idrops: u64,
+    /// Frames that left by carpN.
+    pub opackets: u64,
+    /// Their bytes.
+    pub obytes: u64,
+    /// Frames that were to leave by carpN and did not.
+    pub odrops: u64,
 }
 
 /// One vhost as it is now.

@@ -48,6 +48,8 @@ pub struct Interface {
     pub owning: bool,
     /// The gate is not shut: neighbours are answered as far as the engine wants.
     pub answering: bool,
+    /// Why the data plane cannot serve it as it is configured.
+    pub hindrance: Option<String>,
 }
 
 impl Interface {
@@ -72,7 +74,12 @@ impl Interface {
 
     /// For the front ends; the vhosts come from the engine.
     #[must_use]
-    pub fn shown(&self, unit: Unit, vhosts: Vec<control::Vhost>) -> control::Interface {
+    pub fn shown(
+        &self,
+        unit: Unit,
+        vhosts: Vec<control::Vhost>,
+        (dataplane, traffic): (control::Served, control::Traffic),
+    ) -> control::Interface {
         control::Interface {
             unit,
             index: self.index,
@@ -84,6 +91,10 @@ impl Interface {
             vhosts,
             groups: vec!["carp".to_owned()],
             addresses: self.config.addresses.clone(),
+            input: self.config.input,
+            capture: self.config.capture,
+            dataplane,
+            traffic,
         }
     }
 }

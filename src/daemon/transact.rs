@@ -7,7 +7,7 @@ use super::settle::{configure, listen};
 use super::transaction::{Plan, plan, refusal};
 use super::{Asked, Daemon, Purpose, kernel};
 use crate::carp::Input;
-use crate::carp::config::{Carpdev, Config, State, Unit};
+use crate::carp::config::{Carpdev, Config, InputMode, State, Unit};
 use crate::control::{Refusal, Reply, Request};
 use std::os::fd::OwnedFd;
 use tokio::sync::oneshot;
@@ -185,6 +185,7 @@ impl Daemon {
             let Some(attached) = self.carpdevs.get(&link.index) else {
                 return Some(Effect::OpenCarpdev {
                     name: link.name.clone(),
+                    planes: self.choice.planes(),
                 });
             };
             let wanted = self.listening_for(link.index, Some((unit, config)));
@@ -248,10 +249,11 @@ impl Daemon {
                     shape: Shape::fresh(*mac),
                     owning: false,
                     answering: false,
+                    hindrance: None,
                 };
                 self.interfaces.insert(unit, interface);
             }
-            Effect::OpenCarpdev { name } => self.attach(name, value, descriptors)?,
+            Effect::OpenCarpdev { name, .. } => self.attach(name, value, descriptors)?,
             Effect::Listen { index, .. } => self.listens(*index, effect),
             Effect::Configure { .. } => self.shaped(unit, effect),
             _ => return Ok(true),
@@ -324,7 +326,7 @@ impl Daemon {
     fn forget(&mut self, unit: Unit) {
         self.retired.remove(&unit);
         if let Some(interface) = self.interfaces.remove(&unit) {
-            self.copier.remove_port(interface.index);
+            self.plane.remove_port(interface.index);
             if let Some(carpdev) = interface.carpdev {
                 self.refresh_answers(carpdev);
             }
@@ -351,10 +353,14 @@ impl Daemon {
         if let Some(index) = carpdev {
             self.parent(index);
         }
+        self.tell_served(unit);
         self.tell(Input::Configure {
             unit,
             config: Some((config, carpdev.map(Carpdev))),
         });
+        if carpdev.is_some() {
+            self.tell_rules(unit);
+        }
         if let Some(index) = carpdev {
             self.refresh_answers(index);
         }
@@ -367,7 +373,7 @@ impl Daemon {
         };
         let Some(carpdev) = interface.carpdev else {
             if before.is_some() {
-                self.copier.remove_port(interface.index);
+                self.plane.remove_port(interface.index);
             }
             return Ok(());
         };
@@ -381,10 +387,12 @@ impl Daemon {
                 .iter()
                 .map(ipnetwork::IpNetwork::ip)
                 .collect(),
+            accept: interface.config.input == InputMode::Accept,
+            capture: interface.config.capture,
         };
         match before {
-            None => self.copier.add_port(port, interface.tap.try_clone()?),
-            Some(_) => self.copier.change_port(port),
+            None => self.plane.add_port(port, interface.tap.try_clone()?),
+            Some(_) => self.plane.change_port(port),
         }
         Ok(())
     }

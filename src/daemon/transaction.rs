@@ -101,6 +101,8 @@ fn set(config: &mut Config, state: &mut Option<State>, change: &Change) -> Resul
                 first.advskew = *skew;
             }
         }
+        Change::Input(mode) => config.input = *mode,
+        Change::Capture(on) => config.capture = *on,
         Change::State(asked) => *state = Some(*asked),
         Change::Create | Change::Destroy | Change::Address { .. } | Change::Delete(_) => {}
     }

@@ -79,8 +79,8 @@ pub struct Host {
     pub heard: Option<(Instant, usize)>,
     /// What was delivered to it last, by sender.
     pub recorded: Vec<Option<Packet>>,
-    /// How many in a row of each sender it took for old ones; two are as many as any.
-    pub disbelieved: Vec<u8>,
+    /// It took an advertisement for an old one.
+    pub disbelieved: bool,
     /// When it first heard its successor, while it serves its last frames.
     pub succeeded: Option<Instant>,
 }
@@ -134,7 +134,7 @@ impl Net {
             carrier: true,
             heard: None,
             recorded: vec![None; scope.hosts.len()],
-            disbelieved: vec![0; scope.hosts.len()],
+            disbelieved: false,
             succeeded: None,
         };
         let mut net = Self {
@@ -343,7 +343,7 @@ impl Net {
         (host.asleep, host.ending, host.retired) = (None, false, false);
         (host.owed, host.refused) = (Vec::new(), false);
         (host.heard, host.succeeded) = (None, None);
-        host.disbelieved.fill(0);
+        host.disbelieved = false;
     }
 
     /// What is on its way to a host does not arrive.
@@ -369,10 +369,7 @@ impl Net {
         if !believed {
             host.heard = before;
         }
-        if from != to {
-            let more = (host.disbelieved[from] + 1).min(2);
-            host.disbelieved[from] = if believed { 0 } else { more };
-        }
+        host.disbelieved |= !believed && from != to;
         let lingers = !serves && matches!(host.gate, Gate::Open | Gate::Yielded);
         if lingers && believed && from != to && host.heard.is_some() {
             host.succeeded.get_or_insert(self.now);

@@ -149,7 +149,7 @@ impl Net {
             (host.arming.is_some(), host.owed.len(), host.refused),
             (host.asleep.map(|until| until.since(self.now)), host.ending),
             host.carrier,
-            (heard, &host.disbelieved, host.succeeded.map(since)),
+            (heard, host.disbelieved, host.succeeded.map(since)),
             recorded,
         )
             .hash(to);

@@ -277,19 +277,13 @@ impl Model for Scope {
                     })
                 },
             ),
-            Property::always(
-                "who lives is believed, with its second advertisement at the latest",
-                |scope: &Self, net: &Net| {
-                    let Budget {
-                        doubles, replays, ..
-                    } = scope.budget;
-                    let forged = !scope.ordered || doubles + replays > 0;
-                    {
-                        let mut rows = net.hosts.iter().flat_map(|host| &host.disbelieved);
-                        forged || rows.all(|row| *row < 2)
-                    }
-                },
-            ),
+            Property::always("who lives is believed", |scope: &Self, net: &Net| {
+                let Budget {
+                    doubles, replays, ..
+                } = scope.budget;
+                let forged = !scope.ordered || doubles + replays > 0;
+                forged || !net.hosts.iter().any(|host| host.disbelieved)
+            }),
             Property::always(
                 "whom the kernel has refused is no MASTER",
                 |_, net: &Net| {

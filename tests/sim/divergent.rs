@@ -23,6 +23,8 @@ fn pair<const N: usize>(
         has_v4: true,
         has_v6: true,
         demotion: 0,
+        replay: true,
+        wall: Some(0),
     };
     let members = hosts.iter().enumerate();
     let members = members.map(|(host, (_, base, skew))| MemberPlan {
@@ -45,6 +47,7 @@ fn pair<const N: usize>(
         }],
         faults: faults.to_vec(),
         calm_at: 40 * SECOND,
+        attack: None,
     }
 }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Numbers remembered.
 const NUMBERS: usize = 128;
+/// Numbers seen of late, of which somebody may yet count up.
+const RECENT: usize = 32;
 /// Senders whose manner is remembered.
 const SENDERS: usize = 16;
 /// So many new numbers in a row make a sender one whose counter varies. OpenBSD's changes with each boot.
@@ -53,6 +55,8 @@ struct Last {
     family: Family,
     counter: u64,
     rejected: bool,
+    /// It had been used before and followed another: of such a pair the first may come second.
+    again: bool,
 }
 
 /// What an advertisement of another system is.
@@ -73,6 +77,8 @@ pub(super) struct Strangers {
     numbers: VecDeque<Number>,
     senders: VecDeque<Sender>,
     last: Option<Last>,
+    /// The numbers seen of late, each once.
+    recent: VecDeque<u64>,
     /// Until then numbers of a chain may come again: one and a half intervals after the last new one.
     lenient: Instant,
 }
@@ -81,10 +87,19 @@ impl Strangers {
     /// Counted up from the number seen last, as the BSDs and UCARP do, with some lost in between.
     pub(super) fn follows(&self, heard: &Heard) -> bool {
         self.last.is_some_and(|last| {
-            let near = (1..=FOLLOW).contains(&heard.counter.wrapping_sub(last.counter));
-            // A live host that goes on from what is rejected here begins with IPv4, if it has it. The IPv6 one after a
-            // rejected IPv4 one is the rest of a replayed pair.
-            near && (!last.rejected || heard.family == Family::Inet || heard.family == last.family)
+            let ahead = heard.counter.wrapping_sub(last.counter);
+            // The IPv6 one just above a rejected IPv4 one is the rest of a replayed pair. A live host that goes on from what
+            // is rejected here goes on beyond that pair.
+            let rest = ahead == 1 && heard.family == Family::Inet6 && last.family == Family::Inet;
+            (1..=FOLLOW).contains(&ahead) && !(last.rejected && rest)
+        })
+    }
+
+    /// Its pair's other one, one above, was taken just before.
+    fn overtaken(&self, heard: &Heard) -> bool {
+        self.last.is_some_and(|last| {
+            let pair = last.counter.wrapping_sub(heard.counter) == 1;
+            last.again && pair && last.family != heard.family
         })
     }
 
@@ -92,23 +107,24 @@ impl Strangers {
         match self.find(heard.family, heard.counter) {
             None => Verdict::New,
             Some(number) if number.kind != Kind::Varying => Verdict::Constant,
-            Some(_) if self.follows(heard) => Verdict::Again,
+            Some(_) if self.follows(heard) || self.overtaken(heard) => Verdict::Again,
             Some(number) if number.chain && heard.now < self.lenient => Verdict::Again,
             Some(_) => Verdict::Repeat,
         }
     }
 
     pub(super) fn learn(&mut self, heard: &Heard, verdict: Verdict) -> Protection {
-        let chain = self.follows(heard);
-        if let Some(last) = self.last.filter(|_| chain)
-            && let Some(base) = self.find_mut(|n| n.counter == last.counter)
-        {
+        let again = verdict == Verdict::Again && !self.overtaken(heard);
+        let base = self.base(heard.counter);
+        let chain = base.is_some();
+        if let Some(base) = base.and_then(|counter| self.find_mut(|n| n.counter == counter)) {
             base.chain = true;
         }
-        self.last = Some(Last {
+        self.note(Last {
             family: heard.family,
             counter: heard.counter,
             rejected: verdict == Verdict::Repeat,
+            again,
         });
         let of_this = |n: &Number| (n.family, n.counter) == (heard.family, heard.counter);
         match verdict {
@@ -137,11 +153,27 @@ impl Strangers {
 
     /// Of whomever: a stranger that hears it goes on from there.
     pub(super) fn seen(&mut self, family: Family, counter: u64) {
-        self.last = Some(Last {
+        self.note(Last {
             family,
             counter,
             rejected: false,
+            again: false,
         });
+    }
+
+    fn note(&mut self, last: Last) {
+        self.last = Some(last);
+        self.recent.retain(|counter| *counter != last.counter);
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(last.counter);
+    }
+
+    /// The number that this one was counted up from. UCARP reads late, and two that have read the same say the same.
+    fn base(&self, counter: u64) -> Option<u64> {
+        let mut latest = self.recent.iter().rev().copied();
+        latest.find(|base| (1..=FOLLOW).contains(&counter.wrapping_sub(*base)))
     }
 
     fn learn_new(&mut self, heard: &Heard, chain: bool) {
@@ -208,6 +240,13 @@ impl Strangers {
         self.last = self.last.and_then(|last| {
             let counter = rename(last.counter)?;
             Some(Last { counter, ..last })
+        });
+        self.recent.retain_mut(|counter| match rename(*counter) {
+            Some(renamed) => {
+                *counter = renamed;
+                true
+            }
+            None => false,
         });
         self.lenient = Instant::ZERO + self.lenient.since(origin);
     }

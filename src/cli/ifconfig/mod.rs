@@ -23,7 +23,8 @@ use zeroize::Zeroizing;
 /// Under this name errors are printed.
 const NAME: &str = "ifconfig";
 /// What is printed when the line makes no sense.
-pub const USAGE: &str = "usage: ifconfig [-AaC] [interface] [inet | inet6] [address] [words ...]\n";
+pub const USAGE: &str =
+    "usage: ifconfig [-v] [-AaC] [interface] [inet | inet6] [address] [words ...]\n";
 /// More than this of a first line is no passphrase.
 const PHRASE_MAX: usize = 4096;
 
@@ -33,9 +34,11 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
     match parse::parse(arguments, &hosts) {
         Ok(Command::Help) => say(&format!("{USAGE}\n{}", words::help())),
         Ok(Command::Cloners) => say("carp\n"),
-        Ok(Command::Show { which, family }) => {
-            show(&which, family).map_or_else(refused, |text| say(&text))
-        }
+        Ok(Command::Show {
+            which,
+            family,
+            verbose,
+        }) => show(&which, family, verbose).map_or_else(refused, |text| say(&text)),
         Ok(Command::Apply { unit, changes }) => {
             apply(unit, changes).map_or_else(refused, |()| ExitCode::SUCCESS)
         }
@@ -58,7 +61,7 @@ fn hosts(name: &str, family: Family) -> Option<IpAddr> {
 }
 
 /// The text of what is to be shown. A look never starts a daemon: without one there is no interface.
-fn show(which: &Which, family: Option<Family>) -> Result<String, Refusal> {
+fn show(which: &Which, family: Option<Family>, verbose: bool) -> Result<String, Refusal> {
     let wanted = if let Which::One(unit) = which {
         Some(*unit)
     } else {
@@ -74,7 +77,7 @@ fn show(which: &Which, family: Option<Family>) -> Result<String, Refusal> {
         Which::Group(name) if chosen.is_empty() => Err(parse::missing(name)),
         _ => Ok(chosen
             .into_iter()
-            .map(|interface| print::interface(interface, family))
+            .map(|interface| print::interface(interface, family, verbose))
             .collect()),
     }
 }
@@ -87,7 +90,8 @@ fn shown(interface: &Interface, which: &Which) -> bool {
     }
 }
 
-fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
+/// The interfaces, or the one asked for if it is there; none without a daemon.
+pub fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
     let client = match Client::find() {
         Err(Error::NotRunning) => return Ok(Vec::new()),
         client => client.map_err(|error| unanswered(&error))?,

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::serve::{Done, Door, Opened, failed, gone, of};
+use crate::carp::config::Dataplane;
 use crate::linux::Error;
 use crate::linux::groups::Groups;
 use crate::linux::packet::{PacketSocket, Vnet};
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 impl Door {
-    pub(super) fn open_carpdev(&mut self, name: &str) -> Done {
+    pub(super) fn open_carpdev(&mut self, name: &str, planes: &[Dataplane]) -> Done {
         let link = self
             .netlink
             .link(name)
@@ -25,10 +26,20 @@ impl Door {
             ];
             Ok((sockets, Groups::open(link.index)?))
         };
-        let (sockets, groups) = open().map_err(|e| of(&e))?;
-        let quiet = self.quiet(name, link.master).map_err(|e| of(&e))?;
+        let (mut sockets, groups) = open().map_err(|e| of(&e))?;
+        let kernel = self.open_kernel(name, link.index, planes)?;
+        let quiet = match &kernel {
+            None => self.quiet(name, link.master).map_err(|e| of(&e))?,
+            Some(kernel) => {
+                let map = kernel.ports().try_clone_to_owned();
+                sockets.push(map.map_err(|e| failed(name, &e))?);
+                // Its settings are put back with it.
+                kernel.half().then(|| name.to_owned()).into_iter().collect()
+            }
+        };
         let opened = Opened {
             quiet,
+            kernel,
             groups,
             joined: BTreeSet::new(),
             accepted: BTreeMap::new(),
@@ -107,6 +118,9 @@ impl Door {
 
     pub(super) fn close_carpdev(&mut self, index: u32) {
         if let Some(opened) = self.carpdevs.remove(&index) {
+            if let Some(kernel) = opened.kernel {
+                self.close_kernel(kernel);
+            }
             self.restore(&opened.quiet);
         }
     }
