@@ -35,3 +35,5 @@ mod replay;
 mod rig;
 #[path = "engine/sending.rs"]
 mod sending;
+#[path = "engine/together.rs"]
+mod together;

@@ -10,6 +10,8 @@
     clippy::cast_precision_loss
 )]
 
+#[path = "sim/attack.rs"]
+mod attack;
 #[path = "sim/cast.rs"]
 mod cast;
 #[path = "sim/divergent.rs"]

@@ -1,9 +1,11 @@
 //! An attacker's memory of a segment: what was advertised, and what is repeated of it; must not know who believes it.
 
+use crate::cast::{own_v4, own_v6};
 use crate::host::Packet;
 use crate::packet::{Ad, emit};
 use crate::random::Random;
 use crate::scenario::{Attack, Whose};
+use carp::wire::Family;
 use std::rc::Rc;
 
 #[derive(Debug)]
@@ -60,6 +62,20 @@ impl Recorder {
             skew: self.random.pick(&[0, 100, 255]),
             demote: self.random.pick(&[0, 0, 1, 255]),
             ..ad
+        });
+        let ad = ad.map(|ad| match ad.family {
+            Family::Inet if self.random.chance(25) => Ad {
+                family: Family::Inet6,
+                src: own_v6(packet.segment, 200).into(),
+                ..ad
+            },
+            Family::Inet6 if self.random.chance(25) => Ad {
+                family: Family::Inet,
+                src: own_v4(packet.segment, 200).into(),
+                pseudo: false,
+                ..ad
+            },
+            _ => ad,
         });
         Packet {
             bytes: ad.map_or_else(Vec::new, |ad| emit(&ad, 1)),

@@ -33,7 +33,7 @@ pub struct Attack {
     pub from: u64,
     pub every: u64,
     pub whose: Whose,
-    /// Also with other skews, advbases and demotions: the digest does not cover them.
+    /// Also with other skews, advbases and demotions, and in the other family: the digest does not cover them.
     pub forges: bool,
     /// Every host hears every one; else only who has heard it before.
     pub open: bool,
@@ -258,9 +258,9 @@ fn replays(seed: u64, mut hosts: Vec<HostPlan>) -> (Vec<HostPlan>, Option<Attack
     let ours = hosts
         .iter()
         .all(|plan| plan.system.is_none() && plan.replay);
-    let attack = (ours && random.chance(40)).then(|| Attack {
+    let attack = (ours && random.chance(30)).then(|| Attack {
         from: random.between(3 * SECOND, CALM),
-        every: random.scaled(30 * MS, 500 * MS),
+        every: random.scaled(125 * MS, SECOND),
         whose: match random.below(3) {
             0 => Whose::Latest(random.below(hosts.len() as u64) as usize),
             1 => Whose::Any,

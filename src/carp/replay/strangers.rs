@@ -27,6 +27,8 @@ struct Number {
     src: Option<IpAddr>,
     /// It followed another, or another followed it.
     chain: bool,
+    /// It was taken for a second time, of a host that had been set back: not for a third time.
+    again: bool,
     kind: Kind,
 }
 
@@ -49,16 +51,6 @@ struct Sender {
     until: Instant,
 }
 
-/// The number seen last, of whomever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Last {
-    family: Family,
-    counter: u64,
-    rejected: bool,
-    /// It had been used before and followed another: of such a pair the first may come second.
-    again: bool,
-}
-
 /// What an advertisement of another system is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::carp) enum Verdict {
@@ -76,7 +68,8 @@ pub(in crate::carp) enum Verdict {
 pub(super) struct Strangers {
     numbers: VecDeque<Number>,
     senders: VecDeque<Sender>,
-    last: Option<Last>,
+    /// The number seen last, of whomever.
+    last: Option<u64>,
     /// The numbers seen of late, each once.
     recent: VecDeque<u64>,
     /// Until then numbers of a chain may come again: one and a half intervals after the last new one.
@@ -86,51 +79,40 @@ pub(super) struct Strangers {
 impl Strangers {
     /// Counted up from the number seen last, as the BSDs and UCARP do, with some lost in between.
     pub(super) fn follows(&self, heard: &Heard) -> bool {
-        self.last.is_some_and(|last| {
-            let ahead = heard.counter.wrapping_sub(last.counter);
-            // The IPv6 one just above a rejected IPv4 one is the rest of a replayed pair. A live host that goes on from what
-            // is rejected here goes on beyond that pair.
-            let rest = ahead == 1 && heard.family == Family::Inet6 && last.family == Family::Inet;
-            (1..=FOLLOW).contains(&ahead) && !(last.rejected && rest)
-        })
-    }
-
-    /// Its pair's other one, one above, was taken just before.
-    fn overtaken(&self, heard: &Heard) -> bool {
-        self.last.is_some_and(|last| {
-            let pair = last.counter.wrapping_sub(heard.counter) == 1;
-            last.again && pair && last.family != heard.family
-        })
+        self.last
+            .is_some_and(|last| (1..=FOLLOW).contains(&heard.counter.wrapping_sub(last)))
     }
 
     pub(super) fn judge(&self, heard: &Heard) -> Verdict {
-        match self.find(heard.family, heard.counter) {
-            None => Verdict::New,
-            Some(number) if number.kind != Kind::Varying => Verdict::Constant,
-            Some(_) if self.follows(heard) || self.overtaken(heard) => Verdict::Again,
-            Some(number) if number.chain && heard.now < self.lenient => Verdict::Again,
-            Some(_) => Verdict::Repeat,
+        let Some(number) = self.find(heard.family, heard.counter) else {
+            return Verdict::New;
+        };
+        if number.kind != Kind::Varying {
+            return Verdict::Constant;
+        }
+        // It may have been heard before the one that it was counted up from.
+        let chain = number.chain || self.base(heard.counter).is_some();
+        if chain && (heard.now < self.lenient || !number.again) {
+            Verdict::Again
+        } else {
+            Verdict::Repeat
         }
     }
 
     pub(super) fn learn(&mut self, heard: &Heard, verdict: Verdict) -> Protection {
-        let again = verdict == Verdict::Again && !self.overtaken(heard);
         let base = self.base(heard.counter);
         let chain = base.is_some();
         if let Some(base) = base.and_then(|counter| self.find_mut(|n| n.counter == counter)) {
             base.chain = true;
         }
-        self.note(Last {
-            family: heard.family,
-            counter: heard.counter,
-            rejected: verdict == Verdict::Repeat,
-            again,
-        });
+        self.seen(heard.counter);
         let of_this = |n: &Number| (n.family, n.counter) == (heard.family, heard.counter);
         match verdict {
             Verdict::New => self.learn_new(heard, chain),
             Verdict::Again | Verdict::Repeat => {
+                let late = heard.now >= self.lenient;
                 if let Some(number) = self.find_mut(of_this) {
+                    number.again |= verdict == Verdict::Again && late;
                     number.chain |= chain;
                 }
             }
@@ -152,22 +134,13 @@ impl Strangers {
     }
 
     /// Of whomever: a stranger that hears it goes on from there.
-    pub(super) fn seen(&mut self, family: Family, counter: u64) {
-        self.note(Last {
-            family,
-            counter,
-            rejected: false,
-            again: false,
-        });
-    }
-
-    fn note(&mut self, last: Last) {
-        self.last = Some(last);
-        self.recent.retain(|counter| *counter != last.counter);
+    pub(super) fn seen(&mut self, counter: u64) {
+        self.last = Some(counter);
+        self.recent.retain(|seen| *seen != counter);
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back(last.counter);
+        self.recent.push_back(counter);
     }
 
     /// The number that this one was counted up from. UCARP reads late, and two that have read the same say the same.
@@ -185,6 +158,7 @@ impl Strangers {
             counter: heard.counter,
             src: heard.src,
             chain,
+            again: false,
             kind: Kind::Once,
         });
         self.lenient = heard.now + heard.interval * 3 / 2;
@@ -237,10 +211,7 @@ impl Strangers {
         for sender in &mut self.senders {
             sender.until = Instant::ZERO + sender.until.since(origin);
         }
-        self.last = self.last.and_then(|last| {
-            let counter = rename(last.counter)?;
-            Some(Last { counter, ..last })
-        });
+        self.last = self.last.and_then(&mut *rename);
         self.recent.retain_mut(|counter| match rename(*counter) {
             Some(renamed) => {
                 *counter = renamed;
