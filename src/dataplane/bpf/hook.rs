@@ -85,8 +85,8 @@ pub(super) fn prepare(netlink: &Netlink, index: u32) -> Result<(Classifying, boo
         // There already, or an ingress qdisc of somebody else's.
         Err(e) if e.errno() == libc::EEXIST || e.errno() == libc::EBUSY => {
             let found = netlink.classifying()?.into_iter();
-            let here = found.filter(|(at, _)| *at == index).map(|(_, what)| what);
-            here.last().map(|what| (what, false)).ok_or(e)
+            let mut here = found.filter(|(at, _)| *at == index).map(|(_, what)| what);
+            here.next_back().map(|what| (what, false)).ok_or(e)
         }
         Err(e) => Err(e),
     }
