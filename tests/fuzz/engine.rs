@@ -164,6 +164,7 @@ impl Stage {
                 preempt: *preempt,
                 log: *log,
                 replay: *replay > 0,
+                ..Settings::default()
             })),
             Step::Armed(of, back, ok) => {
                 let (unit, attempt) =
