@@ -136,7 +136,8 @@ impl World {
     /// moments count from `origin` (what is past becomes zero), counters are replaced by `rename` (which the checker also
     /// applies to packets on their way; `None` for one that will not be heard any more), attempts to arm keep their order
     /// only, random numbers start anew, and why a vhost is in its state is forgotten. With `net.inet.carp.replay` on the
-    /// numbers must have the order of the counters.
+    /// numbers must tell identities apart and keep distances, from each other and from twice the wall clock in seconds, and
+    /// `None` is for counters below all that can still be heard or sent; what is left of a second is part of the state then.
     #[must_use]
     pub fn rebased(&self, origin: Instant, mut rename: impl FnMut(u64) -> Option<u64>) -> Self {
         let mut world = self.clone();

@@ -8,8 +8,8 @@ pub mod started;
 use crate::carp::Status;
 use crate::carp::config::{Dataplane, InputMode, Key, Settings, State, Unit};
 
-pub use crate::carp::Reason;
 pub use crate::carp::stats::Stats;
+pub use crate::carp::{Protection, Reason};
 pub use crate::wire::{Family, MacAddr};
 
 use ipnetwork::IpNetwork;
@@ -33,6 +33,8 @@ pub enum Request {
     Settings,
     /// The counters.
     Stats,
+    /// The hosts heard.
+    Peers,
     /// Change sysctls.
     Set(Vec<Setting>),
 }
@@ -50,7 +52,7 @@ impl Request {
         let call = match self {
             Self::Apply { changes, .. } => changes.first().map_or("SIOCIFCREATE", Change::call),
             Self::Set(settings) => settings.first().map_or("net.inet.carp", Setting::name),
-            Self::Show(_) | Self::Settings | Self::Stats => "SIOCGVH",
+            Self::Show(_) | Self::Settings | Self::Stats | Self::Peers => "SIOCGVH",
         };
         Refusal {
             text: format!("{call}: Operation not permitted"),
@@ -159,6 +161,8 @@ pub enum Reply {
     Settings(Settings),
     /// What was counted since the daemon's start.
     Stats(Stats),
+    /// The hosts heard, by interface and vhid, of each the one heard first in front.
+    Peers(Vec<Peer>),
     /// Nothing was changed.
     Refused(Refusal),
 }
@@ -170,6 +174,19 @@ pub struct Refusal {
     pub text: String,
     /// The reason, for a second line.
     pub why: Option<String>,
+}
+
+/// A host heard, as one vhost of a carpN knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Which carpN.
+    pub unit: Unit,
+    /// Which group.
+    pub vhid: u8,
+    /// The source of its advertisements.
+    pub address: IpAddr,
+    /// What protects against replays of them.
+    pub protection: Protection,
 }
 
 /// All that can be shown of one carpN.

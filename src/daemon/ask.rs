@@ -5,7 +5,7 @@ use super::door::Effect;
 use super::{Asked, Daemon, Ending, Purpose};
 use crate::carp::Input;
 use crate::carp::config::{Settings, Unit};
-use crate::control::{Reply, Request, Setting, Stats};
+use crate::control::{Peer, Refusal, Reply, Request, Setting, Stats};
 
 impl Daemon {
     /// A front end asks. What only looks is answered at once, what changes waits its turn.
@@ -22,6 +22,7 @@ impl Daemon {
             Request::Show(which) => self.show(*which),
             Request::Settings => Reply::Settings(self.settings),
             Request::Stats => Reply::Stats(self.stats()),
+            Request::Peers => self.peers(),
             Request::Apply { .. } | Request::Set(_) if !asked.may_change => {
                 Reply::Refused(asked.request.denied())
             }
@@ -59,6 +60,27 @@ impl Daemon {
                 })
                 .collect(),
         )
+    }
+
+    fn peers(&self) -> Reply {
+        if !self.settings.replay {
+            return Reply::Refused(Refusal {
+                text: "nothing protects against replays".to_owned(),
+                why: Some("net.inet.carp.replay is 0".to_owned()),
+            });
+        }
+        let units = self.interfaces.keys();
+        let vhosts = units.flat_map(|unit| self.engine.vhosts(*unit).map(|v| (*unit, v.vhid)));
+        let peers = vhosts.flat_map(|(unit, vhid)| {
+            let peers = self.engine.peers(unit, vhid);
+            peers.map(move |(address, protection)| Peer {
+                unit,
+                vhid: vhid.get(),
+                address,
+                protection,
+            })
+        });
+        Reply::Peers(peers.collect())
     }
 
     /// The engine's counters, and that of what never reached it.

@@ -11,7 +11,8 @@ use carp::cli::ifconfig::{address, print};
 use carp::control::socket::{REQUEST_MAX, read_frame, reply_frame, request_frame};
 use carp::control::started::Started;
 use carp::control::{
-    Change, Family, Interface, MacAddr, Refusal, Reply, Request, Served, Setting, Traffic, Vhost,
+    Change, Family, Interface, MacAddr, Peer, Protection, Refusal, Reply, Request, Served, Setting,
+    Stats, Traffic, Vhost,
 };
 use carp::daemon::door::{Effect, Failure, Order, Outcome, Said};
 use serde::Serialize;
@@ -226,12 +227,23 @@ fn messages() -> Vec<Vec<u8>> {
             Setting::Allow(true),
             Setting::Preempt(false),
             Setting::Log(7),
+            Setting::Replay(false),
         ]),
+        Request::Stats,
+        Request::Peers,
+        Request::Show(None),
     ];
     let replies = [
         Reply::Done,
         Reply::Interfaces(vec![interface()]),
         Reply::Settings(Settings::default()),
+        Reply::Stats(Stats::default()),
+        Reply::Peers(vec![Peer {
+            unit: Unit(1),
+            vhid: 1,
+            address: "fe80::2".parse().unwrap(),
+            protection: Protection::Repeats,
+        }]),
         Reply::Refused(refusal.clone()),
     ];
     let name = || "carp1".to_owned();
@@ -294,6 +306,21 @@ fn command_lines() {
             let line: Vec<OsString> = pieces.iter().map(Piece::text).collect();
             ifconfig(&line);
             // Most lines begin with an interface.
+            let named: Vec<OsString> = std::iter::once("carp1".into()).chain(line).collect();
+            ifconfig(&named);
+        });
+}
+
+/// Bytes as an argv could carry them: anything but 0, in words.
+#[test]
+fn raw_command_lines() {
+    bolero::check!()
+        .with_max_len(128)
+        .with_test_time(TIME)
+        .for_each(|bytes: &[u8]| {
+            let words = bytes.split(|byte| *byte <= b' ');
+            let line: Vec<_> = words.map(|word| OsString::from_vec(word.into())).collect();
+            ifconfig(&line);
             let named: Vec<OsString> = std::iter::once("carp1".into()).chain(line).collect();
             ifconfig(&named);
         });
