@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 /// Under this name errors are printed.
 const NAME: &str = "ifconfig";
 /// What is printed when the line makes no sense.
-pub const USAGE: &str = "usage: ifconfig [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       \
+pub const USAGE: &str = "usage: ifconfig [-v] [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       \
     ifconfig -g group [[-]carpdemote [number]]\n";
 /// More than this of a first line is no passphrase.
 const PHRASE_MAX: usize = 4096;
@@ -39,9 +39,11 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
         Ok(Command::Group(name)) => group(name).map_or_else(refused, |text| say(&text)),
         Ok(Command::Demote { group, by }) => done(start::ask(&Request::Demote { group, by }))
             .map_or_else(refused, |()| ExitCode::SUCCESS),
-        Ok(Command::Show { which, family }) => {
-            show(&which, family).map_or_else(refused, |text| say(&text))
-        }
+        Ok(Command::Show {
+            which,
+            family,
+            verbose,
+        }) => show(&which, family, verbose).map_or_else(refused, |text| say(&text)),
         Ok(Command::Apply { unit, changes }) => {
             apply(unit, changes).map_or_else(refused, |()| ExitCode::SUCCESS)
         }
@@ -64,7 +66,7 @@ fn hosts(name: &str, family: Family) -> Option<IpAddr> {
 }
 
 /// The text of what is to be shown. A look never starts a daemon: without one there is no interface.
-fn show(which: &Which, family: Option<Family>) -> Result<String, Refusal> {
+fn show(which: &Which, family: Option<Family>, verbose: bool) -> Result<String, Refusal> {
     let wanted = if let Which::One(unit) = which {
         Some(*unit)
     } else {
@@ -80,7 +82,7 @@ fn show(which: &Which, family: Option<Family>) -> Result<String, Refusal> {
         Which::Group(name) if chosen.is_empty() => Err(parse::missing(name)),
         _ => Ok(chosen
             .into_iter()
-            .map(|interface| print::interface(interface, family))
+            .map(|interface| print::interface(interface, family, verbose))
             .collect()),
     }
 }
@@ -93,7 +95,8 @@ fn shown(interface: &Interface, which: &Which) -> bool {
     }
 }
 
-fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
+/// The interfaces, or the one asked for if it is there; none without a daemon.
+pub fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
     let client = match Client::find() {
         Err(Error::NotRunning) => return Ok(Vec::new()),
         client => client.map_err(|error| unanswered(&error))?,

@@ -4,10 +4,10 @@
 #![forbid(unsafe_code)]
 
 use super::address;
-use crate::carp::config::State;
+use crate::carp::config::{InputMode, State};
 use crate::cli::escape;
 use crate::control::Family;
-use crate::control::{Interface, Vhost};
+use crate::control::{Interface, Traffic, Vhost};
 use ipnetwork::IpNetwork;
 use std::fmt::{self, Write};
 
@@ -22,11 +22,12 @@ const FLAGS: [(u16, &str); 5] = [
 /// What every carpN is.
 const ALWAYS: u16 = 0x8802;
 
-/// The whole text of one interface, its addresses only of `family` when one is given.
+/// The whole text of one interface, its addresses only of `family` when one is given. What no BSD has stands on lines of
+/// its own: what is not the default always, the rest when `verbose`.
 #[must_use]
-pub fn interface(interface: &Interface, family: Option<Family>) -> String {
+pub fn interface(interface: &Interface, family: Option<Family>, verbose: bool) -> String {
     let mut text = String::new();
-    write(&mut text, interface, family).expect("a String takes all that is written");
+    write(&mut text, interface, family, verbose).expect("a String takes all that is written");
     text
 }
 
@@ -36,7 +37,12 @@ pub fn group(name: &str, demotion: u8) -> String {
     format!("{}: carp demote count {demotion}\n", escape(name))
 }
 
-fn write(text: &mut String, interface: &Interface, family: Option<Family>) -> fmt::Result {
+fn write(
+    text: &mut String,
+    interface: &Interface,
+    family: Option<Family>,
+    verbose: bool,
+) -> fmt::Result {
     writeln!(
         text,
         "{}: {} mtu {}",
@@ -47,6 +53,7 @@ fn write(text: &mut String, interface: &Interface, family: Option<Family>) -> fm
     writeln!(text, "\tlladdr {}", interface.lladdr)?;
     writeln!(text, "\tindex {} priority 15 llprio 3", interface.index)?;
     carp(text, interface)?;
+    dataplane(text, interface, verbose)?;
     if !interface.groups.is_empty() {
         writeln!(text, "\tgroups: {}", escape(&interface.groups.join(" ")))?;
     }
@@ -112,6 +119,46 @@ fn carp(text: &mut String, interface: &Interface) -> fmt::Result {
     }
 }
 
+/// How frames get here and leave, where that is not the default or is asked for.
+fn dataplane(text: &mut String, interface: &Interface, verbose: bool) -> fmt::Result {
+    let served = &interface.dataplane;
+    let told = interface.capture || served.hindrance.is_some();
+    if verbose || told || interface.input != InputMode::default() {
+        write!(text, "\tinput: {}", interface.input)?;
+        if interface.capture {
+            write!(text, " capture")?;
+        }
+        if let Some(why) = &served.hindrance {
+            write!(text, " ({})", escape(why))?;
+        }
+        writeln!(text)?;
+    }
+    if !verbose {
+        return Ok(());
+    }
+    write!(text, "\tdataplane: {}", served.by)?;
+    if let Some(why) = &served.why {
+        write!(text, " ({})", escape(why))?;
+    }
+    let Traffic {
+        ipackets,
+        ibytes,
+        idrops,
+        opackets,
+        obytes,
+        odrops,
+    } = interface.traffic;
+    writeln!(text)?;
+    writeln!(
+        text,
+        "\tin: {ipackets} packets {ibytes} bytes {idrops} dropped"
+    )?;
+    writeln!(
+        text,
+        "\tout: {opackets} packets {obytes} bytes {odrops} dropped"
+    )
+}
+
 /// The interface is what the best of its vhosts is.
 fn state(interface: &Interface) -> State {
     interface
@@ -159,34 +206,43 @@ fn address(text: &mut String, interface: &Interface, network: IpNetwork) -> fmt:
     }
 }
 
+/// One just created, for tests.
+#[cfg(test)]
+pub fn fresh() -> Interface {
+    Interface {
+        unit: crate::carp::config::Unit(0),
+        index: 6,
+        up: false,
+        lladdr: crate::control::MacAddr::of_vhid(1),
+        mtu: 1500,
+        carpdev: None,
+        advbase: 1,
+        vhosts: Vec::new(),
+        groups: vec!["carp".into()],
+        addresses: Vec::new(),
+        peers: Vec::new(),
+        configured_lladdr: crate::carp::config::Lladdr::Virtual,
+        description: None,
+        configured_mtu: None,
+        debug: false,
+        metric: 0,
+        input: InputMode::Redirect,
+        capture: false,
+        dataplane: crate::control::Served {
+            by: crate::carp::config::Dataplane::Copy,
+            why: None,
+            hindrance: None,
+        },
+        traffic: Traffic::default(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::carp::config::{Lladdr, Unit};
-    use crate::control::MacAddr;
-    use crate::control::Reason;
-
-    fn fresh() -> Interface {
-        Interface {
-            unit: Unit(0),
-            index: 6,
-            up: false,
-            lladdr: MacAddr::of_vhid(1),
-            mtu: 1500,
-            carpdev: None,
-            advbase: 1,
-            vhosts: Vec::new(),
-            groups: vec!["carp".into()],
-            addresses: Vec::new(),
-            peers: Vec::new(),
-            configured_lladdr: Lladdr::Virtual,
-            description: None,
-            configured_mtu: None,
-            debug: false,
-            metric: 0,
-        }
-    }
+    use crate::carp::config::Dataplane;
+    use crate::control::{Reason, Served};
 
     fn configured(state: State) -> Interface {
         let addresses = [
@@ -221,12 +277,12 @@ carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500
 \tinet6 fe80::200:5eff:fe00:101%carp0 prefixlen 64 scopeid 0x6
 \tinet6 2001:db8::1 prefixlen 64
 ";
-        assert_eq!(interface(&configured(State::Master), None), expected);
+        assert_eq!(interface(&configured(State::Master), None, false), expected);
     }
 
     #[test]
     fn a_backup_runs_as_well() {
-        let text = interface(&configured(State::Backup), None);
+        let text = interface(&configured(State::Backup), None, false);
         assert!(
             text.starts_with(
                 "carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500\n"
@@ -242,7 +298,7 @@ carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500
 
     #[test]
     fn up_in_init_does_not_run() {
-        let text = interface(&configured(State::Init), None);
+        let text = interface(&configured(State::Init), None, false);
         assert!(
             text.starts_with("carp0: flags=8803<UP,BROADCAST,SIMPLEX,MULTICAST> mtu 1500\n"),
             "{text}"
@@ -263,7 +319,7 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
 \tgroups: carp
 \tstatus: invalid
 ";
-        assert_eq!(interface(&fresh(), None), expected);
+        assert_eq!(interface(&fresh(), None, false), expected);
     }
 
     #[test]
@@ -281,6 +337,7 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
                 ..fresh()
             },
             None,
+            false,
         );
         let expected = "\
 carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
@@ -301,7 +358,7 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
             state: State::Master,
             reason: Reason::Ready,
         });
-        let text = interface(&several, None);
+        let text = interface(&several, None, false);
         assert!(
             text.contains(
                 "\t\tstate BACKUP vhid 1 advskew 0\n\t\tstate MASTER vhid 2 advskew 100\n"
@@ -319,7 +376,7 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
             .map(|a| a.parse().unwrap())
             .collect();
         let lines = |family| {
-            interface(&mixed, family)
+            interface(&mixed, family, false)
                 .lines()
                 .skip(6)
                 .map(str::to_owned)
@@ -341,12 +398,50 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
             carpdev: Some("e\n\tstatus: master\u{1b}[2J".into()),
             ..configured(State::Backup)
         };
-        let text = interface(&strange, None);
+        let text = interface(&strange, None, false);
         assert!(
             text.contains(" carpdev e\\n\\tstatus: master\\u{1b}[2J vhid 1"),
             "{text}"
         );
-        let plain = interface(&configured(State::Backup), None);
+        let plain = interface(&configured(State::Backup), None, false);
         assert_eq!(text.lines().count(), plain.lines().count());
+    }
+
+    #[test]
+    fn what_no_bsd_has_is_told_when_it_is_not_the_default_or_asked_for() {
+        let mut accept = Interface {
+            input: InputMode::Accept,
+            ..configured(State::Backup)
+        };
+        let told = |interface: &Interface, verbose| {
+            let text = super::interface(interface, None, verbose);
+            let behind = text.split("advskew 0\n").nth(1).unwrap().to_owned();
+            behind.split("\tgroups").next().unwrap().to_owned()
+        };
+        assert_eq!(told(&configured(State::Backup), false), "");
+        assert_eq!(told(&accept, false), "\tinput: accept\n");
+        accept.capture = true;
+        accept.dataplane = Served {
+            by: Dataplane::Copy,
+            why: Some("tcx: too old".into()),
+            hindrance: Some("not\nhere".into()),
+        };
+        assert_eq!(
+            told(&accept, false),
+            "\tinput: accept capture (not\\nhere)\n"
+        );
+        accept.traffic = Traffic {
+            ipackets: 1,
+            ibytes: 2,
+            idrops: 3,
+            opackets: 4,
+            obytes: 5,
+            odrops: 6,
+        };
+        assert_eq!(
+            told(&accept, true),
+            "\tinput: accept capture (not\\nhere)\n\tdataplane: copy (tcx: too old)\n\
+            \tin: 1 packets 2 bytes 3 dropped\n\tout: 4 packets 5 bytes 6 dropped\n"
+        );
     }
 }
