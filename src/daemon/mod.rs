@@ -14,6 +14,7 @@ mod carpdev;
 pub mod door;
 mod interface;
 mod kernel;
+mod links;
 mod log;
 mod pace;
 mod perform;
@@ -41,6 +42,7 @@ use std::rc::Rc;
 use tokio::sync::{mpsc, oneshot};
 use transact::Transaction;
 
+pub use links::links;
 pub use start::{Options, daemon, door_process, engine_process};
 
 /// What the reading tasks hand to the one that owns the engine.

@@ -3,24 +3,13 @@
 //! Scripts count the fields of the `carp:` line and read the second of `status:`: neither words nor their places may move.
 #![forbid(unsafe_code)]
 
-use super::address;
+use super::{address, lines};
 use crate::carp::config::State;
 use crate::cli::escape;
 use crate::control::Family;
 use crate::control::{Interface, Vhost};
 use ipnetwork::IpNetwork;
 use std::fmt::{self, Write};
-
-/// The flags that a carpN may show: bit of OpenBSD's net/if.h and its word, in order.
-const FLAGS: [(u16, &str); 5] = [
-    (0x1, "UP"),
-    (0x2, "BROADCAST"),
-    (0x40, "RUNNING"),
-    (0x800, "SIMPLEX"),
-    (0x8000, "MULTICAST"),
-];
-/// What every carpN is.
-const ALWAYS: u16 = 0x8802;
 
 /// The whole text of one interface, its addresses only of `family` when one is given.
 #[must_use]
@@ -35,7 +24,7 @@ fn write(text: &mut String, interface: &Interface, family: Option<Family>) -> fm
         text,
         "{}: {} mtu {}",
         interface.unit,
-        flags(interface),
+        lines::flags(lines::carp_bits(interface)),
         interface.mtu
     )?;
     writeln!(text, "\tlladdr {}", interface.lladdr)?;
@@ -44,31 +33,11 @@ fn write(text: &mut String, interface: &Interface, family: Option<Family>) -> fm
     if !interface.groups.is_empty() {
         writeln!(text, "\tgroups: {}", escape(&interface.groups.join(" ")))?;
     }
-    writeln!(text, "\tstatus: {}", status(state(interface)))?;
-    let of_family = |network: &&IpNetwork| {
-        family.is_none_or(|family| network.is_ipv4() == (family == Family::Inet))
-    };
-    for network in interface.addresses.iter().filter(of_family) {
+    writeln!(text, "\tstatus: {}", status(lines::state(interface)))?;
+    for network in lines::networks(interface, family) {
         address(text, interface, *network)?;
     }
     Ok(())
-}
-
-/// `8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST>`: hexadecimal, without 0x.
-fn flags(interface: &Interface) -> String {
-    let up = if interface.up { 0x1 } else { 0 };
-    let running = if interface.up && state(interface) != State::Init {
-        0x40
-    } else {
-        0
-    };
-    let bits = ALWAYS | up | running;
-    let words: Vec<_> = FLAGS
-        .iter()
-        .filter(|(bit, _)| bits & bit != 0)
-        .map(|(_, word)| *word)
-        .collect();
-    format!("flags={bits:x}<{}>", words.join(","))
 }
 
 /// No line before a vhid is set; one line for one vhost, a head and a line each for several.
@@ -106,16 +75,6 @@ fn carp(text: &mut String, interface: &Interface) -> fmt::Result {
     }
 }
 
-/// The interface is what the best of its vhosts is.
-fn state(interface: &Interface) -> State {
-    interface
-        .vhosts
-        .iter()
-        .map(|vhost| vhost.state)
-        .max()
-        .unwrap_or(State::Init)
-}
-
 const fn status(state: State) -> &'static str {
     match state {
         State::Init => "invalid",
@@ -126,42 +85,23 @@ const fn status(state: State) -> &'static str {
 
 fn address(text: &mut String, interface: &Interface, network: IpNetwork) -> fmt::Result {
     match network {
-        IpNetwork::V4(inet) => {
-            write!(
-                text,
-                "\tinet {} netmask {:#010x}",
-                inet.ip(),
-                u32::from(inet.mask())
-            )?;
-            if let Some(broadcast) = address::broadcast(network) {
-                write!(text, " broadcast {broadcast}")?;
-            }
-            writeln!(text)
-        }
-        IpNetwork::V6(inet6) if inet6.ip().is_unicast_link_local() => {
-            let (unit, index) = (interface.unit, interface.index);
-            writeln!(
-                text,
-                "\tinet6 {}%{unit} prefixlen {} scopeid {index:#x}",
-                inet6.ip(),
-                inet6.prefix()
-            )
-        }
-        IpNetwork::V6(inet6) => {
-            writeln!(text, "\tinet6 {} prefixlen {}", inet6.ip(), inet6.prefix())
+        IpNetwork::V4(net) => writeln!(text, "{}", lines::inet(net, address::broadcast(network))),
+        IpNetwork::V6(net) => {
+            let name = interface.unit.to_string();
+            writeln!(text, "{}", lines::inet6(net, &name, interface.index, false))
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::carp::config::Unit;
     use crate::control::MacAddr;
     use crate::control::Reason;
 
-    fn fresh() -> Interface {
+    pub fn fresh() -> Interface {
         Interface {
             unit: Unit(0),
             index: 6,
@@ -176,7 +116,7 @@ mod tests {
         }
     }
 
-    fn configured(state: State) -> Interface {
+    pub fn configured(state: State) -> Interface {
         let addresses = [
             "192.0.2.1/24",
             "fe80::200:5eff:fe00:101/64",
