@@ -3,11 +3,11 @@
 
 use super::facts::Facts;
 use super::parse::{self, Command, Which};
-use super::{Around, Wrong, apply, dialect, hosts, interfaces, keys, parent, show, words};
+use super::{Around, Wrong, apply, dialect, done, hosts, interfaces, keys, parent, show, words};
 use crate::carp::config::Unit;
-use crate::cli::{because, plain};
+use crate::cli::{because, plain, start};
 use crate::control::link::Link;
-use crate::control::{Change, Refusal};
+use crate::control::{Change, Refusal, Request};
 use std::ffi::OsString;
 
 /// How often a unit is chosen anew that somebody else took meanwhile.
@@ -45,6 +45,12 @@ pub fn out(facts: &Facts, words: &[OsString], around: &Around) -> Result<String,
     }
     match read(facts, parse::parse(&line, &hosts))? {
         Command::Help => Ok(format!("{}\n{}", facts.usage, words::help())),
+        Command::List => Ok(show::list_of_carp()?),
+        Command::Group(name) => Ok(show::group(name)?),
+        Command::Demote { group, by } => {
+            done(start::ask(&Request::Demote { group, by }))?;
+            Ok(String::new())
+        }
         Command::Cloners => Ok(format!("{}\n", facts.cloners)),
         Command::Show {
             which: Which::All,

@@ -127,12 +127,57 @@ fn openbsd_in_every_state() {
 }
 
 #[test]
+fn what_is_only_shown_when_it_is_set() {
+    let set = Interface {
+        debug: true,
+        metric: 7,
+        mtu: 1400,
+        description: Some("Router \u{1b}[2J".into()),
+        peers: ["192.0.2.2", "2001:db8::2", "192.0.2.3"]
+            .iter()
+            .map(|ip| ip.parse().unwrap())
+            .collect(),
+        groups: vec!["carp".into(), "ha".into()],
+        ..plain(State::Master)
+    };
+    let expected = "\
+carp0: flags=8847<UP,BROADCAST,DEBUG,RUNNING,SIMPLEX,MULTICAST> metric 7 mtu 1400
+\tlladdr 00:00:5e:00:01:01
+\tdescription: Router \\u{1b}[2J
+\tindex 6 priority 15 llprio 3
+\tcarp: MASTER carpdev em0 vhid 1 advbase 1 advskew 0 carppeer 192.0.2.2,192.0.2.3 peer6 2001:db8::2
+\tgroups: carp ha
+\tstatus: master
+\tinet 192.0.2.1 netmask 0xffffff00 broadcast 192.0.2.255
+";
+    assert_eq!((facts(Personality::Openbsd).carp)(&set, None), expected);
+    let expected = "\
+carp0: flags=4d<UP,DEBUG,LOOPBACK,RUNNING> metric 7 mtu 1400
+\tdescription: Router \\u{1b}[2J
+\tinet 192.0.2.1 netmask 0xffffff00
+\tcarp: MASTER vhid 1 advbase 1 advskew 0
+\tgroups: carp ha
+";
+    assert_eq!((facts(Personality::Freebsd9).carp)(&set, None), expected);
+    let text = (facts(Personality::Freebsd).link)(&em0(), &[set], None);
+    assert!(
+        text.contains("\t      peer 192.0.2.2,192.0.2.3 peer6 2001:db8::2\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn aliases_and_both_families() {
     let several = Interface {
-        addresses: ["192.0.2.1/24", "192.0.2.2/24", "fe80::1/64", "2001:db8::1/64"]
-            .iter()
-            .map(|net| net.parse().unwrap())
-            .collect(),
+        addresses: [
+            "192.0.2.1/24",
+            "192.0.2.2/24",
+            "fe80::1/64",
+            "2001:db8::1/64",
+        ]
+        .iter()
+        .map(|net| net.parse().unwrap())
+        .collect(),
         ..configured(State::Master)
     };
     let tail = |personality, lines: usize| {
@@ -234,7 +279,10 @@ em0: flags=8943<UP,BROADCAST,RUNNING,PROMISC,SIMPLEX,MULTICAST> metric 0 mtu 150
     assert!(!link(Some(Family::Inet)).contains("inet6"));
     let init = [configured(State::Init)];
     let text = (facts(Personality::Freebsd).link)(&em0(), &init, None);
-    assert!(text.contains("\tcarp: INIT vhid 1 advbase 1 advskew 0\n"), "{text}");
+    assert!(
+        text.contains("\tcarp: INIT vhid 1 advbase 1 advskew 0\n"),
+        "{text}"
+    );
 }
 
 #[test]

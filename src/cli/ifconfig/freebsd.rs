@@ -90,8 +90,14 @@ fn link(link: &Link, groups: &[Interface], family: Option<Family>) -> String {
 }
 
 /// Where the advertisements go.
-fn peers(_group: &Interface) -> String {
-    "peer 224.0.0.18 peer6 ff02::12".to_owned()
+fn peers(group: &Interface) -> String {
+    let inet = lines::peers(group, Family::Inet);
+    let inet6 = lines::peers(group, Family::Inet6);
+    format!(
+        "peer {} peer6 {}",
+        inet.as_deref().unwrap_or("224.0.0.18"),
+        inet6.as_deref().unwrap_or("ff02::12")
+    )
 }
 
 /// The shared addresses of a group stand with the parent's own, the vhid behind them.

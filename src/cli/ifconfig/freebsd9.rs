@@ -81,6 +81,7 @@ const LOOPBACK: u32 = 0x8;
 
 fn carp(interface: &Interface, family: Option<Family>) -> String {
     let up = u32::from(interface.up);
+    let debug = if interface.debug { lines::DEBUG } else { 0 };
     let running = if lines::runs(interface) {
         lines::RUNNING
     } else {
@@ -88,11 +89,13 @@ fn carp(interface: &Interface, family: Option<Family>) -> String {
     };
     let mut lines = Lines::default();
     lines.put(format_args!(
-        "{}: {} metric 0 mtu {}",
+        "{}: {} metric {} mtu {}",
         interface.unit,
-        lines::flags(LOOPBACK | up | running),
+        lines::flags(LOOPBACK | up | running | debug),
+        interface.metric,
         interface.mtu
     ));
+    lines.description(interface);
     for network in lines::networks(interface, family) {
         match network {
             IpNetwork::V4(net) => lines.put(inet(*net, None)),

@@ -7,13 +7,13 @@ use crate::control::link::{Address, Link};
 use crate::control::{Family, Interface};
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use std::fmt::{Display, Write};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The flags: bit of net/if.h, which is the same in all BSDs, and word, in order.
 const FLAGS: [(u32, &str); 15] = [
     (0x1, "UP"),
     (BROADCAST, "BROADCAST"),
-    (0x4, "DEBUG"),
+    (DEBUG, "DEBUG"),
     (0x8, "LOOPBACK"),
     (0x10, "POINTOPOINT"),
     (RUNNING, "RUNNING"),
@@ -28,12 +28,14 @@ const FLAGS: [(u32, &str); 15] = [
     (MULTICAST, "MULTICAST"),
 ];
 const BROADCAST: u32 = 0x2;
+/// IFF_DEBUG, kept and shown.
+pub const DEBUG: u32 = 0x4;
 /// The driver has what it needs.
 pub const RUNNING: u32 = 0x40;
 const SIMPLEX: u32 = 0x800;
 const MULTICAST: u32 = 0x8000;
 /// Linux's IFF_UP to IFF_ALLMULTI that mean the same there, RUNNING apart.
-const SHARED: u32 = 0x1 | BROADCAST | 0x4 | 0x8 | 0x10 | 0x80 | 0x100 | 0x200;
+const SHARED: u32 = 0x1 | BROADCAST | DEBUG | 0x8 | 0x10 | 0x80 | 0x100 | 0x200;
 /// Linux's IFF_MULTICAST.
 const LINUX_MULTICAST: u32 = 0x1000;
 
@@ -52,7 +54,8 @@ pub fn flags(bits: u32) -> String {
 #[must_use]
 pub fn carp_bits(interface: &Interface) -> u32 {
     let running = if runs(interface) { RUNNING } else { 0 };
-    BROADCAST | SIMPLEX | MULTICAST | u32::from(interface.up) | running
+    let debug = if interface.debug { DEBUG } else { 0 };
+    BROADCAST | SIMPLEX | MULTICAST | u32::from(interface.up) | running | debug
 }
 
 /// The flags of an interface of the system. Linux has no word for what never hears itself: that is Ethernet.
@@ -88,6 +91,19 @@ pub fn name(name: &str) -> String {
 
 fn is_of(net: &IpNetwork, family: Option<Family>) -> bool {
     family.is_none_or(|family| net.is_ipv4() == (family == Family::Inet))
+}
+
+/// The unicast peers of a family as typed, if there are any.
+#[must_use]
+pub fn peers(interface: &Interface, family: Family) -> Option<String> {
+    let of_family = |peer: &&IpAddr| peer.is_ipv4() == (family == Family::Inet);
+    let peers: Vec<_> = interface
+        .peers
+        .iter()
+        .filter(of_family)
+        .map(IpAddr::to_string)
+        .collect();
+    (!peers.is_empty()).then(|| peers.join(","))
 }
 
 /// The shared addresses of a family.
@@ -141,10 +157,32 @@ impl Lines {
         let _ = writeln!(self.0, "{line}");
     }
 
+    /// The description, if there is one.
+    pub fn description(&mut self, interface: &Interface) {
+        if let Some(text) = &interface.description {
+            self.put(format_args!("\tdescription: {}", escape(text)));
+        }
+    }
+
     /// The groups, if there are any.
     pub fn groups(&mut self, groups: &[String]) {
         if !groups.is_empty() {
             self.put(format_args!("\tgroups: {}", escape(&groups.join(" "))));
+        }
+    }
+
+    /// A shared address.
+    pub fn shared(&mut self, interface: &Interface, network: IpNetwork) {
+        match network {
+            IpNetwork::V4(net) => self.put(inet(net, super::address::broadcast(network))),
+            IpNetwork::V6(net) => {
+                self.put(inet6(
+                    net,
+                    &interface.unit.to_string(),
+                    interface.index,
+                    false,
+                ));
+            }
         }
     }
 

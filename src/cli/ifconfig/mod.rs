@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod argument;
 mod carry;
 mod dialect;
 pub mod facts;
@@ -164,7 +165,12 @@ fn apply(unit: Unit, changes: &[Change]) -> Result<(), Refusal> {
         unit,
         changes: changes.to_vec(),
     };
-    match start::ask(&request)? {
+    done(start::ask(&request))
+}
+
+/// What a change was answered.
+fn done(reply: Result<Reply, Refusal>) -> Result<(), Refusal> {
+    match reply? {
         Reply::Done => Ok(()),
         Reply::Refused(refusal) => Err(refusal),
         _ => Err(plain("the carp daemon answered something else")),

@@ -3,74 +3,80 @@
 //! Scripts count the fields of the `carp:` line and read the second of `status:`: neither words nor their places may move.
 #![forbid(unsafe_code)]
 
-use super::{address, lines};
+use super::lines::{self, Lines};
 use crate::carp::config::State;
 use crate::cli::escape;
-use crate::control::Family;
-use crate::control::{Interface, Vhost};
-use ipnetwork::IpNetwork;
-use std::fmt::{self, Write};
+use crate::control::{Family, Interface};
 
 /// The whole text of one interface, its addresses only of `family` when one is given.
 #[must_use]
 pub fn interface(interface: &Interface, family: Option<Family>) -> String {
-    let mut text = String::new();
-    write(&mut text, interface, family).expect("a String takes all that is written");
-    text
+    let mut text = Lines::default();
+    write(&mut text, interface, family);
+    text.text()
 }
 
-fn write(text: &mut String, interface: &Interface, family: Option<Family>) -> fmt::Result {
-    writeln!(
-        text,
-        "{}: {} mtu {}",
+/// The line of an interface group.
+#[must_use]
+pub fn group(name: &str, demotion: u8) -> String {
+    format!("{}: carp demote count {demotion}\n", escape(name))
+}
+
+fn write(text: &mut Lines, interface: &Interface, family: Option<Family>) {
+    let metric = match interface.metric {
+        0 => String::new(),
+        metric => format!(" metric {metric}"),
+    };
+    text.put(format_args!(
+        "{}: {}{metric} mtu {}",
         interface.unit,
         lines::flags(lines::carp_bits(interface)),
         interface.mtu
-    )?;
-    writeln!(text, "\tlladdr {}", interface.lladdr)?;
-    writeln!(text, "\tindex {} priority 15 llprio 3", interface.index)?;
-    carp(text, interface)?;
-    if !interface.groups.is_empty() {
-        writeln!(text, "\tgroups: {}", escape(&interface.groups.join(" ")))?;
-    }
-    writeln!(text, "\tstatus: {}", status(lines::state(interface)))?;
+    ));
+    text.put(format_args!("\tlladdr {}", interface.lladdr));
+    text.description(interface);
+    text.put(format_args!(
+        "\tindex {} priority 15 llprio 3",
+        interface.index
+    ));
+    carp(text, interface);
+    text.groups(&interface.groups);
+    text.put(format_args!(
+        "\tstatus: {}",
+        status(lines::state(interface))
+    ));
     for network in lines::networks(interface, family) {
-        address(text, interface, *network)?;
+        text.shared(interface, *network);
     }
-    Ok(())
 }
 
 /// No line before a vhid is set; one line for one vhost, a head and a line each for several.
-fn carp(text: &mut String, interface: &Interface) -> fmt::Result {
-    let carpdev = escape(interface.carpdev.as_deref().unwrap_or("none"));
+fn carp(text: &mut Lines, interface: &Interface) {
+    let carpdev = lines::name(interface.carpdev.as_deref().unwrap_or("none"));
     let advbase = interface.advbase;
-    match interface.vhosts.as_slice() {
-        [] => Ok(()),
-        [
-            Vhost {
-                vhid,
-                advskew,
-                state,
-                ..
-            },
-        ] => {
-            writeln!(
-                text,
-                "\tcarp: {state} carpdev {carpdev} vhid {vhid} advbase {advbase} advskew {advskew}"
-            )
+    // OpenBSD has one peer, of IPv4.
+    let mut peers = String::new();
+    for (word, family) in [("carppeer", Family::Inet), ("peer6", Family::Inet6)] {
+        if let Some(named) = lines::peers(interface, family) {
+            peers += &format!(" {word} {named}");
         }
+    }
+    match interface.vhosts.as_slice() {
+        [] => {}
+        [one] => text.put(format_args!(
+            "\tcarp: {} carpdev {carpdev} vhid {} advbase {advbase} advskew {}{peers}",
+            one.state, one.vhid, one.advskew
+        )),
         several => {
-            writeln!(text, "\tcarp: carpdev {carpdev} advbase {advbase}")?;
-            several.iter().try_for_each(
-                |Vhost {
-                     vhid,
-                     advskew,
-                     state,
-                     ..
-                 }| {
-                    writeln!(text, "\t\tstate {state} vhid {vhid} advskew {advskew}")
-                },
-            )
+            text.put(format_args!(
+                "\tcarp: carpdev {carpdev} advbase {advbase}{peers}"
+            ));
+            for node in several {
+                text.put(format_args!(
+                    "\t\tstate {} vhid {} advskew {}",
+                    node.state, node.vhid, node.advskew
+                ));
+            }
         }
     }
 }
@@ -83,23 +89,12 @@ const fn status(state: State) -> &'static str {
     }
 }
 
-fn address(text: &mut String, interface: &Interface, network: IpNetwork) -> fmt::Result {
-    match network {
-        IpNetwork::V4(net) => writeln!(text, "{}", lines::inet(net, address::broadcast(network))),
-        IpNetwork::V6(net) => {
-            let name = interface.unit.to_string();
-            writeln!(text, "{}", lines::inet6(net, &name, interface.index, false))
-        }
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::carp::config::Unit;
-    use crate::control::MacAddr;
-    use crate::control::Reason;
+    use crate::carp::config::{Lladdr, Unit};
+    use crate::control::{MacAddr, Reason, Vhost};
 
     pub fn fresh() -> Interface {
         Interface {
@@ -113,6 +108,12 @@ pub(super) mod tests {
             vhosts: Vec::new(),
             groups: vec!["carp".into()],
             addresses: Vec::new(),
+            peers: Vec::new(),
+            configured_lladdr: Lladdr::Virtual,
+            description: None,
+            configured_mtu: None,
+            debug: false,
+            metric: 0,
         }
     }
 

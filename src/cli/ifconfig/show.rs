@@ -3,10 +3,12 @@
 
 use super::facts::Facts;
 use super::parse::{self, Which};
-use super::{Around, Wrong, interfaces, parent, words};
-use crate::carp::config::Unit;
+use super::{Around, Wrong, interfaces, parent, print, words};
+use crate::carp::config::{FAMILY_GROUP, Unit};
+use crate::cli::{plain, unanswered};
 use crate::control::link::Link;
-use crate::control::{Family, Interface, Refusal};
+use crate::control::socket::{Client, Error};
+use crate::control::{Family, Interface, Refusal, Reply, Request};
 use std::ffi::OsString;
 
 /// IFF_UP.
@@ -161,4 +163,34 @@ fn names(
     Ok(wanted
         .map(|(_, name, ..)| super::lines::name(&name))
         .collect())
+}
+
+/// The names of carp's interfaces on one line; nothing without one.
+pub fn list_of_carp() -> Result<String, Refusal> {
+    let names: Vec<_> = interfaces(None)?
+        .iter()
+        .map(|i| i.unit.to_string())
+        .collect();
+    Ok(if names.is_empty() {
+        String::new()
+    } else {
+        format!("{}\n", names.join(" "))
+    })
+}
+
+/// A group's line. Without a daemon only the family group is there, and not demoted.
+pub fn group(name: String) -> Result<String, Refusal> {
+    let client = match Client::find() {
+        Err(Error::NotRunning) if name == FAMILY_GROUP => return Ok(print::group(&name, 0)),
+        Err(Error::NotRunning) => return Err(plain("SIOCGIFGATTR: No such file or directory")),
+        client => client.map_err(|error| unanswered(&error))?,
+    };
+    match client
+        .ask(&Request::Group(name))
+        .map_err(|error| unanswered(&error))?
+    {
+        Reply::Group(group) => Ok(print::group(&group.name, group.demotion)),
+        Reply::Refused(refusal) => Err(refusal),
+        _ => Err(plain("the carp daemon answered something else")),
+    }
 }
