@@ -84,7 +84,7 @@ fn read<T, E: Into<Wrong>>(facts: &Facts, outcome: Result<T, E>) -> Result<T, Wr
 fn on_parent(name: &str, words: &[OsString], around: &Around) -> Result<String, Wrong> {
     let there = || Ok::<_, Refusal>(around.links()?.iter().any(|link| link.name == name));
     match words {
-        [] => Err(parse::missing(name).into()),
+        [] => Err(parent::missing(name).into()),
         [word] if word == "create" || word == "destroy" => {
             let text = match word.to_str() {
                 Some("create") => "SIOCIFCREATE: Invalid argument",
@@ -95,7 +95,7 @@ fn on_parent(name: &str, words: &[OsString], around: &Around) -> Result<String, 
             };
             Err(plain(text).into())
         }
-        _ if Unit::from_name(name).is_some() => Err(parse::missing(name).into()),
+        _ if Unit::from_name(name).is_some() => Err(parent::missing(name).into()),
         _ => parent::configure(name, words, around).map(|()| String::new()),
     }
 }

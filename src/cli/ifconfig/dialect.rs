@@ -31,7 +31,12 @@ pub fn translated(facts: &Facts, typed: &[OsString]) -> Result<Vec<OsString>, Re
             None => out.push(word.clone()),
         }
         if argument(&text) {
-            out.extend(rest.next().cloned());
+            let value = rest.next();
+            let wrong = value.and_then(|value| facts.objection(&text, &value.to_string_lossy()));
+            if let Some(wrong) = wrong {
+                return Err(plain(wrong));
+            }
+            out.extend(value.cloned());
         }
     }
     Ok(out)
@@ -75,6 +80,24 @@ mod tests {
             assert!(put(Netbsd, line).is_ok());
         }
         assert!(put(Freebsd, "vhid 1 pass x advskew 1 state master").is_ok());
+    }
+
+    #[test]
+    fn a_state_is_told_ignored_or_no_word() {
+        for (personality, state, expected) in [
+            (Openbsd, "foo", Ok(())),
+            (Freebsd, "Master", Ok(())),
+            (Freebsd, "foo", Err("unknown state")),
+            (Netbsd, "MASTER", Ok(())),
+            (Netbsd, "master", Err("state master: invalid")),
+        ] {
+            let done = put(personality, &format!("vhid 1 state {state}")).map(drop);
+            assert_eq!(
+                done,
+                expected.map_err(str::to_owned),
+                "{personality:?} {state}"
+            );
+        }
     }
 
     #[test]

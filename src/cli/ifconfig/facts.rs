@@ -19,6 +19,8 @@ pub struct Facts {
     pub synonyms: &'static [(&'static str, &'static str)],
     /// Words that are understood only after `vhid`, and what they are called in the error.
     pub after_vhid: &'static [(&'static str, &'static str)],
+    /// What is wrong with a state that is none; nothing where such a one is ignored.
+    pub states: States,
     /// Its texts for ours, the first that fits.
     pub texts: &'static [Text],
     /// Any word makes a missing interface.
@@ -39,6 +41,30 @@ pub struct Facts {
     pub carp: fn(&Interface, Option<Family>) -> String,
     /// The text of an interface of the system, with the carp groups on it.
     pub link: fn(&Link, &[Interface], Option<Family>) -> String,
+}
+
+/// How the argument of `state` is read.
+#[derive(Debug)]
+pub enum States {
+    /// In any case; what is no state is ignored.
+    Ignored,
+    /// In any case; what is no state is told with this text.
+    Told(&'static str),
+    /// In capitals, else it is no word of the grammar.
+    Capitals,
+}
+
+impl States {
+    /// What is wrong with it.
+    fn wrong(&self, typed: &str) -> Option<String> {
+        let states = ["INIT", "BACKUP", "MASTER"];
+        let known = states.iter().any(|state| state.eq_ignore_ascii_case(typed));
+        match self {
+            Self::Ignored => None,
+            Self::Told(text) => (!known).then(|| (*text).to_owned()),
+            Self::Capitals => (!states.contains(&typed)).then(|| format!("state {typed}: invalid")),
+        }
+    }
 }
 
 /// A text of ours in another system's words.
@@ -78,6 +104,14 @@ pub const fn of(personality: Personality) -> &'static Facts {
 }
 
 impl Facts {
+    /// What is wrong with the argument of a word before its value is looked at.
+    #[must_use]
+    pub fn objection(&self, word: &str, argument: &str) -> Option<String> {
+        (word == "state")
+            .then(|| self.states.wrong(argument))
+            .flatten()
+    }
+
     /// A refusal about the interface `name` in this system's words. What they hide stays as the reason.
     #[must_use]
     pub fn rephrase(&self, refusal: Refusal, name: &str) -> Refusal {
@@ -89,7 +123,9 @@ impl Facts {
             return refusal;
         };
         let text = found.instead.replace("{}", name);
-        let hidden = text.starts_with("SIOC") && !refusal.text.starts_with("SIOC");
+        let hidden = text.starts_with("SIOC")
+            && !refusal.text.starts_with("SIOC")
+            && !found.instead.contains("{}");
         let why = refusal.why.or_else(|| hidden.then_some(refusal.text));
         Refusal { text, why }
     }

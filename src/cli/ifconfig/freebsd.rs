@@ -1,7 +1,7 @@
 //! The manners of FreeBSD from 10 on and of pfSense from 2.2 on: the vhid is the parent's; must not know who chose them.
 #![forbid(unsafe_code)]
 
-use super::facts::{Facts, text};
+use super::facts::{Facts, States, text};
 use super::freebsd9::{SYNONYMS, head};
 use super::lines::{self, Lines, inet, inet6};
 use crate::control::link::Link;
@@ -28,6 +28,7 @@ pub static FACTS: Facts = Facts {
         ("advbase", "advbase"),
         ("state", "state"),
     ],
+    states: States::Told("unknown state"),
     texts: &[
         text("*: no such interface", "interface {} does not exist"),
         text("SIOCIFCREATE: *", "SIOCIFCREATE2: Invalid argument"),

@@ -1,7 +1,7 @@
 //! The manners of FreeBSD up to 9 and of pfSense up to 2.1; must not know who chose them.
 #![forbid(unsafe_code)]
 
-use super::facts::{Facts, reasoned, text};
+use super::facts::{Facts, States, reasoned, text};
 use super::lines::{self, Lines, inet, inet6};
 use crate::carp::config::State;
 use crate::control::link::Link;
@@ -26,6 +26,7 @@ pub static FACTS: Facts = Facts {
     ],
     synonyms: SYNONYMS,
     after_vhid: &[],
+    states: States::Ignored,
     texts: &[
         text("*: no such interface", "interface {} does not exist"),
         text("SIOCIFCREATE: File exists", "interface {} already exists"),

@@ -1,7 +1,7 @@
 //! NetBSD's manners; must not know who chose them.
 #![forbid(unsafe_code)]
 
-use super::facts::{Facts, text};
+use super::facts::{Facts, States, text};
 use super::lines::{self, Lines, inet, inet6};
 use crate::control::link::Link;
 use crate::control::{Family, Interface};
@@ -32,6 +32,7 @@ pub static FACTS: Facts = Facts {
     ],
     synonyms: &[],
     after_vhid: &[],
+    states: States::Capitals,
     texts: &[
         text(
             "*: no such interface",

@@ -1,7 +1,7 @@
 //! OpenBSD's manners: those that all others are told by the difference to; must not know who chose them.
 #![forbid(unsafe_code)]
 
-use super::facts::Facts;
+use super::facts::{Facts, States};
 use super::lines::{self, Lines};
 use super::print;
 use crate::control::link::Link;
@@ -15,6 +15,7 @@ pub static FACTS: Facts = Facts {
     lacking: &[],
     synonyms: &[],
     after_vhid: &[],
+    states: States::Ignored,
     texts: &[],
     creates: true,
     numbers: false,

@@ -28,7 +28,7 @@ pub fn configure(name: &str, words: &[OsString], around: &Around) -> Result<(), 
     }
     let links = around.links()?;
     let link = links.iter().find(|link| link.name == name);
-    let link = link.ok_or_else(|| parse::missing(name))?;
+    let link = link.ok_or_else(|| missing(name))?;
     let groups = on(name, interfaces(None)?);
     let vhid = changes.iter().find_map(|change| match change {
         Change::Vhid(vhid) => Some(*vhid),
@@ -62,6 +62,11 @@ pub fn configure(name: &str, words: &[OsString], around: &Around) -> Result<(), 
         (None, _) => return Err(foreign(name).into()),
     }
     Ok(())
+}
+
+/// The system has no such interface.
+pub fn missing(name: &str) -> Refusal {
+    plain(format!("{name}: no such interface"))
 }
 
 /// The groups on a parent, by unit.
