@@ -13,6 +13,7 @@ mod attend;
 mod carpdev;
 mod change;
 pub mod door;
+mod foreign;
 mod interface;
 mod kernel;
 mod links;
@@ -126,6 +127,10 @@ struct Daemon {
     failed: BTreeSet<Purpose>,
     transaction: Option<Transaction>,
     waiting: VecDeque<Asked>,
+    /// carpN that may not be as they were ordered.
+    doubts: BTreeSet<Unit>,
+    /// The host's own addresses as the engine knows them.
+    local: Vec<(Carpdev, std::net::IpAddr)>,
     /// carpN that the engine has let go of.
     retired: BTreeSet<Unit>,
     /// Frames that were lost for want of room, as far as they were asked for.
