@@ -1,6 +1,9 @@
 //! `sysctl`: the names of net.inet.carp as OpenBSD's sysctl reads and writes them; must not know what they do.
 #![forbid(unsafe_code)]
 
+mod texts;
+
+use super::personality::Personality;
 use super::{because, plain, refuse, say, start, unanswered};
 use crate::carp::config::Dataplane;
 use crate::control::socket::{Client, Error};
@@ -8,6 +11,7 @@ use crate::control::{Refusal, Reply, Request, Setting, Sysctls};
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
+use texts::Texts;
 
 /// Under this name errors are printed.
 const NAME: &str = "sysctl";
@@ -27,7 +31,10 @@ pub struct Args {
     /// Needed by older systems to set a value
     #[arg(short)]
     write: bool,
-    /// name, or name=value; net.inet.carp lists them
+    /// With the manners of openbsd, freebsd9, freebsd or netbsd
+    #[arg(long = "as", value_name = "personality")]
+    personality: Option<String>,
+    /// name, or name=value; net.inet.carp lists the system's, -a all
     names: Vec<String>,
 }
 
@@ -191,33 +198,39 @@ enum Item {
 
 /// Runs `sysctl`.
 #[must_use]
-pub fn run(args: &Args) -> ExitCode {
-    match items(args).and_then(|items| answer(args, &items)) {
+pub fn run(args: &Args, called: Option<Personality>) -> ExitCode {
+    let done = Personality::chosen(args.personality.as_deref(), called).and_then(|personality| {
+        let texts = texts::of(personality);
+        answer(args, texts, &items(args, texts)?)
+    });
+    match done {
         Ok(text) => say(&text),
         Err(refusal) => refuse(NAME, &refusal),
     }
 }
 
 /// All words are read before anything is asked: one wrong word changes nothing.
-fn items(args: &Args) -> Result<Vec<Item>, Refusal> {
+fn items(args: &Args, texts: &Texts) -> Result<Vec<Item>, Refusal> {
     let mut items = Vec::new();
     if args.all || args.names.is_empty() {
         if args.write {
             return Err(plain("-w needs name=value"));
         }
-        items.push(Item::Read(VARIABLES.iter().collect()));
+        let own = listed(texts);
+        let others = VARIABLES.iter().filter(|v| !texts.listed.contains(&v.leaf));
+        items.push(Item::Read(own.into_iter().chain(others).collect()));
     }
     for word in &args.names {
-        items.push(item(word)?);
+        items.push(item(word, texts)?);
     }
     Ok(items)
 }
 
-fn item(word: &str) -> Result<Item, Refusal> {
+fn item(word: &str, texts: &Texts) -> Result<Item, Refusal> {
     let Some((name, value)) = word.split_once('=') else {
-        return Ok(Item::Read(find(word)?));
+        return Ok(Item::Read(find(word, texts)?));
     };
-    let found = find(name)?;
+    let found = find(name, texts)?;
     let [variable] = found.as_slice() else {
         return Err(because(
             format!("{name}: Is a directory"),
@@ -228,15 +241,17 @@ fn item(word: &str) -> Result<Item, Refusal> {
     Ok(Item::Set(variable, number))
 }
 
+/// What the system lists, in its order.
+fn listed(texts: &Texts) -> Vec<&'static Variable> {
+    let named = |leaf: &&str| VARIABLES.iter().find(|v| v.leaf == *leaf);
+    texts.listed.iter().filter_map(named).collect()
+}
+
 /// The variables that a name or the beginning of one means.
-fn find(name: &str) -> Result<Vec<&'static Variable>, Refusal> {
+fn find(name: &str, texts: &Texts) -> Result<Vec<&'static Variable>, Refusal> {
     let parts: Vec<&str> = name.trim_end_matches('.').split('.').collect();
     let wrong = |level: usize| {
-        let text = format!(
-            "{} level name {} in {name} is invalid",
-            LEVELS[level.min(4)],
-            parts[level]
-        );
+        let text = (texts.unknown)(LEVELS[level.min(4)], parts[level], name);
         Refusal {
             text,
             why: Some(suggestion(name)),
@@ -248,7 +263,7 @@ fn find(name: &str) -> Result<Vec<&'static Variable>, Refusal> {
         }
     }
     match parts.get(TREE.len()) {
-        None => Ok(VARIABLES.iter().collect()),
+        None => Ok(listed(texts)),
         Some(leaf) => {
             let found = VARIABLES
                 .iter()
@@ -296,7 +311,7 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 /// Asks the daemon, and prints in the order typed what was and what is.
-fn answer(args: &Args, items: &[Item]) -> Result<String, Refusal> {
+fn answer(args: &Args, texts: &Texts, items: &[Item]) -> Result<String, Refusal> {
     let changes: Vec<Setting> = items.iter().filter_map(change).collect();
     let mut settings = if changes.is_empty() {
         read()?
@@ -308,7 +323,7 @@ fn answer(args: &Args, items: &[Item]) -> Result<String, Refusal> {
         match item {
             Item::Read(variables) => variables
                 .iter()
-                .for_each(|v| line(&mut text, args, v, (v.get)(&settings))),
+                .for_each(|v| line(&mut text, args, texts, v, (v.get)(&settings))),
             Item::Set(variable, new) => {
                 let old = (variable.get)(&settings);
                 apply(&mut settings, (variable.set)(*new));
@@ -336,13 +351,13 @@ fn change(item: &Item) -> Option<Setting> {
     }
 }
 
-fn line(text: &mut String, args: &Args, variable: &Variable, value: i64) {
-    // Writing into a String does not fail.
+fn line(text: &mut String, args: &Args, texts: &Texts, variable: &Variable, value: i64) {
     let value = variable.text(value);
+    // Writing into a String does not fail.
     let _ = if args.numeric {
         writeln!(text, "{value}")
     } else {
-        writeln!(text, "{}={value}", variable.name())
+        writeln!(text, "{}{}{value}", variable.name(), texts.equals)
     };
 }
 
@@ -353,6 +368,7 @@ fn apply(sysctls: &mut Sysctls, setting: Setting) {
     }
     sysctls.settings.set(setting);
 }
+
 /// The settings as they are; without a daemon those that it would start with.
 fn read() -> Result<Sysctls, Refusal> {
     match Client::find() {
@@ -378,119 +394,4 @@ fn settings(reply: Reply) -> Result<Sysctls, Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn refusal(word: &str) -> (String, Option<String>) {
-        match item(word) {
-            Err(Refusal { text, why }) => (text, why),
-            Ok(_) => panic!("{word} was taken"),
-        }
-    }
-
-    #[test]
-    fn names_are_whole_or_a_beginning() {
-        let count = |name| find(name).map(|found| found.len());
-        for name in ["net", "net.inet", "net.inet.carp", "net.inet.carp."] {
-            assert_eq!(count(name), Ok(VARIABLES.len()), "{name}");
-        }
-        assert_eq!(count("net.inet.carp.log"), Ok(1));
-    }
-
-    #[test]
-    fn wrong_names_are_told_by_level_with_a_suggestion() {
-        let meant = |name: &str| Some(format!("did you mean net.inet.carp.{name}?"));
-        let text = |level, part, name| format!("{level} level name {part} in {name} is invalid");
-        let only = "only net.inet.carp is here: allow, preempt, log, replay, dataplane, grace, demotion, \
-            senderr_demotion_factor, ifdown_demotion_factor, dscp, arpbalance, suppress_preempt";
-        let only = Some(only.to_owned());
-        for (name, level, part, why) in [
-            ("net.inet.card.allow", "third", "card", meant("allow")),
-            (
-                "net.inet.carp.premept",
-                "fourth",
-                "premept",
-                meant("preempt"),
-            ),
-            ("net.inet.carp.log.x", "fifth", "x", meant("log")),
-            ("preempt", "top", "preempt", meant("preempt")),
-            ("kern.hostname", "top", "kern", only),
-        ] {
-            assert_eq!(refusal(name), (text(level, part, name), why), "{name}");
-        }
-    }
-
-    #[test]
-    fn values_have_their_range() {
-        for (word, text) in [
-            ("net.inet.carp.log=8", "net.inet.carp.log: Invalid argument"),
-            (
-                "net.inet.carp.allow=2",
-                "net.inet.carp.allow: Invalid argument",
-            ),
-            (
-                "net.inet.carp.allow=-1",
-                "net.inet.carp.allow: Invalid argument",
-            ),
-            (
-                "net.inet.carp.preempt=yes",
-                "net.inet.carp.preempt: value is invalid: yes",
-            ),
-            (
-                "net.inet.carp.preempt=",
-                "net.inet.carp.preempt: value is invalid: ",
-            ),
-            ("net.inet.carp=1", "net.inet.carp: Is a directory"),
-            (
-                "net.inet.carp.dscp=64",
-                "net.inet.carp.dscp: Invalid argument",
-            ),
-            (
-                "net.inet.carp.grace=3601",
-                "net.inet.carp.grace: Invalid argument",
-            ),
-            (
-                "net.inet.carp.suppress_preempt=0",
-                "net.inet.carp.suppress_preempt: Operation not permitted",
-            ),
-            (
-                "net.inet.carp.dataplane=bpf",
-                "net.inet.carp.dataplane: Invalid argument",
-            ),
-        ] {
-            assert_eq!(refusal(word).0, text, "{word}");
-        }
-        assert!(matches!(item("net.inet.carp.log=7"), Ok(Item::Set(_, 7))));
-        assert!(matches!(
-            item("net.inet.carp.demotion=-240"),
-            Ok(Item::Set(_, -240))
-        ));
-        for (place, word) in ["auto", "tcx", "clsact", "copy"].into_iter().enumerate() {
-            let Ok(Item::Set(variable, value)) = item(&format!("net.inet.carp.dataplane={word}"))
-            else {
-                panic!("{word} was not taken");
-            };
-            assert_eq!(
-                (usize::try_from(value).unwrap(), variable.text(value.into())),
-                (place, word.to_owned())
-            );
-            let mut settings = Sysctls::default();
-            apply(&mut settings, (variable.set)(value));
-            assert_eq!((variable.get)(&settings), i64::from(value));
-        }
-    }
-
-    #[test]
-    fn distances_count_letters() {
-        assert_eq!(
-            [
-                edits("carp", "card"),
-                edits("", "abc"),
-                edits("abc", "abc"),
-                edits("ab", "ba")
-            ],
-            [1, 3, 0, 2]
-        );
-    }
-}
+mod tests;

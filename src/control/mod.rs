@@ -1,6 +1,7 @@
 //! The language between the front ends and the daemon: types and framing; must not know how anything is done.
 #![forbid(unsafe_code)]
 
+pub mod link;
 pub mod path;
 pub mod socket;
 pub mod started;

@@ -16,6 +16,7 @@ pub mod door;
 mod foreign;
 mod interface;
 mod kernel;
+mod links;
 mod log;
 mod pace;
 mod perform;
@@ -45,6 +46,7 @@ use tokio::sync::{mpsc, oneshot};
 use transact::Transaction;
 
 pub use crate::carp::config::Dataplane;
+pub use links::links;
 pub use start::{Options, daemon, door_process, engine_process};
 
 /// What the reading tasks hand to the one that owns the engine.

@@ -7,7 +7,7 @@ use carp::carp::Reason;
 use carp::carp::config::{Dataplane, InputMode, Key, Lladdr, State, Unit};
 use carp::cli::ifconfig::parse::{self, Command, Typed};
 use carp::cli::ifconfig::words::WORDS;
-use carp::cli::ifconfig::{address, print};
+use carp::cli::ifconfig::{address, dataplane, print};
 use carp::control::socket::{REQUEST_MAX, read_frame, reply_frame, request_frame};
 use carp::control::started::Started;
 use carp::control::{
@@ -151,7 +151,7 @@ fn decode(bytes: &[u8]) {
         assert!(reply_frame(&reply).is_ok());
         if let Reply::Interfaces(all) = &reply {
             for interface in all {
-                let text = print::interface(interface, None, true);
+                let text = print::interface(interface, None) + &dataplane::lines(interface, true);
                 assert!(is_plain(&text), "{text:?}");
             }
         }
