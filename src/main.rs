@@ -1,7 +1,7 @@
 //! Chooses a front end by name or first word; exit codes, and nothing else.
 #![forbid(unsafe_code)]
 
-use carp::cli::{demo, ifconfig, netstat, sysctl};
+use carp::cli::{demo, dump, ifconfig, import, netstart, netstat, sysctl};
 use carp::daemon::{self, Options};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
@@ -29,6 +29,12 @@ enum Front {
     Sysctl(sysctl::Args),
     /// Show the counters of the protocol: netstat -s -p carp
     Netstat(netstat::Args),
+    /// Make the interfaces what the files of /etc/carp say
+    Netstart(netstart::Args),
+    /// Show the running configuration as the files that netstart reads
+    Dump(dump::Args),
+    /// Turn files of FreeBSD and NetBSD into hostname.carpN files
+    Import(import::Args),
     /// Serve this network namespace, in the foreground, logging to standard error
     Daemon(Daemon),
     /// Build a network in namespaces and show a failover in it
@@ -83,6 +89,9 @@ fn run(front: Front) -> ExitCode {
         Front::Ifconfig { words } => ifconfig::run(&words),
         Front::Sysctl(args) => sysctl::run(&args),
         Front::Netstat(args) => netstat::run(&args),
+        Front::Netstart(args) => netstart::run(&args),
+        Front::Dump(args) => dump::run(&args),
+        Front::Import(args) => import::run(&args),
         Front::Daemon(args) => daemon(&args),
         Front::Demo(args) => demo::run(args),
         Front::Door => daemon::door_process(),

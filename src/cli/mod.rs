@@ -2,7 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod demo;
+pub mod dump;
+pub mod files;
 pub mod ifconfig;
+pub mod import;
+pub mod netstart;
 pub mod netstat;
 pub mod start;
 pub mod sysctl;

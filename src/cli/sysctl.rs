@@ -1,6 +1,8 @@
 //! `sysctl`: the names of net.inet.carp as OpenBSD's sysctl reads and writes them; must not know what they do.
 #![forbid(unsafe_code)]
 
+pub mod file;
+
 use super::{because, plain, refuse, say, start, unanswered};
 use crate::carp::config::Settings;
 use crate::control::socket::{Client, Error};
@@ -259,7 +261,7 @@ const fn apply(settings: &mut Settings, setting: Setting) {
 }
 
 /// The settings as they are; without a daemon those that it would start with.
-fn read() -> Result<Settings, Refusal> {
+pub(super) fn read() -> Result<Settings, Refusal> {
     match Client::find() {
         Err(Error::NotRunning) => Ok(Settings::default()),
         client => {

@@ -2,11 +2,12 @@
 #![forbid(unsafe_code)]
 
 pub mod path;
+pub mod plan;
 pub mod socket;
 pub mod started;
 
 use crate::carp::Status;
-use crate::carp::config::{Key, Settings, State, Unit};
+use crate::carp::config::{Config, Key, Settings, State, Unit};
 
 pub use crate::carp::Reason;
 pub use crate::carp::stats::Stats;
@@ -27,6 +28,23 @@ pub enum Request {
         /// In the order typed, an address last. `Destroy` stands alone.
         changes: Vec<Change>,
     },
+    /// The interface is to be what these lines make of one just created, and nothing else of what it is now: a file.
+    /// One that is so already is not touched, and `state` counts only where the interface was missing.
+    Load {
+        /// Which carpN.
+        unit: Unit,
+        /// Each as in [`Request::Apply`], without `Destroy`.
+        lines: Vec<Vec<Change>>,
+        /// Only say what is wrong.
+        check: bool,
+    },
+    /// The configuration of one interface, or of all of them.
+    Dump {
+        /// Which.
+        unit: Option<Unit>,
+        /// With the keys, for those who may change anything.
+        keys: bool,
+    },
     /// One interface, or all of them.
     Show(Option<Unit>),
     /// The sysctls.
@@ -41,7 +59,7 @@ impl Request {
     /// It changes something: the peer's uid decides ([`socket::may_change`]).
     #[must_use]
     pub const fn changes_anything(&self) -> bool {
-        matches!(self, Self::Apply { .. } | Self::Set(_))
+        matches!(self, Self::Apply { .. } | Self::Load { .. } | Self::Set(_))
     }
 
     /// What somebody without the privilege is told: BSD's call that would have failed.
@@ -50,7 +68,12 @@ impl Request {
         let call = match self {
             Self::Apply { changes, .. } => changes.first().map_or("SIOCIFCREATE", Change::call),
             Self::Set(settings) => settings.first().map_or("net.inet.carp", Setting::name),
-            Self::Show(_) | Self::Settings | Self::Stats => "SIOCGVH",
+            Self::Load { lines, .. } => lines
+                .iter()
+                .flatten()
+                .next()
+                .map_or("SIOCIFCREATE", Change::call),
+            Self::Dump { .. } | Self::Show(_) | Self::Settings | Self::Stats => "SIOCGVH",
         };
         Refusal {
             text: format!("{call}: Operation not permitted"),
@@ -150,8 +173,23 @@ pub enum Reply {
     Settings(Settings),
     /// What was counted since the daemon's start.
     Stats(Stats),
+    /// The configurations asked for, by unit.
+    Dumped(Vec<Dumped>),
     /// Nothing was changed.
     Refused(Refusal),
+    /// Nothing was changed, because of this line of a [`Request::Load`], counted from 0.
+    RefusedLine(usize, Refusal),
+}
+
+/// One carpN as it is configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dumped {
+    /// Which carpN.
+    pub unit: Unit,
+    /// Its configuration, without the key unless that was asked for.
+    pub config: Config,
+    /// There is a key.
+    pub keyed: bool,
 }
 
 /// Why a request changed nothing, in two parts: BSD's words, and what they hide.

@@ -3,22 +3,23 @@
 use super::carpdev::Attached;
 use super::{Asked, Daemon, Ending};
 use crate::carp::Input;
-use crate::carp::config::{Settings, Unit};
-use crate::control::{Reply, Request, Setting, Stats};
+use crate::carp::config::{Key, Settings, Unit};
+use crate::control::{Dumped, Reply, Request, Setting, Stats};
 
 impl Daemon {
     /// A front end asks. What only looks is answered at once, what changes waits its turn.
     pub(super) fn asked(&mut self, asked: Asked) {
         let reply = match &asked.request {
             Request::Show(which) => self.show(*which),
+            Request::Dump { unit, keys } => self.dump(*unit, *keys && asked.may_change),
             Request::Settings => Reply::Settings(self.settings),
             Request::Stats => Reply::Stats(self.stats()),
-            Request::Apply { .. } | Request::Set(_) if !asked.may_change => {
-                Reply::Refused(asked.request.denied())
+            request if request.changes_anything() && !asked.may_change => {
+                Reply::Refused(request.denied())
             }
-            Request::Apply { .. } | Request::Set(_) if self.ending != Ending::No => return,
+            request if request.changes_anything() && self.ending != Ending::No => return,
             Request::Set(settings) => self.set(settings),
-            Request::Apply { .. } => {
+            Request::Apply { .. } | Request::Load { .. } => {
                 self.waiting.push_back(asked);
                 self.next_transaction();
                 return;
@@ -38,6 +39,29 @@ impl Daemon {
                 .map(|(unit, interface)| {
                     let vhosts = self.engine.vhosts(*unit).map(Into::into);
                     interface.shown(*unit, vhosts.collect())
+                })
+                .collect(),
+        )
+    }
+
+    fn dump(&self, which: Option<Unit>, keys: bool) -> Reply {
+        let dumped = self
+            .interfaces
+            .iter()
+            .filter(|(unit, _)| which.is_none_or(|asked| asked == **unit));
+        Reply::Dumped(
+            dumped
+                .map(|(unit, interface)| {
+                    let mut config = interface.config.clone();
+                    let keyed = config.key != Key::default();
+                    if !keys {
+                        config.key = Key::default();
+                    }
+                    Dumped {
+                        unit: *unit,
+                        config,
+                        keyed,
+                    }
                 })
                 .collect(),
         )

@@ -14,6 +14,7 @@ mod carpdev;
 pub mod door;
 mod interface;
 mod kernel;
+mod load;
 mod log;
 mod pace;
 mod perform;
@@ -21,7 +22,6 @@ mod run;
 mod settle;
 mod start;
 mod transact;
-mod transaction;
 
 use crate::carp::Engine;
 use crate::carp::config::{Carpdev, Settings, Unit};

@@ -52,7 +52,7 @@ fn refused(refusal: Refusal) -> ExitCode {
 }
 
 /// Names come from /etc/hosts or not at all: an address must not depend on a server that this host may be failing over.
-fn hosts(name: &str, family: Family) -> Option<IpAddr> {
+pub(super) fn hosts(name: &str, family: Family) -> Option<IpAddr> {
     let text = fs::read("/etc/hosts").ok()?;
     address::in_hosts(&String::from_utf8_lossy(&text), name, family)
 }
@@ -104,21 +104,21 @@ fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
 
 /// Sends the line as one request.
 fn apply(unit: Unit, changes: Vec<Typed>) -> Result<(), Refusal> {
-    let mut ready = Vec::with_capacity(changes.len());
-    for typed in changes {
-        ready.push(match typed {
-            Typed::Change(change) => change,
-            Typed::Pass(phrase) => Change::Pass(key(phrase)?),
-        });
-    }
-    match start::ask(&Request::Apply {
-        unit,
-        changes: ready,
-    })? {
+    let changes = ready(changes)?;
+    match start::ask(&Request::Apply { unit, changes })? {
         Reply::Done => Ok(()),
         Reply::Refused(refusal) => Err(refusal),
         _ => Err(plain("the carp daemon answered something else")),
     }
+}
+
+/// The changes with the keys of their phrases.
+pub(super) fn ready(changes: Vec<Typed>) -> Result<Vec<Change>, Refusal> {
+    let ready = |typed| match typed {
+        Typed::Change(change) => Ok(change),
+        Typed::Pass(phrase) => key(phrase).map(Change::Pass),
+    };
+    changes.into_iter().map(ready).collect()
 }
 
 /// The key of a phrase, wherever it is.
