@@ -1,9 +1,9 @@
 //! Chooses a front end by name or first word; exit codes, and nothing else.
 #![forbid(unsafe_code)]
 
-use carp::cli::{demo, dump, ifconfig, import, netstart, netstat, sysctl};
+use carp::cli::{completions, demo, dump, ifconfig, import, netstart, netstat, sysctl};
 use carp::daemon::{self, Options};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
@@ -39,6 +39,12 @@ enum Front {
     Daemon(Daemon),
     /// Build a network in namespaces and show a failover in it
     Demo(demo::Args),
+    /// Print the completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which
+        shell: completions::Shell,
+    },
     /// Serve a daemon's door on standard input
     #[command(hide = true)]
     Door,
@@ -94,6 +100,7 @@ fn run(front: Front) -> ExitCode {
         Front::Import(args) => import::run(&args),
         Front::Daemon(args) => daemon(&args),
         Front::Demo(args) => demo::run(args),
+        Front::Completions { shell } => completions::run(shell, &Carp::command()),
         Front::Door => daemon::door_process(),
         Front::Engine(args) => daemon::engine_process(args.options()),
     }

@@ -25,6 +25,8 @@ mod rig;
 mod corpus;
 #[path = "fuzz/engine.rs"]
 mod engine;
+#[path = "fuzz/files.rs"]
+mod files;
 #[path = "fuzz/script.rs"]
 mod script;
 #[path = "fuzz/texts.rs"]

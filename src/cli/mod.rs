@@ -1,6 +1,7 @@
 //! Front ends: words in, text out; must not know how the daemon works.
 #![forbid(unsafe_code)]
 
+pub mod completions;
 pub mod demo;
 pub mod dump;
 pub mod files;

@@ -26,6 +26,12 @@ pub fn with(mut settings: Settings, changes: &[Setting]) -> Settings {
     settings
 }
 
+/// The names of all.
+#[must_use]
+pub fn names() -> Vec<String> {
+    VARIABLES.iter().map(super::Variable::name).collect()
+}
+
 /// A line for each variable.
 #[must_use]
 pub fn lines(settings: &Settings) -> Vec<String> {
