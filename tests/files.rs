@@ -282,14 +282,18 @@ fn dump_and_netstart_are_the_identity() {
         "carp1 inet6 alias 2001:db8::1/64",
         "carp2 vhid 2 carpdev eth0 192.0.2.3/24",
         "carp2 down",
-        "carp3 up advskew 9",
+        "carp3 up advskew 9 group ha carppeer 192.0.2.12 description gate mtu 1400",
+        "-g carp carpdemote 128",
+        "-g carp carpdemote 7",
+        "-g ha carpdemote",
     ] {
         a.ok(&format!("ifconfig {line}"));
     }
+    a.ok("sysctl net.inet.carp.demotion=5");
     a.ok("sysctl net.inet.carp.log=5");
     let dumped = a.ok("dump -k");
     let written = site.ok("dump -k -w");
-    assert_eq!(written.matches(": written\n").count(), 5, "{written}");
+    assert_eq!(written.matches(": written\n").count(), 7, "{written}");
     assert_eq!(site.ok("netstart -n"), "", "the files are what runs");
     for name in ["carp0", "carp1", "carp2", "carp3"] {
         let mode = fs::metadata(site.etc.join(format!("hostname.{name}")))
@@ -299,7 +303,9 @@ fn dump_and_netstart_are_the_identity() {
         assert_eq!(mode & 0o7777, 0o640);
         a.ok(&format!("ifconfig {name} destroy"));
     }
-    a.ok("sysctl net.inet.carp.log=2");
+    a.ok("ifconfig -g carp -carpdemote 128");
+    a.ok("ifconfig -g carp -carpdemote 7");
+    a.ok("sysctl net.inet.carp.log=2 net.inet.carp.demotion=-5");
     assert_eq!(a.ok("dump -k"), "");
     assert_eq!(site.ok("netstart"), "");
     assert_eq!(a.ok("dump -k"), dumped);

@@ -4,8 +4,8 @@
 mod fake_daemon;
 
 use carp::carp::Reason;
-use carp::carp::config::{Key, Settings, State, Unit};
-use carp::control::{Change, Interface, Refusal, Reply, Request, Setting, Vhost};
+use carp::carp::config::{Key, Lladdr, Settings, State, Unit};
+use carp::control::{Change, Interface, Refusal, Reply, Request, Setting, Sysctls, Vhost};
 use carp::wire::MacAddr;
 use fake_daemon::{
     Directory, Fake, carp as executable, copied, finish, may_become_others, ran, run,
@@ -40,6 +40,12 @@ fn interface(unit: u16, state: State, groups: &[&str]) -> Interface {
             "192.0.2.1/24".parse().unwrap(),
             "2001:db8::1/64".parse().unwrap(),
         ],
+        peers: Vec::new(),
+        configured_lladdr: Lladdr::Virtual,
+        description: None,
+        configured_mtu: None,
+        debug: false,
+        metric: 0,
     }
 }
 
@@ -117,8 +123,8 @@ fn a_wrong_line_sends_nothing() {
             "ifconfig: nonsense: bad value\n".into(),
         ),
         (
-            "carp1 balancing ip",
-            "ifconfig: balancing: not supported yet\n".into(),
+            "carp1 rtlabel x",
+            "ifconfig: rtlabel: not supported yet\n".into(),
         ),
         (
             "carp create",
@@ -458,8 +464,16 @@ fn sysctls_are_read() {
         preempt: true,
         log: 7,
         replay: false,
+        ..Settings::default()
     };
-    let listing = "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=7\nnet.inet.carp.replay=0\n";
+    let now = Sysctls {
+        settings: now,
+        ..Sysctls::default()
+    };
+    let listing = "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=7\nnet.inet.carp.replay=0\n\
+        net.inet.carp.grace=300\nnet.inet.carp.demotion=0\nnet.inet.carp.senderr_demotion_factor=240\n\
+        net.inet.carp.ifdown_demotion_factor=240\nnet.inet.carp.dscp=4\nnet.inet.carp.arpbalance=0\n\
+        net.inet.carp.suppress_preempt=0\n";
     for (line, out) in [
         ("net.inet.carp", listing),
         ("", listing),
@@ -485,7 +499,7 @@ fn sysctls_are_read() {
 #[test]
 fn sysctls_are_set_all_or_none() {
     use Setting::{Allow, Log, Preempt};
-    let before = Reply::Settings(Settings::default());
+    let before = Reply::Settings(Sysctls::default());
     for (line, out, asked) in [
         (
             "net.inet.carp.preempt=1",

@@ -40,7 +40,7 @@ end
 # Behind an interface's name, where a word may stand.
 function __carp_word
     set -l typed (commandline -opc)
-    test "$typed[2]" = ifconfig; and test (count $typed) -gt 2; and not __carp_after vhid pass advbase advskew netmask prefixlen broadcast carpdev state passfile
+    test "$typed[2]" = ifconfig; and test (count $typed) -gt 2; and not __carp_after vhid pass advbase advskew netmask prefixlen broadcast carpnodes balancing carppeer peer peer6 lladdr description descr group -group mtu metric rdomain carpdev state passfile
 end
 complete -c carp -n 'test (commandline -opc)[-1] = ifconfig' -a '(path basename /sys/class/net/carp*)'
 complete -c carp -n '__carp_after carpdev' -a '(path basename /sys/class/net/*)'
@@ -65,6 +65,36 @@ complete -c carp -n __carp_word -a 'delete' -d 'remove the address; without one 
 complete -c carp -n __carp_word -a 'netmask' -d 'as 255.255.255.0 or 0xffffff00; else /n, prefixlen, or by class'
 complete -c carp -n __carp_word -a 'prefixlen' -d 'the prefix length; an inet6 address has 64 without it'
 complete -c carp -n __carp_word -a 'broadcast' -d 'taken when it is the network\'s, which it is anyway'
-complete -c carp -n '__fish_seen_subcommand_from sysctl' -a 'net.inet.carp.allow net.inet.carp.preempt net.inet.carp.log net.inet.carp.replay'
+complete -c carp -n __carp_word -a '-inet' -d 'remove all IPv4 addresses'
+complete -c carp -n __carp_word -a '-inet6' -d 'remove all IPv6 addresses'
+complete -c carp -n __carp_word -a 'carpnodes' -d 'vhid and advskew at once; more than one pair is not supported yet'
+complete -c carp -n __carp_word -a 'balancing' -d 'none; with one vhid any mode of OpenBSD\'s comes to that'
+complete -c carp -n __carp_word -a 'carppeer' -d 'advertise to these IPv4 hosts instead of the multicast group'
+complete -c carp -n __carp_word -a '-carppeer' -d 'advertise to the IPv4 multicast group again'
+complete -c carp -n __carp_word -a 'peer' -d 'as carppeer'
+complete -c carp -n __carp_word -a 'peer6' -d 'advertise to these IPv6 hosts instead of the multicast group'
+complete -c carp -n __carp_word -a 'mcast' -d 'as -carppeer'
+complete -c carp -n __carp_word -a 'mcast6' -d 'advertise to the IPv6 multicast group again'
+complete -c carp -n __carp_word -a 'lladdr' -d 'an Ethernet address for the group, or carpdev: the parent\'s own'
+complete -c carp -n __carp_word -a '-lladdr' -d 'the virtual Ethernet address of the vhid again'
+complete -c carp -n __carp_word -a 'description' -d 'a text for people; also descr'
+complete -c carp -n __carp_word -a 'descr' -d 'as description'
+complete -c carp -n __carp_word -a '-description' -d 'no description; also -descr'
+complete -c carp -n __carp_word -a '-descr' -d 'as -description'
+complete -c carp -n __carp_word -a 'group' -d 'join an interface group'
+complete -c carp -n __carp_word -a '-group' -d 'leave an interface group'
+complete -c carp -n __carp_word -a 'mtu' -d 'the MTU; the carpdev\'s where that is smaller'
+complete -c carp -n __carp_word -a 'metric' -d 'the interface metric, kept and shown'
+complete -c carp -n __carp_word -a 'debug' -d 'the DEBUG flag, kept and shown'
+complete -c carp -n __carp_word -a '-debug' -d 'no DEBUG flag'
+complete -c carp -n __carp_word -a 'rdomain' -d '0 is the only routing domain'
+complete -c carp -n __carp_word -a '-rdomain' -d 'routing domain 0, as always'
+complete -c carp -n __carp_word -a 'link0' -d 'refused: no link flag means anything here'
+complete -c carp -n __carp_word -a 'link1' -d 'as link0'
+complete -c carp -n __carp_word -a 'link2' -d 'as link0'
+complete -c carp -n __carp_word -a '-link0' -d 'no link flag is set anyway'
+complete -c carp -n __carp_word -a '-link1' -d 'as -link0'
+complete -c carp -n __carp_word -a '-link2' -d 'as -link0'
+complete -c carp -n '__fish_seen_subcommand_from sysctl' -a 'net.inet.carp.allow net.inet.carp.preempt net.inet.carp.log net.inet.carp.replay net.inet.carp.grace net.inet.carp.demotion net.inet.carp.senderr_demotion_factor net.inet.carp.ifdown_demotion_factor net.inet.carp.dscp net.inet.carp.arpbalance net.inet.carp.suppress_preempt'
 complete -c carp -n '__fish_seen_subcommand_from netstart dump' -a '(path basename /sys/class/net/carp*)'
 complete -c carp -n '__fish_seen_subcommand_from import' -F

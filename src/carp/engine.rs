@@ -2,14 +2,15 @@
 
 use super::auth::Auth;
 use super::config::{Settings, State, Unit, Vhid};
+use super::demote::{self, Demoted, Demotion};
 use super::outbox::{Outbox, Topic};
 use super::state::World;
 use super::stats::Stats;
 use super::timer::Timer;
 use super::turn::{Leaving, Turn};
 use super::vhost::{self, Phase, Vhost};
-use super::{Action, Input, Parent, Protection, Reason, demote};
-use crate::carp::config::Carpdev;
+use super::{Action, Input, Parent, Protection, Reason};
+use crate::carp::config::{Carpdev, FAMILY_GROUP};
 use crate::time::Instant;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -86,6 +87,11 @@ impl Engine {
             Input::Configure { unit, config } => self.configure(now, unit, config),
             Input::State { unit, state } => self.state(now, unit, state),
             Input::Settings(settings) => self.settings(settings),
+            Input::Demotion { group, count } => {
+                self.touched = true;
+                self.world.demotions.insert(group, count);
+                self.world.demotions.retain(|_, count| *count > 0);
+            }
             Input::Armed { unit, attempt, ok } => self.armed(now, unit, attempt, ok),
             Input::Sent {
                 unit,
@@ -145,10 +151,11 @@ impl Engine {
             .get(&unit)
             .filter(|interface| !interface.retiring);
         let vhosts = interface.map_or(&[][..], |interface| &interface.vhosts);
-        vhosts.iter().map(|vhost| Status {
+        let demotion = self.demotion_of(unit);
+        vhosts.iter().map(move |vhost| Status {
             vhid: vhost.vhid,
             advskew: vhost.advskew,
-            effective_advskew: demote::effective_skew(vhost.advskew, self.world.demoted.sum()),
+            effective_advskew: demotion.skew(vhost.advskew),
             state: vhost.state(),
             reason: vhost.reason,
             next: vhost.timers.next(),
@@ -173,7 +180,32 @@ impl Engine {
     /// The demotion count of group `carp`.
     #[must_use]
     pub fn demotion(&self) -> u8 {
-        self.world.demoted.sum()
+        self.group_demotion(FAMILY_GROUP)
+    }
+
+    /// The demotion count of an interface group: by hand and by what is wrong with its members, at most 255.
+    #[must_use]
+    pub fn group_demotion(&self, name: &str) -> u8 {
+        self.world.demoted.group(name)
+    }
+
+    /// net.inet.carp.demotion: what was written, and what the factors add at present.
+    #[must_use]
+    pub fn skew_demotion(&self) -> i32 {
+        self.world.demoted.total()
+    }
+
+    /// net.inet.carp.suppress_preempt: carpN whose carpdev is lost, and carpN with send errors.
+    #[must_use]
+    pub fn suppress_preempt(&self) -> u32 {
+        self.world.demoted.events()
+    }
+
+    fn demotion_of(&self, unit: Unit) -> Demotion {
+        let interface = self.world.interfaces.get(&unit);
+        interface.map_or_else(Demotion::default, |i| {
+            self.world.demoted.of(unit, &i.config)
+        })
     }
 
     /// The sysctls in force.
@@ -227,6 +259,7 @@ impl Engine {
     }
 
     fn settings(&mut self, settings: Settings) {
+        self.touched = true;
         self.world.settings = settings;
         self.out.level = settings.log;
     }
@@ -236,6 +269,7 @@ impl Engine {
             let Some(mut turn) = self.turn(now, unit, vhid) else {
                 continue;
             };
+            turn.hold(state == State::Init);
             match (state, turn.vhost.phase) {
                 (State::Master, Phase::Backup) => turn.arm(Reason::Requested),
                 (State::Backup, Phase::Master) => {
@@ -245,7 +279,7 @@ impl Engine {
                     turn.withdraw();
                     turn.become_backup(Reason::Requested);
                 }
-                // INIT cannot be asked for, nor left: what is missing decides.
+                // INIT for want of something cannot be left.
                 _ => {}
             }
         }
@@ -264,17 +298,22 @@ impl Engine {
     /// After every input: the group's demotion, and what follows from it.
     fn settle(&mut self, now: Instant) {
         demote::end_graces(now, &mut self.world);
-        let (old, new) = (self.world.demoted, demote::count(&self.world));
-        if old == new {
+        let new = demote::count(&self.world);
+        if self.world.demoted == new {
             return;
         }
-        self.world.demoted = new;
-        for text in demote::told(old, new) {
+        let old = std::mem::replace(&mut self.world.demoted, new);
+        for text in demote::told(&old, &self.world.demoted) {
             self.out.warn(now, Topic::Demoted, 3, || text);
         }
-        if old.sum() == 0 {
-            // All MASTERs of this machine offer themselves to the others at once, as every BSD does.
-            for (unit, vhid) in self.all_vhids() {
+        let new = &self.world.demoted;
+        let urgent = self.world.interfaces.iter().filter(|(unit, interface)| {
+            let config = &interface.config;
+            let of = |demoted| (demoted, Demoted::of(demoted, **unit, config));
+            demote::is_urgent(of(&old), of(new), config)
+        });
+        for unit in urgent.map(|(unit, _)| *unit).collect::<Vec<_>>() {
+            for vhid in self.vhids(unit) {
                 if let Some(mut turn) = self.turn(now, unit, vhid)
                     && turn.vhost.phase == Phase::Master
                 {
@@ -326,7 +365,7 @@ impl Engine {
             preempt: world.settings.preempt,
             replay: world.settings.replay,
             clock,
-            demotion: world.demoted.sum(),
+            demotion: world.demoted.of(unit, &interface.config),
             shared,
             attempts: &mut world.attempts,
             departures: &mut interface.departures,

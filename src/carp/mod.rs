@@ -93,6 +93,13 @@ pub enum Input<'a> {
     },
     /// The sysctls.
     Settings(Settings),
+    /// `ifconfig -g GROUP carpdemote`: the whole count by hand of an interface group.
+    Demotion {
+        /// Which group.
+        group: String,
+        /// 0 for none.
+        count: u8,
+    },
     /// The outcome of [`Action::Arm`].
     Armed {
         /// Which carpN.

@@ -146,7 +146,7 @@ impl Turn<'_> {
         let bytes = carp::Advertisement {
             vhid: self.vhost.vhid.get(),
             advskew: priority.advskew,
-            demote: self.demotion,
+            demote: self.demotion.count,
             advbase: priority.advbase,
             counter: counter.to_be_bytes(),
             digest: self.auth.digest(self.vhost.kind, counter),

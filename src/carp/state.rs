@@ -2,7 +2,7 @@
 
 use super::auth::hashed;
 use super::config::{Carpdev, Config, Key, Settings, Unit, Vhid};
-use super::demote::Demotion;
+use super::demote::Demoted;
 use super::random::Random;
 use super::replay::Memory;
 use super::vhost::{self, Echo, Vhost};
@@ -94,8 +94,10 @@ pub struct World {
     pub(super) clock: u64,
     /// The number of the latest `Action::Arm`.
     pub(super) attempts: u64,
-    /// The count of group `carp` that the last advertisements told.
-    pub(super) demoted: Demotion,
+    /// What the last advertisements told.
+    pub(super) demoted: Demoted,
+    /// By how much groups are demoted by hand.
+    pub(super) demotions: BTreeMap<String, u8>,
     /// Shut down: nothing new is taken.
     pub(super) ending: bool,
 }
@@ -109,7 +111,8 @@ impl World {
             random: Random(seed),
             clock: 0,
             attempts: 0,
-            demoted: Demotion::default(),
+            demoted: Demoted::default(),
+            demotions: BTreeMap::new(),
             ending: false,
         }
     }

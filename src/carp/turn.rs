@@ -5,7 +5,7 @@
 
 use super::auth::Auth;
 use super::config::{Carpdev, Config, State, Unit};
-use super::demote::effective_skew;
+use super::demote::Demotion;
 use super::election::{Mine, Priority};
 use super::outbox::{Outbox, Topic};
 use super::random::Random;
@@ -50,7 +50,7 @@ pub(super) struct Turn<'a> {
     pub(super) replay: bool,
     /// Wall clock time in seconds, see [`super::Engine::with_clock`].
     pub(super) clock: u64,
-    pub(super) demotion: u8,
+    pub(super) demotion: Demotion,
     /// Another vhost of this carpN serves, so carpN stays armed.
     pub(super) shared: bool,
     pub(super) attempts: &'a mut u64,
@@ -66,11 +66,25 @@ impl Turn<'_> {
     pub(super) fn setrun(&mut self) {
         let up = self.parent.is_some_and(|parent| parent.up);
         match (Interface::lacks(self.config, up), self.vhost.phase) {
-            (Some(reason), Phase::Init) => self.vhost.reason = reason,
+            (Some(reason), Phase::Init) => {
+                self.vhost.reason = reason;
+                self.vhost.held &= reason != Reason::Down;
+            }
             (Some(reason), _) => self.stop(reason),
+            (None, Phase::Init) if self.vhost.held => self.vhost.reason = Reason::Requested,
             (None, Phase::Init) => self.become_backup(Reason::Ready),
             (None, Phase::Backup) => self.sync_master_down(),
             (None, Phase::Arming(_) | Phase::Master) => {}
+        }
+    }
+
+    /// Stays in INIT until another state is asked for or the interface goes down; or no longer.
+    pub(super) fn hold(&mut self, yes: bool) {
+        let held = std::mem::replace(&mut self.vhost.held, yes);
+        if yes && self.vhost.phase != Phase::Init {
+            self.stop(Reason::Requested);
+        } else if held != yes {
+            self.setrun();
         }
     }
 
@@ -335,14 +349,14 @@ impl Turn<'_> {
 
     /// What an election compares.
     pub(super) fn mine(&self) -> Mine {
-        let advskew = effective_skew(self.vhost.advskew, self.demotion);
+        let advskew = self.demotion.skew(self.vhost.advskew);
         let priority = Priority {
             advbase: self.config.advbase,
             advskew,
         };
         Mine {
             priority,
-            demote: self.demotion,
+            demote: self.demotion.count,
         }
     }
 

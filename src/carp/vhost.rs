@@ -112,6 +112,8 @@ pub(super) struct Vhost {
     pub(super) briefest: Option<Priority>,
     /// The admin was told once that a peer is too slow.
     pub(super) warned_slow: bool,
+    /// `state init` was asked for.
+    pub(super) held: bool,
 }
 
 impl Vhost {
@@ -136,6 +138,7 @@ impl Vhost {
             until_burst: 0,
             briefest: None,
             warned_slow: false,
+            held: false,
         }
     }
 

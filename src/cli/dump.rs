@@ -3,10 +3,11 @@
 
 use super::files::write::{New, write};
 use super::files::{Place, SYSCTLS, canonical, hostname};
-use super::{plain, refuse, say, sysctl, unanswered};
-use crate::carp::config::{Key, Unit};
+use super::{ifconfig, plain, refuse, say, sysctl, unanswered};
+use crate::carp::config::{FAMILY_GROUP, Key, Unit};
 use crate::control::socket::{Client, Error};
 use crate::control::{Dumped, Refusal, Reply, Request};
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use zeroize::Zeroizing;
 
@@ -52,7 +53,8 @@ fn text(args: &Args) -> Result<Zeroizing<String>, Refusal> {
     }
     let mut files: Vec<New> = dumped.iter().map(file).collect();
     if wanted.is_none() {
-        let settings = sysctl::file::changed(&sysctl::read()?);
+        files.extend(groups(&dumped)?);
+        let settings = sysctl::file::changed(&sysctl::read()?.settings);
         if !settings.is_empty() {
             let name = SYSCTLS.to_owned();
             let text = Zeroizing::new(settings.join("\n") + "\n");
@@ -81,6 +83,23 @@ pub fn show(place: &Place, files: &[New], alone: bool) -> String {
         text.push_str(&file.text);
     }
     text
+}
+
+/// A file for each group that was demoted by hand.
+fn groups(dumped: &[Dumped]) -> Result<Vec<New>, Refusal> {
+    let joined = dumped.iter().flat_map(|dumped| &dumped.config.groups);
+    let mut names: BTreeSet<&str> = joined.map(String::as_str).collect();
+    names.insert(FAMILY_GROUP);
+    let mut files = Vec::new();
+    for name in names {
+        let lines = canonical::demotion(ifconfig::group_of(name)?.by_hand);
+        if !lines.is_empty() {
+            let text = Zeroizing::new(lines.join("\n") + "\n");
+            let name = super::files::group(name);
+            files.push(New { name, text });
+        }
+    }
+    Ok(files)
 }
 
 fn file(dumped: &Dumped) -> New {

@@ -4,10 +4,10 @@
 pub mod file;
 
 use super::{because, plain, refuse, say, start, unanswered};
-use crate::carp::config::Settings;
 use crate::control::socket::{Client, Error};
-use crate::control::{Refusal, Reply, Request, Setting};
+use crate::control::{Refusal, Reply, Request, Setting, Sysctls};
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 /// Under this name errors are printed.
@@ -37,43 +37,90 @@ pub struct Args {
 struct Variable {
     /// After `net.inet.carp.`.
     leaf: &'static str,
-    /// The greatest value; the least is 0.
-    most: u8,
-    /// Its value in the settings.
-    get: fn(&Settings) -> u8,
+    /// The values taken; none for what is only read.
+    range: RangeInclusive<i32>,
+    /// What it reads.
+    get: fn(&Sysctls) -> i64,
     /// The change to a value within its range.
-    set: fn(u8) -> Setting,
+    set: fn(i32) -> Setting,
 }
 
-/// In OpenBSD's order, then ours.
-static VARIABLES: [Variable; 4] = [
+/// In OpenBSD's order, then ours, then FreeBSD's.
+static VARIABLES: [Variable; 11] = [
     Variable {
         leaf: "allow",
-        most: 1,
-        get: |s| u8::from(s.allow),
+        range: 0..=1,
+        get: |s| s.settings.allow.into(),
         set: |v| Setting::Allow(v == 1),
     },
     Variable {
         leaf: "preempt",
-        most: 1,
-        get: |s| u8::from(s.preempt),
+        range: 0..=1,
+        get: |s| s.settings.preempt.into(),
         set: |v| Setting::Preempt(v == 1),
     },
     Variable {
         leaf: "log",
-        most: 7,
-        get: |s| s.log,
-        set: Setting::Log,
+        range: 0..=7,
+        get: |s| s.settings.log.into(),
+        set: |v| Setting::Log(small(v)),
     },
     Variable {
         leaf: "replay",
-        most: 1,
-        get: |s| u8::from(s.replay),
+        range: 0..=1,
+        get: |s| s.settings.replay.into(),
         set: |v| Setting::Replay(v == 1),
+    },
+    Variable {
+        leaf: "grace",
+        range: 0..=3600,
+        get: |s| s.settings.grace.into(),
+        set: |v| Setting::Grace(small(v)),
+    },
+    Variable {
+        leaf: "demotion",
+        range: i32::MIN..=i32::MAX,
+        get: |s| s.demotion.into(),
+        set: Setting::Demotion,
+    },
+    Variable {
+        leaf: "senderr_demotion_factor",
+        range: 0..=i32::MAX,
+        get: |s| s.settings.senderr_demotion_factor.into(),
+        set: Setting::SenderrDemotionFactor,
+    },
+    Variable {
+        leaf: "ifdown_demotion_factor",
+        range: 0..=i32::MAX,
+        get: |s| s.settings.ifdown_demotion_factor.into(),
+        set: Setting::IfdownDemotionFactor,
+    },
+    Variable {
+        leaf: "dscp",
+        range: 0..=63,
+        get: |s| s.settings.dscp.into(),
+        set: |v| Setting::Dscp(small(v)),
+    },
+    Variable {
+        leaf: "arpbalance",
+        range: 0..=1,
+        get: |_| 0,
+        set: |v| Setting::Arpbalance(v == 1),
+    },
+    Variable {
+        leaf: "suppress_preempt",
+        range: 1..=0,
+        get: |s| s.suppress_preempt.into(),
+        set: |_| Setting::Arpbalance(false),
     },
 ];
 const TREE: [&str; 3] = ["net", "inet", "carp"];
 const LEVELS: [&str; 5] = ["top", "second", "third", "fourth", "fifth"];
+
+/// A value that was found within its range.
+fn small<T: TryFrom<i32> + Default>(value: i32) -> T {
+    T::try_from(value).unwrap_or_default()
+}
 
 impl Variable {
     fn name(&self) -> String {
@@ -84,7 +131,7 @@ impl Variable {
 /// One word of the line.
 enum Item {
     Read(Vec<&'static Variable>),
-    Set(&'static Variable, u8),
+    Set(&'static Variable, i32),
 }
 
 /// Runs `sysctl`.
@@ -126,15 +173,19 @@ fn item(word: &str) -> Result<Item, Refusal> {
         .trim()
         .parse()
         .map_err(|_| plain(format!("{name}: value is invalid: {value}")))?;
+    if variable.range.is_empty() {
+        return Err(plain(format!("{name}: Operation not permitted")));
+    }
     let range = || {
+        let (least, most) = (variable.range.start(), variable.range.end());
         because(
             format!("{name}: Invalid argument"),
-            format!("{name} takes 0 to {}", variable.most),
+            format!("{name} takes {least} to {most}"),
         )
     };
-    let number = u8::try_from(number)
+    let number = i32::try_from(number)
         .ok()
-        .filter(|number| *number <= variable.most)
+        .filter(|number| variable.range.contains(number))
         .ok_or_else(range)?;
     Ok(Item::Set(variable, number))
 }
@@ -184,7 +235,10 @@ fn suggestion(name: &str) -> String {
     };
     match names.min_by_key(|full| distance(full)) {
         Some(full) if distance(&full) <= 3 => format!("did you mean {full}?"),
-        _ => "only net.inet.carp is here: allow, preempt, log and replay".to_owned(),
+        _ => {
+            let leaves: Vec<_> = VARIABLES.iter().map(|v| v.leaf).collect();
+            format!("only net.inet.carp is here: {}", leaves.join(", "))
+        }
     }
 }
 
@@ -220,6 +274,7 @@ fn answer(args: &Args, items: &[Item]) -> Result<String, Refusal> {
             Item::Set(variable, new) => {
                 let old = (variable.get)(&settings);
                 apply(&mut settings, (variable.set)(*new));
+                let new = (variable.get)(&settings);
                 if !args.quiet {
                     let told = if args.numeric {
                         new.to_string()
@@ -242,7 +297,7 @@ fn change(item: &Item) -> Option<Setting> {
     }
 }
 
-fn line(text: &mut String, args: &Args, variable: &Variable, value: u8) {
+fn line(text: &mut String, args: &Args, variable: &Variable, value: i64) {
     // Writing into a String does not fail.
     let _ = if args.numeric {
         writeln!(text, "{value}")
@@ -251,19 +306,17 @@ fn line(text: &mut String, args: &Args, variable: &Variable, value: u8) {
     };
 }
 
-const fn apply(settings: &mut Settings, setting: Setting) {
-    match setting {
-        Setting::Allow(value) => settings.allow = value,
-        Setting::Preempt(value) => settings.preempt = value,
-        Setting::Log(value) => settings.log = value,
-        Setting::Replay(value) => settings.replay = value,
+/// What reads differently after this.
+fn apply(sysctls: &mut Sysctls, setting: Setting) {
+    if let Setting::Demotion(more) = setting {
+        sysctls.demotion = sysctls.demotion.saturating_add(more);
     }
+    sysctls.settings.set(setting);
 }
-
 /// The settings as they are; without a daemon those that it would start with.
-pub(super) fn read() -> Result<Settings, Refusal> {
+pub(super) fn read() -> Result<Sysctls, Refusal> {
     match Client::find() {
-        Err(Error::NotRunning) => Ok(Settings::default()),
+        Err(Error::NotRunning) => Ok(Sysctls::default()),
         client => {
             let reply = client.and_then(|client| client.ask(&Request::Settings));
             settings(reply.map_err(|error| unanswered(&error))?)
@@ -272,13 +325,13 @@ pub(super) fn read() -> Result<Settings, Refusal> {
 }
 
 /// The settings as they were before.
-fn set(changes: Vec<Setting>) -> Result<Settings, Refusal> {
+fn set(changes: Vec<Setting>) -> Result<Sysctls, Refusal> {
     settings(start::ask(&Request::Set(changes))?)
 }
 
-fn settings(reply: Reply) -> Result<Settings, Refusal> {
+fn settings(reply: Reply) -> Result<Sysctls, Refusal> {
     match reply {
-        Reply::Settings(settings) => Ok(settings),
+        Reply::Settings(sysctls) => Ok(sysctls),
         Reply::Refused(refusal) => Err(refusal),
         _ => Err(plain("the carp daemon answered something else")),
     }
@@ -299,7 +352,7 @@ mod tests {
     fn names_are_whole_or_a_beginning() {
         let count = |name| find(name).map(|found| found.len());
         for name in ["net", "net.inet", "net.inet.carp", "net.inet.carp."] {
-            assert_eq!(count(name), Ok(4), "{name}");
+            assert_eq!(count(name), Ok(VARIABLES.len()), "{name}");
         }
         assert_eq!(count("net.inet.carp.log"), Ok(1));
     }
@@ -308,7 +361,9 @@ mod tests {
     fn wrong_names_are_told_by_level_with_a_suggestion() {
         let meant = |name: &str| Some(format!("did you mean net.inet.carp.{name}?"));
         let text = |level, part, name| format!("{level} level name {part} in {name} is invalid");
-        let only = Some("only net.inet.carp is here: allow, preempt, log and replay".to_owned());
+        let only = "only net.inet.carp is here: allow, preempt, log, replay, grace, demotion, \
+            senderr_demotion_factor, ifdown_demotion_factor, dscp, arpbalance, suppress_preempt";
+        let only = Some(only.to_owned());
         for (name, level, part, why) in [
             ("net.inet.card.allow", "third", "card", meant("allow")),
             (
@@ -346,10 +401,26 @@ mod tests {
                 "net.inet.carp.preempt: value is invalid: ",
             ),
             ("net.inet.carp=1", "net.inet.carp: Is a directory"),
+            (
+                "net.inet.carp.dscp=64",
+                "net.inet.carp.dscp: Invalid argument",
+            ),
+            (
+                "net.inet.carp.grace=3601",
+                "net.inet.carp.grace: Invalid argument",
+            ),
+            (
+                "net.inet.carp.suppress_preempt=0",
+                "net.inet.carp.suppress_preempt: Operation not permitted",
+            ),
         ] {
             assert_eq!(refusal(word).0, text, "{word}");
         }
         assert!(matches!(item("net.inet.carp.log=7"), Ok(Item::Set(_, 7))));
+        assert!(matches!(
+            item("net.inet.carp.demotion=-240"),
+            Ok(Item::Set(_, -240))
+        ));
     }
 
     #[test]

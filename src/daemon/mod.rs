@@ -11,6 +11,7 @@
 mod ask;
 mod attend;
 mod carpdev;
+
 pub mod door;
 mod interface;
 mod kernel;
@@ -109,6 +110,8 @@ enum Ending {
 struct Daemon {
     engine: Engine,
     settings: Settings,
+    /// By how much each interface group is demoted by hand, where that is not 0.
+    demoted: BTreeMap<String, u8>,
     door: Client,
     copier: Copier,
     kernel: Kernel,

@@ -2,11 +2,11 @@
 
 use super::carpdev::{Attached, Listening};
 use super::door::{Effect, Failure, Outcome};
-use super::interface::{MTU, Shape};
+use super::interface::Shape;
 use super::log::level;
 use super::{Daemon, Ending, Event, Purpose};
 use crate::carp::Input;
-use crate::carp::config::{Carpdev, Config, Unit};
+use crate::carp::config::{Carpdev, Config, Lladdr, Unit};
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -33,24 +33,16 @@ impl Daemon {
             if replaced || config.carpdev.as_deref() != Some(name) {
                 continue;
             }
-            config.nodes.iter().for_each(|node| {
-                wanted
-                    .macs
-                    .insert(crate::wire::MacAddr::of_vhid(node.vhid.get()));
-            });
+            if config.lladdr != Lladdr::Carpdev {
+                let macs = config.nodes.iter().map(|node| config.mac(node.vhid, None));
+                wanted.macs.extend(macs);
+            }
             config
                 .addresses
                 .iter()
                 .for_each(|net| wanted.solicit(net.ip()));
         }
         wanted
-    }
-
-    /// The MTU that a carpN on this carpdev follows (T15).
-    pub(super) fn mtu_of(&self, carpdev: Option<u32>) -> u32 {
-        carpdev
-            .and_then(|index| self.kernel.link(index))
-            .map_or(MTU, |link| link.mtu)
     }
 
     /// Orders what differs from what is wanted, once each, and nothing that just failed.
@@ -68,7 +60,8 @@ impl Daemon {
     fn settle_interfaces(&mut self) {
         let mut orders = Vec::new();
         for (unit, interface) in &self.interfaces {
-            let wanted = interface.wanted(&interface.config, self.mtu_of(interface.carpdev));
+            let carpdev = interface.carpdev.and_then(|index| self.kernel.link(index));
+            let wanted = interface.wanted(&interface.config, carpdev);
             if wanted != interface.shape {
                 orders.push((Purpose::Shape(*unit), configure(*unit, wanted)));
             }
@@ -130,7 +123,8 @@ impl Daemon {
         let idle = self.autostarted
             && self.interfaces.is_empty()
             && self.transaction.is_none()
-            && self.waiting.is_empty();
+            && self.waiting.is_empty()
+            && self.demoted.is_empty();
         if self.ending == Ending::No
             && idle
             && self.begun

@@ -194,6 +194,7 @@ async fn begin(
     let mut daemon = Daemon {
         engine: Engine::new(random::u64()?).with_clock(clock::now(), wall_clock()),
         settings: Settings::default(),
+        demoted: BTreeMap::new(),
         door,
         copier: Copier::start()?,
         kernel: super::Kernel::default(),

@@ -6,9 +6,10 @@ use super::log::level;
 use super::settle::{configure, listen};
 use super::{Asked, Daemon, Purpose, kernel};
 use crate::carp::Input;
-use crate::carp::config::{Carpdev, Config, State, Unit};
+use crate::carp::config::{Carpdev, Config, Lladdr, State, Unit};
 use crate::control::plan::{Plan, refusal};
 use crate::control::{Refusal, Reply};
+use crate::wire::MacAddr;
 use std::os::fd::OwnedFd;
 use tokio::sync::oneshot;
 
@@ -166,16 +167,16 @@ impl Daemon {
 
     /// What is not yet there for `config`, in the order in which it is needed.
     fn missing(&self, unit: Unit, config: &Config) -> Option<Effect> {
-        let Some(interface) = self.interfaces.get(&unit) else {
-            return Some(Effect::Create {
-                name: unit.to_string(),
-                mac: Interface::mac_of(config),
-            });
-        };
         let carpdev = config
             .carpdev
             .as_deref()
             .and_then(|name| self.kernel.named(name));
+        let Some(interface) = self.interfaces.get(&unit) else {
+            return Some(Effect::Create {
+                name: unit.to_string(),
+                mac: Interface::mac_of(config, carpdev),
+            });
+        };
         if let Some(link) = carpdev {
             let Some(attached) = self.carpdevs.get(&link.index) else {
                 return Some(Effect::OpenCarpdev {
@@ -187,10 +188,7 @@ impl Daemon {
                 return Some(listen(link.index, &wanted));
             }
         }
-        let wanted = interface.wanted(
-            config,
-            carpdev.map_or(super::interface::MTU, |link| link.mtu),
-        );
+        let wanted = interface.wanted(config, carpdev);
         let later = !config.up && interface.config.up;
         (wanted != interface.shape && !later).then(|| configure(unit, wanted))
     }
@@ -296,11 +294,15 @@ impl Daemon {
                     interface.config = std::mem::take(config);
                 }
                 self.commit(unit);
+                self.drop_empty_groups();
                 if let Some(state) = state.take() {
                     self.tell(Input::State { unit, state });
                 }
             }
-            What::Destroy { .. } => self.forget(unit),
+            What::Destroy { .. } => {
+                self.forget(unit);
+                self.drop_empty_groups();
+            }
             What::Undo(refusal) => {
                 said = Some(refusal.clone());
                 self.forget(unit);
@@ -355,6 +357,15 @@ impl Daemon {
         }
     }
 
+    /// The address whose frames the data plane hands to carpN. What is sent to the carpdev's own reaches this host anyway: a
+    /// second copy of it would be answered twice.
+    fn heard_mac(&self, config: &Config) -> MacAddr {
+        match config.lladdr {
+            Lladdr::Carpdev => MacAddr::ZERO,
+            _ => Interface::mac_of(config, None),
+        }
+    }
+
     /// The data plane's port: made, moved or changed.
     fn plug(&mut self, unit: Unit, before: Option<u32>) -> std::io::Result<()> {
         let Some(interface) = self.interfaces.get(&unit) else {
@@ -369,7 +380,7 @@ impl Daemon {
         let port = crate::dataplane::Port {
             id: interface.index,
             carpdev,
-            mac: Interface::mac_of(&interface.config),
+            mac: self.heard_mac(&interface.config),
             shared: interface
                 .config
                 .addresses

@@ -89,6 +89,7 @@ fn life(seed: u64, steps: usize) -> (Engine, Vec<String>) {
                 preempt: dice.roll(2) > 0,
                 log: 7,
                 replay: dice.roll(3) > 0,
+                ..Settings::default()
             }),
             6 | 7 => Input::Armed {
                 unit,

@@ -35,6 +35,7 @@ pub fn config(addresses: &[&str], advbase: u8, advskew: u8) -> Config {
         advbase,
         key: Key::from_pass(b"secret"),
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        ..Config::default()
     }
 }
 

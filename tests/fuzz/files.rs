@@ -4,13 +4,13 @@ use crate::TIME;
 use crate::corpus::from;
 use crate::texts::{Piece, refused};
 use bolero::TypeGenerator;
-use carp::carp::config::{Config, Key, Node, Unit, Vhid};
+use carp::carp::config::{Config, Key, Lladdr, Node, Unit, Vhid};
 use carp::cli::files::hostname::{self, What};
 use carp::cli::files::{canonical, shell};
 use carp::cli::ifconfig::parse::{Phrase, Typed};
 use carp::cli::import::import;
 use carp::control::plan::{self, Plan};
-use carp::control::{Change, Dumped};
+use carp::control::{Change, Dumped, MacAddr};
 use ipnetwork::IpNetwork;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -155,6 +155,46 @@ struct Wanted {
     pass: Vec<u8>,
     #[generator(bolero::produce::<Vec<(u8, bool, u8)>>().with().len(0..6usize))]
     addresses: Vec<(u8, bool, u8)>,
+    #[generator(bolero::produce::<Vec<(u8, bool)>>().with().len(0..4usize))]
+    peers: Vec<(u8, bool)>,
+    #[generator(0..4)]
+    lladdr: u8,
+    #[generator(0..8)]
+    groups: u8,
+    #[generator(bolero::produce::<Vec<u8>>().with().len(0..20usize))]
+    description: Vec<u8>,
+    #[generator(0..2000)]
+    mtu: u16,
+    debug: bool,
+    #[generator(0..3)]
+    metric: u8,
+}
+
+/// The groups whose bits are set, the family group the last bit.
+fn groups(bits: u8) -> Vec<String> {
+    let names = ["carp", "ha", "wan-side"];
+    let set = (0..3).filter(|bit| bits >> (2 - bit) & 1 == 1);
+    set.map(|bit| names[bit].to_owned()).collect()
+}
+
+/// Each once, those of a family together.
+fn peers(numbers: &[(u8, bool)]) -> Vec<IpAddr> {
+    let peer = |(host, inet6): &(u8, bool)| -> IpAddr {
+        if *inet6 {
+            format!("2001:db8::ff{host:02x}").parse().unwrap()
+        } else {
+            [198, 51, 100, *host].into()
+        }
+    };
+    let mut peers: Vec<IpAddr> = Vec::new();
+    for peer in numbers.iter().map(peer) {
+        if !peers.contains(&peer) {
+            peers.push(peer);
+        }
+    }
+    let first = peers.first().is_some_and(IpAddr::is_ipv6);
+    peers.sort_by_key(|peer| peer.is_ipv6() != first);
+    peers
 }
 
 impl Wanted {
@@ -191,7 +231,18 @@ impl Wanted {
                     .collect::<Vec<_>>(),
             ),
             addresses,
-            ..Config::default()
+            peers: peers(&self.peers),
+            lladdr: match self.lladdr {
+                0 => Lladdr::Carpdev,
+                1 => Lladdr::Chosen(MacAddr([2, 0, 0, 0, 0, self.vhid])),
+                _ => Lladdr::Virtual,
+            },
+            groups: groups(self.groups),
+            description: Some(String::from_utf8_lossy(&self.description).replace('\0', ""))
+                .filter(|text| !text.is_empty()),
+            mtu: (self.mtu >= 1280).then_some(self.mtu.into()),
+            debug: self.debug,
+            metric: self.metric.into(),
         }
     }
 }

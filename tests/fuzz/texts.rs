@@ -4,13 +4,15 @@ use crate::TIME;
 use crate::corpus::{Edit, from};
 use bolero::TypeGenerator;
 use carp::carp::Reason;
-use carp::carp::config::{Key, Settings, State, Unit};
+use carp::carp::config::{Key, Lladdr, State, Unit};
 use carp::cli::ifconfig::parse::{self, Command, Typed};
 use carp::cli::ifconfig::words::WORDS;
 use carp::cli::ifconfig::{address, print};
 use carp::control::socket::{REQUEST_MAX, read_frame, reply_frame, request_frame};
 use carp::control::started::Started;
-use carp::control::{Change, Family, Interface, MacAddr, Refusal, Reply, Request, Setting, Vhost};
+use carp::control::{
+    Change, Family, Interface, MacAddr, Refusal, Reply, Request, Setting, Sysctls, Vhost,
+};
 use carp::daemon::door::{Effect, Failure, Order, Outcome};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -181,6 +183,12 @@ fn interface() -> Interface {
             "192.0.2.10/24".parse().unwrap(),
             "2001:db8::10/64".parse().unwrap(),
         ],
+        peers: vec!["192.0.2.2".parse().unwrap()],
+        configured_lladdr: Lladdr::Chosen(MacAddr::of_vhid(9)),
+        description: Some("\u{1b}]0;x\u{7}".into()),
+        configured_mtu: Some(1400),
+        debug: true,
+        metric: 7,
     }
 }
 
@@ -200,6 +208,18 @@ fn messages() -> Vec<Vec<u8>> {
             alias: true,
         },
         Change::Delete(None),
+        Change::Detach(Family::Inet6),
+        Change::Nodes(vec![(1, 100)]),
+        Change::Balancing("ip".into()),
+        Change::Peers(Family::Inet6, vec!["fe80::2".parse().unwrap()]),
+        Change::Lladdr(Lladdr::Carpdev),
+        Change::Description(Some("left".into())),
+        Change::Group("ha".into()),
+        Change::LeaveGroup("ha".into()),
+        Change::Mtu(Some(1400)),
+        Change::Debug(true),
+        Change::Metric(1),
+        Change::Rdomain(0),
     ];
     let refusal = Refusal {
         text: "SIOCSVH: Invalid argument".into(),
@@ -216,12 +236,23 @@ fn messages() -> Vec<Vec<u8>> {
             Setting::Allow(true),
             Setting::Preempt(false),
             Setting::Log(7),
+            Setting::Demotion(-240),
+            Setting::SenderrDemotionFactor(0),
+            Setting::IfdownDemotionFactor(10),
+            Setting::Dscp(56),
+            Setting::Grace(60),
+            Setting::Arpbalance(false),
         ]),
+        Request::Group("carp".into()),
+        Request::Demote {
+            group: "carp".into(),
+            by: -1,
+        },
     ];
     let replies = [
         Reply::Done,
         Reply::Interfaces(vec![interface()]),
-        Reply::Settings(Settings::default()),
+        Reply::Settings(Sysctls::default()),
         Reply::Refused(refusal.clone()),
     ];
     let name = || "carp1".to_owned();

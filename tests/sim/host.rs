@@ -84,6 +84,7 @@ impl Conf {
             advbase: self.base,
             key: Key::from_pass(self.seal.pass.as_bytes()),
             addresses: self.addresses.iter().map(net).collect(),
+            ..Config::default()
         }
     }
 }

@@ -3,10 +3,11 @@
 #![forbid(unsafe_code)]
 
 use super::shell::quote;
-use crate::carp::config::{Config, Key};
+use crate::carp::config::{Config, FAMILY_GROUP, Key, Lladdr};
 use crate::control::Dumped;
 use ipnetwork::IpNetwork;
 use std::ffi::OsStr;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 
 /// What stands where a passphrase is that may not be shown: a line that is no line, so that it is not loaded as none.
@@ -24,6 +25,13 @@ pub fn lines(dumped: &Dumped) -> Vec<String> {
         advbase,
         key,
         addresses,
+        peers,
+        lladdr,
+        groups,
+        description,
+        mtu,
+        debug,
+        metric,
     } = &dumped.config;
     let fresh = Config::default();
     let mut lines = Vec::new();
@@ -44,6 +52,26 @@ pub fn lines(dumped: &Dumped) -> Vec<String> {
     } else if dumped.keyed {
         lines.extend(HIDDEN.map(str::to_owned));
     }
+    lines.extend(peer_lines(peers));
+    match lladdr {
+        Lladdr::Virtual => {}
+        Lladdr::Chosen(mac) => lines.push(format!("lladdr {mac}")),
+        Lladdr::Carpdev => lines.push("lladdr carpdev".to_owned()),
+    }
+    if let Some(mtu) = mtu {
+        lines.push(format!("mtu {mtu}"));
+    }
+    if *metric != fresh.metric {
+        lines.push(format!("metric {metric}"));
+    }
+    if *debug {
+        lines.push("debug".to_owned());
+    }
+    lines.extend(group_lines(groups));
+    if let Some(description) = description {
+        let text = quote(OsStr::new(description));
+        lines.push(format!("description {text}"));
+    }
     let mut seen = [false; 2];
     for network in addresses {
         let seen = &mut seen[usize::from(network.is_ipv6())];
@@ -56,6 +84,29 @@ pub fn lines(dumped: &Dumped) -> Vec<String> {
         (false, true) => {}
     }
     lines
+}
+
+/// A line for each family, in the order in which they were given.
+fn peer_lines(peers: &[IpAddr]) -> Vec<String> {
+    let mut lines: Vec<(bool, String)> = Vec::new();
+    for peer in peers {
+        let word = if peer.is_ipv6() { "peer6" } else { "carppeer" };
+        match lines.iter_mut().find(|(inet6, _)| *inet6 == peer.is_ipv6()) {
+            Some((_, line)) => line.push_str(&format!(",{peer}")),
+            None => lines.push((peer.is_ipv6(), format!("{word} {peer}"))),
+        }
+    }
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+/// Every interface is born into the family group.
+fn group_lines(groups: &[String]) -> Vec<String> {
+    let family = |group: &&String| group.as_str() == FAMILY_GROUP;
+    let left = !groups.iter().any(|group| family(&group));
+    let left = left.then(|| format!("-group {FAMILY_GROUP}"));
+    let others = groups.iter().filter(|group| !family(group));
+    let joined = others.map(|group| format!("group {}", quote(OsStr::new(group))));
+    left.into_iter().chain(joined).collect()
 }
 
 /// The phrase as far as it counts; it never holds a byte 0, which no command line can.
@@ -74,6 +125,14 @@ fn address(network: IpNetwork, alias: bool) -> String {
         IpNetwork::V4(inet) => format!("inet {alias}{} {}", inet.ip(), inet.mask()),
         IpNetwork::V6(inet6) => format!("inet6 {alias}{} {}", inet6.ip(), inet6.prefix()),
     }
+}
+
+/// The lines of a group's file; one takes 128 at most.
+#[must_use]
+pub fn demotion(count: u8) -> Vec<String> {
+    let parts = [count.min(128), count.saturating_sub(128)];
+    let counted = parts.into_iter().filter(|part| *part > 0);
+    counted.map(|part| format!("carpdemote {part}")).collect()
 }
 
 /// The line without its secret, if it has one.
@@ -160,12 +219,23 @@ mod tests {
             advbase: 2,
             key: Key::from_pass(b"it's secret"),
             addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+            peers: ["2001:db8::7", "192.0.2.7", "192.0.2.8"]
+                .map(|p| p.parse().unwrap())
+                .to_vec(),
+            lladdr: Lladdr::Carpdev,
+            groups: vec!["ha".into(), "wan".into()],
+            description: Some("the gate".into()),
+            mtu: Some(1400),
+            debug: true,
+            metric: 3,
         }
     }
 
     #[test]
     fn a_configuration_has_a_line_for_each_aspect() {
         let expected = "carpdev eth0\nvhid 7\nadvbase 2\nadvskew 100\npass 'it'\\''s secret'\n\
+            peer6 2001:db8::7\ncarppeer 192.0.2.7,192.0.2.8\nlladdr carpdev\nmtu 1400\nmetric 3\ndebug\n\
+            -group carp\ngroup ha\ngroup wan\ndescription 'the gate'\n\
             inet6 2001:db8::1 64\ninet 192.0.2.1 255.255.255.0\ninet alias 192.0.2.2 255.255.255.255\n\
             inet6 alias 2001:db8::2 64\nup";
         assert_eq!(lines(&dumped(full())).join("\n"), expected);

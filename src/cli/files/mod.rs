@@ -46,6 +46,8 @@ pub struct Text {
 pub struct Listing {
     /// The N of every hostname.carpN.
     pub units: Vec<Unit>,
+    /// The GROUP of every group.GROUP.
+    pub groups: Vec<String>,
     /// Names that look like one and are none.
     pub strange: Vec<String>,
 }
@@ -54,6 +56,12 @@ pub struct Listing {
 #[must_use]
 pub fn hostname(unit: Unit) -> String {
     format!("hostname.{unit}")
+}
+
+/// The name of a group's file.
+#[must_use]
+pub fn group(name: &str) -> String {
+    format!("group.{name}")
 }
 
 /// Checks the directory and lists it; `None` when there is no such directory.
@@ -75,6 +83,9 @@ pub fn list(directory: &Path) -> Result<Option<Listing>, Refusal> {
         let entry = entry.map_err(|error| wrong(reason(&error)))?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
+        if let Some(group) = name.strip_prefix("group.").filter(|group| is_group(group)) {
+            listing.groups.push(group.to_owned());
+        }
         let Some(interface) = name.strip_prefix("hostname.") else {
             continue;
         };
@@ -89,8 +100,15 @@ pub fn list(directory: &Path) -> Result<Option<Listing>, Refusal> {
         }
     }
     listing.units.sort_unstable();
+    listing.groups.sort_unstable();
     listing.strange.sort_unstable();
     Ok(Some(listing))
+}
+
+/// An editor's copies have other letters, or end in a digit, as no group does.
+fn is_group(name: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    name.chars().all(part) && name.ends_with(|c: char| !c.is_ascii_digit())
 }
 
 /// Reads a file that nobody but root and the user can have written.

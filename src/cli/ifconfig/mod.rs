@@ -2,15 +2,16 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod argument;
 pub mod parse;
 pub mod print;
 pub mod words;
 
 use super::{because, plain, reason, refuse, say, start, unanswered, warn};
-use crate::carp::config::{Key, PASS_MAX, Unit};
+use crate::carp::config::{FAMILY_GROUP, Key, PASS_MAX, Unit};
 use crate::control::Family;
 use crate::control::socket::{Client, Error};
-use crate::control::{Change, Interface, Refusal, Reply, Request};
+use crate::control::{Change, Group, Interface, Refusal, Reply, Request};
 use parse::{Command, Phrase, Typed, Which};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -23,7 +24,8 @@ use zeroize::Zeroizing;
 /// Under this name errors are printed.
 const NAME: &str = "ifconfig";
 /// What is printed when the line makes no sense.
-pub const USAGE: &str = "usage: ifconfig [-AaC] [interface] [inet | inet6] [address] [words ...]\n";
+pub const USAGE: &str = "usage: ifconfig [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       \
+    ifconfig -g group [[-]carpdemote [number]]\n";
 /// More than this of a first line is no passphrase.
 const PHRASE_MAX: usize = 4096;
 
@@ -33,6 +35,10 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
     match parse::parse(arguments, &hosts) {
         Ok(Command::Help) => say(&format!("{USAGE}\n{}", words::help())),
         Ok(Command::Cloners) => say("carp\n"),
+        Ok(Command::List) => list().map_or_else(refused, |text| say(&text)),
+        Ok(Command::Group(name)) => group(&name).map_or_else(refused, |text| say(&text)),
+        Ok(Command::Demote { group, by }) => done(start::ask(&Request::Demote { group, by }))
+            .map_or_else(refused, |()| ExitCode::SUCCESS),
         Ok(Command::Show { which, family }) => {
             show(&which, family).map_or_else(refused, |text| say(&text))
         }
@@ -102,14 +108,61 @@ fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
     }
 }
 
-/// Sends the line as one request.
-fn apply(unit: Unit, changes: Vec<Typed>) -> Result<(), Refusal> {
-    let changes = ready(changes)?;
-    match start::ask(&Request::Apply { unit, changes })? {
+/// All names on one line.
+fn list() -> Result<String, Refusal> {
+    let names: Vec<_> = interfaces(None)?
+        .iter()
+        .map(|i| i.unit.to_string())
+        .collect();
+    Ok(if names.is_empty() {
+        String::new()
+    } else {
+        format!("{}\n", names.join(" "))
+    })
+}
+
+/// A group's line.
+fn group(name: &str) -> Result<String, Refusal> {
+    group_of(name).map(|group| print::group(&group.name, group.demotion))
+}
+
+/// A group. Without a daemon only the family group is there, and not demoted.
+pub(super) fn group_of(name: &str) -> Result<Group, Refusal> {
+    let client = match Client::find() {
+        Err(Error::NotRunning) if name == FAMILY_GROUP => {
+            return Ok(Group {
+                name: name.to_owned(),
+                demotion: 0,
+                by_hand: 0,
+                members: Vec::new(),
+            });
+        }
+        Err(Error::NotRunning) => return Err(plain("SIOCGIFGATTR: No such file or directory")),
+        client => client.map_err(|error| unanswered(&error))?,
+    };
+    match client
+        .ask(&Request::Group(name.to_owned()))
+        .map_err(|error| unanswered(&error))?
+    {
+        Reply::Group(group) => Ok(group),
+        Reply::Refused(refusal) => Err(refusal),
+        _ => Err(plain("the carp daemon answered something else")),
+    }
+}
+
+/// What a change was answered.
+fn done(reply: Result<Reply, Refusal>) -> Result<(), Refusal> {
+    match reply? {
         Reply::Done => Ok(()),
         Reply::Refused(refusal) => Err(refusal),
         _ => Err(plain("the carp daemon answered something else")),
     }
+}
+
+/// Sends the line as one request.
+fn apply(unit: Unit, changes: Vec<Typed>) -> Result<(), Refusal> {
+    let changes = ready(changes)?;
+    done(start::ask(&Request::Apply { unit, changes }))
 }
 
 /// The changes with the keys of their phrases.

@@ -30,6 +30,12 @@ pub fn interface(interface: &Interface, family: Option<Family>) -> String {
     text
 }
 
+/// The line of an interface group.
+#[must_use]
+pub fn group(name: &str, demotion: u8) -> String {
+    format!("{}: carp demote count {demotion}\n", escape(name))
+}
+
 fn write(text: &mut String, interface: &Interface, family: Option<Family>) -> fmt::Result {
     writeln!(
         text,
@@ -157,7 +163,7 @@ fn address(text: &mut String, interface: &Interface, network: IpNetwork) -> fmt:
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::carp::config::Unit;
+    use crate::carp::config::{Lladdr, Unit};
     use crate::control::MacAddr;
     use crate::control::Reason;
 
@@ -173,6 +179,12 @@ mod tests {
             vhosts: Vec::new(),
             groups: vec!["carp".into()],
             addresses: Vec::new(),
+            peers: Vec::new(),
+            configured_lladdr: Lladdr::Virtual,
+            description: None,
+            configured_mtu: None,
+            debug: false,
+            metric: 0,
         }
     }
 

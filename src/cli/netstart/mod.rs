@@ -3,13 +3,14 @@
 //! A file is one request. What is wrong in it changes nothing of its interface, and the others go on.
 #![forbid(unsafe_code)]
 
+mod group;
 mod hook;
 mod settings;
 
 use super::files::hostname::{self, What};
 use super::files::{self, Place, canonical};
 use super::{escape, ifconfig, plain, say, start, warn};
-use crate::carp::config::{Config, Unit};
+use crate::carp::config::{Config, FAMILY_GROUP, Unit};
 use crate::control::plan::{self, Plan};
 use crate::control::{Change, Dumped, Refusal, Reply, Request};
 use std::ffi::OsString;
@@ -27,7 +28,7 @@ pub struct Args {
     check: bool,
     #[command(flatten)]
     place: Place,
-    /// carpN; without any sysctl.conf and every hostname.carpN
+    /// carpN; without any sysctl.conf, every hostname.carpN and group.GROUP
     interfaces: Vec<String>,
 }
 
@@ -38,59 +39,79 @@ struct Failed;
 /// Runs `netstart`.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    let (units, mut failed) = match units(args) {
+    let chosen = match chosen(args) {
         Ok(chosen) => chosen,
         Err(refusal) => return super::refuse(NAME, &refusal),
     };
-    let mut shown = String::new();
+    let (directory, check) = (&args.place.directory, args.check);
+    let mut results = Vec::new();
     if args.interfaces.is_empty() {
-        match settings::start(&args.place.directory, args.check) {
-            Ok(text) => shown.push_str(&text),
-            Err(Failed) => failed = true,
-        }
+        results.push(settings::start(directory, check));
     }
-    for unit in units {
-        match interface(args, unit) {
-            Ok(text) => shown.push_str(&text),
-            Err(Failed) => failed = true,
-        }
+    // The family group is always there: what demotes it counts before an interface takes part.
+    let (family, others): (Vec<_>, Vec<_>) = chosen
+        .groups
+        .iter()
+        .partition(|group| group.as_str() == FAMILY_GROUP);
+    let groups = |names: Vec<&String>| -> Vec<_> {
+        let names = names.into_iter();
+        names
+            .map(|name| group::start(directory, name, check))
+            .collect()
+    };
+    results.extend(groups(family));
+    for unit in chosen.units {
+        results.push(interface(args, unit));
     }
+    results.extend(groups(others));
+    let failed = chosen.failed || results.iter().any(Result::is_err);
+    let shown: String = results.into_iter().flatten().collect();
     let said = say(&shown);
     if failed { ExitCode::FAILURE } else { said }
 }
 
-/// The interfaces to be started, and whether something is wrong already.
-fn units(args: &Args) -> Result<(Vec<Unit>, bool), Refusal> {
+/// What is to be started.
+#[derive(Debug, Default)]
+struct Chosen {
+    units: Vec<Unit>,
+    groups: Vec<String>,
+    /// Something is wrong already, and said.
+    failed: bool,
+}
+
+/// By the command line, else by the names in the directory.
+fn chosen(args: &Args) -> Result<Chosen, Refusal> {
     let directory = &args.place.directory;
     let listing = files::list(directory)?;
     if listing.is_none() && directory != Path::new(files::DIRECTORY) {
-        return Err(plain(format!(
-            "{}: No such file or directory",
-            directory.display()
-        )));
+        let place = directory.display();
+        return Err(plain(format!("{place}: No such file or directory")));
     }
-    let mut failed = false;
+    let mut chosen = Chosen::default();
+    let mut wrong = |text: String| {
+        chosen.failed = true;
+        warn(NAME, &text);
+    };
     if args.interfaces.is_empty() {
         let listing = listing.unwrap_or_default();
         for name in &listing.strange {
-            failed = true;
             let path = directory.join(name);
             let text = "the name of no interface, which is carp0 to carp";
-            warn(NAME, &format!("{}: {text}{}", path.display(), Unit::MAX));
+            wrong(format!("{}: {text}{}", path.display(), Unit::MAX));
         }
-        return Ok((listing.units, failed));
+        chosen.units = listing.units;
+        chosen.groups = listing.groups;
+        return Ok(chosen);
     }
     let mut units = Vec::new();
     for name in &args.interfaces {
         match Unit::from_name(name) {
             Some(unit) => units.push(unit),
-            None => {
-                failed = true;
-                warn(NAME, &format!("{name}: no carp interface's name"));
-            }
+            None => wrong(format!("{name}: no carp interface's name")),
         }
     }
-    Ok((units, failed))
+    chosen.units = units;
+    Ok(chosen)
 }
 
 /// One file, in three steps.

@@ -3,7 +3,7 @@
 
 use super::{Failed, at, tell};
 use crate::cli::files::{self, SYSCTLS, canonical};
-use crate::cli::sysctl::file::{assignment, lines, with};
+use crate::cli::sysctl::file::{assignment, change, lines, with};
 use crate::cli::{plain, start, sysctl};
 use crate::control::{Reply, Request, Setting};
 use std::path::Path;
@@ -19,6 +19,7 @@ pub fn start(directory: &Path, check: bool) -> Result<String, Failed> {
     }
     let wanted = read(&path)?;
     let running = sysctl::read().map_err(|refusal| at(&path, &refusal))?;
+    let running = running.settings;
     let become_ = with(running, &wanted);
     if check {
         let change = canonical::difference(&lines(&running), &lines(&become_));
@@ -29,7 +30,8 @@ pub fn start(directory: &Path, check: bool) -> Result<String, Failed> {
         });
     }
     let differs = |setting: &Setting| with(running, &[*setting]) != running;
-    let changes: Vec<Setting> = wanted.into_iter().filter(differs).collect();
+    let wanted = wanted.into_iter().filter(differs);
+    let changes: Vec<Setting> = wanted.map(|line| change(&running, line)).collect();
     if changes.is_empty() {
         return Ok(String::new());
     }

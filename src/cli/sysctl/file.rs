@@ -1,10 +1,12 @@
 //! The variables as the lines of /etc/carp/sysctl.conf; must not know files.
+//!
+//! A write to net.inet.carp.demotion adds; a file says what all that is added comes to, so that it may be read again.
 #![forbid(unsafe_code)]
 
-use super::{Item, VARIABLES, apply, item};
+use super::{Item, VARIABLES, Variable, item};
 use crate::carp::config::Settings;
 use crate::cli::plain;
-use crate::control::{Refusal, Setting};
+use crate::control::{Refusal, Setting, Sysctls};
 
 /// Reads `name=value`.
 ///
@@ -17,29 +19,48 @@ pub fn assignment(word: &str) -> Result<Setting, Refusal> {
     }
 }
 
-/// The settings after these changes.
+/// The settings that a file with these lines stands for, those that it does not name as they are.
 #[must_use]
-pub fn with(mut settings: Settings, changes: &[Setting]) -> Settings {
-    for change in changes {
-        apply(&mut settings, *change);
+pub fn with(mut settings: Settings, lines: &[Setting]) -> Settings {
+    for line in lines {
+        settings.set(change(&settings, *line));
     }
     settings
+}
+
+/// The change that a line comes to now.
+#[must_use]
+pub const fn change(settings: &Settings, line: Setting) -> Setting {
+    match line {
+        Setting::Demotion(sum) => Setting::Demotion(sum.saturating_sub(settings.demotion)),
+        line => line,
+    }
+}
+
+/// What can be written.
+fn variables() -> impl Iterator<Item = &'static Variable> {
+    VARIABLES
+        .iter()
+        .filter(|variable| !variable.range.is_empty())
 }
 
 /// The names of all.
 #[must_use]
 pub fn names() -> Vec<String> {
-    VARIABLES.iter().map(super::Variable::name).collect()
+    VARIABLES.iter().map(Variable::name).collect()
 }
 
 /// A line for each variable.
 #[must_use]
 pub fn lines(settings: &Settings) -> Vec<String> {
-    let line = |variable: &super::Variable| {
-        let value = (variable.get)(settings);
-        format!("{}={value}", variable.name())
+    let written = Sysctls {
+        settings: *settings,
+        demotion: settings.demotion,
+        ..Sysctls::default()
     };
-    VARIABLES.iter().map(line).collect()
+    variables()
+        .map(|variable| format!("{}={}", variable.name(), (variable.get)(&written)))
+        .collect()
 }
 
 /// The lines of those that are not as a daemon starts with.
