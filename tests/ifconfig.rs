@@ -158,7 +158,7 @@ fn a_wrong_line_sends_nothing() {
         ),
         (
             "-z",
-            "usage: ifconfig [-AaC] [interface] [inet | inet6] [address] [words ...]\n".into(),
+            "usage: ifconfig [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       ifconfig -g group [[-]carpdemote [number]]\n".into(),
         ),
     ] {
         let fake = Fake::answering(vec![Reply::Done]);
@@ -314,7 +314,7 @@ fn a_missing_interface_is_told_with_and_without_a_daemon() {
 #[test]
 fn looking_starts_no_daemon() {
     let empty = Directory::new();
-    let defaults = "net.inet.carp.allow=1\nnet.inet.carp.preempt=0\nnet.inet.carp.log=2\nnet.inet.carp.replay=1\n";
+    let defaults = "net.inet.carp.allow=1\nnet.inet.carp.preempt=0\nnet.inet.carp.log=2\n";
     for (line, out) in [
         ("ifconfig", ""),
         ("ifconfig -a", ""),
@@ -470,15 +470,18 @@ fn sysctls_are_read() {
         settings: now,
         ..Sysctls::default()
     };
-    let listing = "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=7\nnet.inet.carp.replay=0\n\
+    let own = "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=7\n";
+    let listing = &format!(
+        "{own}net.inet.carp.replay=0\n\
         net.inet.carp.grace=300\nnet.inet.carp.demotion=0\nnet.inet.carp.senderr_demotion_factor=240\n\
         net.inet.carp.ifdown_demotion_factor=240\nnet.inet.carp.dscp=4\nnet.inet.carp.arpbalance=0\n\
-        net.inet.carp.suppress_preempt=0\n";
+        net.inet.carp.suppress_preempt=0\n"
+    );
     for (line, out) in [
-        ("net.inet.carp", listing),
+        ("net.inet.carp", own),
         ("", listing),
         ("-a", listing),
-        ("net", listing),
+        ("net", own),
         ("net.inet.carp.preempt", "net.inet.carp.preempt=1\n"),
         ("-n net.inet.carp.log", "7\n"),
         (

@@ -24,6 +24,8 @@ const CLOCK_ZERO: u64 = 1_735_689_600;
 pub struct Engine {
     pub(super) world: World,
     pub(super) auths: BTreeMap<(Unit, Vhid), Auth>,
+    /// The keyed contexts of [`vhost::Former`] lists, as long as they count.
+    pub(super) formers: BTreeMap<(Unit, Vhid), Vec<(Instant, Auth)>>,
     pub(super) out: Outbox,
     /// The earliest timer, so that garbage costs no walk through all vhosts.
     next: Option<Instant>,
@@ -59,6 +61,7 @@ impl Engine {
         Self {
             world,
             auths: BTreeMap::new(),
+            formers: BTreeMap::new(),
             out,
             next: None,
             touched: false,
@@ -87,6 +90,7 @@ impl Engine {
             Input::Configure { unit, config } => self.configure(now, unit, config),
             Input::State { unit, state } => self.state(now, unit, state),
             Input::Settings(settings) => self.settings(settings),
+            Input::Local(addresses) => self.world.local = addresses,
             Input::Demotion { group, count } => {
                 self.touched = true;
                 self.world.demotions.insert(group, count);
@@ -364,6 +368,9 @@ impl Engine {
             config: &interface.config,
             preempt: world.settings.preempt,
             replay: world.settings.replay,
+            grace: Duration::from_secs(world.settings.grace.into()),
+            dscp: world.settings.dscp,
+            local: &world.local,
             clock,
             demotion: world.demoted.of(unit, &interface.config),
             shared,

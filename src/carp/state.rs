@@ -8,7 +8,7 @@ use super::replay::Memory;
 use super::vhost::{self, Echo, Vhost};
 use super::{Gate, Parent, Reason};
 use crate::time::Instant;
-use crate::wire::Family;
+use crate::wire::{Family, MacAddr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
@@ -19,6 +19,7 @@ pub(super) struct Departure {
     pub(super) vhid: Vhid,
     /// The key and addresses under which the successor advertises, whatever was configured since.
     pub(super) key: Key,
+    pub(super) mac: Option<MacAddr>,
     pub(super) addresses: Vec<IpAddr>,
     /// What it sent last and may hear again.
     pub(super) echoes: VecDeque<Echo>,
@@ -98,6 +99,8 @@ pub struct World {
     pub(super) demoted: Demoted,
     /// By how much groups are demoted by hand.
     pub(super) demotions: BTreeMap<String, u8>,
+    /// The host's own addresses, with the interfaces that have them, in the kernel's order.
+    pub(super) local: Vec<(Carpdev, IpAddr)>,
     /// Shut down: nothing new is taken.
     pub(super) ending: bool,
 }
@@ -113,6 +116,7 @@ impl World {
             attempts: 0,
             demoted: Demoted::default(),
             demotions: BTreeMap::new(),
+            local: Vec::new(),
             ending: false,
         }
     }

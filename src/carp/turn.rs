@@ -48,6 +48,11 @@ pub(super) struct Turn<'a> {
     pub(super) preempt: bool,
     /// Replays are rejected.
     pub(super) replay: bool,
+    /// For how long another address list is borne with.
+    pub(super) grace: Duration,
+    pub(super) dscp: u8,
+    /// See [`super::World`].
+    pub(super) local: &'a [(Carpdev, std::net::IpAddr)],
     /// Wall clock time in seconds, see [`super::Engine::with_clock`].
     pub(super) clock: u64,
     pub(super) demotion: Demotion,
@@ -320,6 +325,7 @@ impl Turn<'_> {
             carpdev,
             vhid: self.vhost.vhid,
             key: self.config.key.clone(),
+            mac: self.config.hashed_mac(self.vhost.vhid),
             addresses: addresses(self.config).collect(),
             echoes: self.vhost.echoes.clone(),
             memory: self.vhost.memory.clone(),

@@ -9,6 +9,7 @@ pub mod ifconfig;
 pub mod import;
 pub mod netstart;
 pub mod netstat;
+pub mod personality;
 pub mod start;
 pub mod sysctl;
 

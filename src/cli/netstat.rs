@@ -1,9 +1,11 @@
-//! `netstat -s -p carp`: the protocol's counters in OpenBSD's words; must not know when anything is counted.
+//! `netstat -s -p carp`: the protocol's counters in each system's words; must not know when anything is counted.
 #![forbid(unsafe_code)]
 
+use super::personality::Personality;
 use super::{because, plain, refuse, say, unanswered};
 use crate::control::socket::{Client, Error};
 use crate::control::{Refusal, Reply, Request, Stats};
+use Words::{All, Each, Ours};
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -22,69 +24,140 @@ pub struct Args {
     /// Also what no BSD counts
     #[arg(short)]
     verbose: bool,
+    /// In the words of openbsd, freebsd9, freebsd or netbsd
+    #[arg(long = "as", value_name = "personality")]
+    personality: Option<String>,
 }
 
 /// One line.
 struct Line {
     get: fn(&Stats) -> u64,
     /// Behind the number; `%` is an s unless the number is 1.
-    words: &'static str,
+    words: Words,
     /// A part of the line of packets above it.
     part: bool,
-    /// No BSD has it.
-    ours: bool,
 }
 
-const fn line(get: fn(&Stats) -> u64, words: &'static str) -> Line {
+/// Who has a line, and how it is said there.
+enum Words {
+    /// All of them alike.
+    All(&'static str),
+    /// OpenBSD, FreeBSD of any age and NetBSD; empty where it is not counted.
+    Each([&'static str; 3]),
+    /// No BSD.
+    Ours(&'static str),
+}
+
+impl Words {
+    /// As that system says it; ours only for who wants all.
+    const fn of(&self, personality: Personality, verbose: bool) -> Option<&'static str> {
+        let words = match self {
+            Self::All(words) => words,
+            Self::Each([openbsd, freebsd, netbsd]) => match personality {
+                Personality::Openbsd => openbsd,
+                Personality::Freebsd9 | Personality::Freebsd => freebsd,
+                Personality::Netbsd => netbsd,
+            },
+            Self::Ours(words) if verbose => words,
+            Self::Ours(_) => "",
+        };
+        if words.is_empty() { None } else { Some(words) }
+    }
+}
+
+const fn line(get: fn(&Stats) -> u64, words: Words) -> Line {
     Line {
         get,
         words,
         part: false,
-        ours: false,
     }
 }
 
-const fn part(get: fn(&Stats) -> u64, words: &'static str) -> Line {
+const fn part(get: fn(&Stats) -> u64, words: Words) -> Line {
     Line {
         part: true,
         ..line(get, words)
     }
 }
 
-const fn ours(line: Line) -> Line {
-    Line { ours: true, ..line }
-}
-
-/// OpenBSD's order and words (ifconfig-carp.md 9), with ours where they belong.
+/// The BSDs' order and words (ifconfig-carp.md 9), with ours where they belong.
 static LINES: [Line; 21] = [
-    line(|s| s.ipackets, "packet% received (IPv4)"),
-    line(|s| s.ipackets6, "packet% received (IPv6)"),
-    part(|s| s.badif, "packet% discarded for bad interface"),
-    part(|s| s.badttl, "packet% discarded for wrong TTL"),
-    part(|s| s.hdrops, "packet% shorter than header"),
-    part(|s| s.badsum, "discarded for bad checksum%"),
-    part(|s| s.badver, "discarded packet% with a bad version"),
-    part(|s| s.badlen, "discarded because packet too short"),
-    part(|s| s.badauth, "discarded for bad authentication"),
-    part(|s| s.badvhid, "discarded for unknown vhid"),
-    part(|s| s.badaddrs, "discarded because of a bad address list"),
-    ours(part(|s| s.badreplay, "discarded as replay%")),
-    ours(part(|s| s.echoes, "own packet% that came back")),
-    ours(part(|s| s.fullsock, "dropped due to full socket buffers")),
-    ours(line(|s| s.malformed, "frame% not even IP, ARP or ND")),
-    line(|s| s.opackets, "packet% sent (IPv4)"),
-    line(|s| s.opackets6, "packet% sent (IPv6)"),
-    part(|s| s.onomem, "send failed due to mbuf memory error"),
-    ours(part(|s| s.senderrors, "packet% that did not leave")),
-    line(|s| s.preempt, "transition% to master"),
-    ours(line(|s| s.answers, "ARP and ND request% answered")),
+    line(|s| s.ipackets, All("packet% received (IPv4)")),
+    line(|s| s.ipackets6, All("packet% received (IPv6)")),
+    part(|s| s.badif, Each([BADIF, "", BADIF])),
+    part(|s| s.badttl, All("packet% discarded for wrong TTL")),
+    part(|s| s.hdrops, All("packet% shorter than header")),
+    part(
+        |s| s.badsum,
+        Each([
+            "discarded for bad checksum%",
+            "discarded for bad checksum%",
+            "packet% discarded for bad checksum",
+        ]),
+    ),
+    part(
+        |s| s.badver,
+        Each([
+            "discarded packet% with a bad version",
+            "discarded packet% with a bad version",
+            "packet% discarded with a bad version",
+        ]),
+    ),
+    part(
+        |s| s.badlen,
+        Each([
+            "discarded because packet too short",
+            "discarded because packet too short",
+            "discarded because packet was too short",
+        ]),
+    ),
+    part(
+        |s| s.badauth,
+        Each([
+            "discarded for bad authentication",
+            "discarded for bad authentication",
+            "packet% discarded for bad authentication",
+        ]),
+    ),
+    part(
+        |s| s.badvhid,
+        Each([
+            "discarded for unknown vhid",
+            "discarded for bad vhid",
+            "packet% discarded for bad vhid",
+        ]),
+    ),
+    part(
+        |s| s.badaddrs,
+        Each([
+            "discarded because of a bad address list",
+            "discarded because of a bad address list",
+            "packet% discarded because of a bad address list",
+        ]),
+    ),
+    part(|s| s.badreplay, Ours("discarded as replay%")),
+    part(|s| s.echoes, Ours("own packet% that came back")),
+    part(|s| s.fullsock, Ours("dropped due to full socket buffers")),
+    line(|s| s.malformed, Ours("frame% not even IP, ARP or ND")),
+    line(|s| s.opackets, All("packet% sent (IPv4)")),
+    line(|s| s.opackets6, All("packet% sent (IPv6)")),
+    part(|s| s.onomem, All("send failed due to mbuf memory error")),
+    part(|s| s.senderrors, Ours("packet% that did not leave")),
+    line(|s| s.preempt, Each([PREEMPT, "", ""])),
+    line(|s| s.answers, Ours("ARP and ND request% answered")),
 ];
+const BADIF: &str = "packet% discarded for bad interface";
+const PREEMPT: &str = "transition% to master";
 
 /// Runs `netstat`.
 #[must_use]
-pub fn run(args: &Args) -> ExitCode {
-    match wanted(args).and_then(|()| read()) {
-        Ok(stats) => say(&text(args, &stats)),
+pub fn run(args: &Args, called: Option<Personality>) -> ExitCode {
+    let done = Personality::chosen(args.personality.as_deref(), called).and_then(|personality| {
+        wanted(args)?;
+        Ok(text(args, personality, &read()?))
+    });
+    match done {
+        Ok(text) => say(&text),
         Err(refusal) => refuse(NAME, &refusal),
     }
 }
@@ -116,15 +189,18 @@ fn read() -> Result<Stats, Refusal> {
     }
 }
 
-fn text(args: &Args, stats: &Stats) -> String {
+fn text(args: &Args, personality: Personality, stats: &Stats) -> String {
     let mut text = "carp:\n".to_owned();
     for line in &LINES {
         let count = (line.get)(stats);
-        if (line.ours && !args.verbose) || (args.statistics > 1 && count == 0) {
+        let Some(words) = line.words.of(personality, args.verbose) else {
+            continue;
+        };
+        if args.statistics > 1 && count == 0 {
             continue;
         }
         let indent = if line.part { "\t\t" } else { "\t" };
-        let words = line.words.replace('%', if count == 1 { "" } else { "s" });
+        let words = words.replace('%', if count == 1 { "" } else { "s" });
         // Writing into a String does not fail.
         let _ = writeln!(text, "{indent}{count} {words}");
     }
@@ -140,6 +216,7 @@ mod tests {
             statistics,
             verbose,
             protocol: Some("carp".to_owned()),
+            personality: None,
         }
     }
 
@@ -162,7 +239,42 @@ mod tests {
             \t\t0 discarded because of a bad address list\n\t0 packets sent (IPv4)\n\
             \t0 packets sent (IPv6)\n\t\t0 send failed due to mbuf memory error\n\
             \t1 transition to master\n";
-        assert_eq!(text(&args(1, false), &stats), expected);
+        assert_eq!(
+            text(&args(1, false), Personality::Openbsd, &stats),
+            expected
+        );
+    }
+
+    #[test]
+    fn freebsd_and_netbsd_have_words_of_their_own() {
+        let stats = Stats {
+            badver: 1,
+            badsum: 1,
+            badauth: 2,
+            ..Stats::default()
+        };
+        let freebsd = "carp:\n\t0 packets received (IPv4)\n\t0 packets received (IPv6)\n\
+            \t\t0 packets discarded for wrong TTL\n\t\t0 packets shorter than header\n\
+            \t\t1 discarded for bad checksum\n\t\t1 discarded packet with a bad version\n\
+            \t\t0 discarded because packet too short\n\t\t2 discarded for bad authentication\n\
+            \t\t0 discarded for bad vhid\n\t\t0 discarded because of a bad address list\n\
+            \t0 packets sent (IPv4)\n\t0 packets sent (IPv6)\n\
+            \t\t0 send failed due to mbuf memory error\n";
+        for personality in [Personality::Freebsd9, Personality::Freebsd] {
+            assert_eq!(text(&args(1, false), personality, &stats), freebsd);
+        }
+        let netbsd = "carp:\n\t0 packets received (IPv4)\n\t0 packets received (IPv6)\n\
+            \t\t0 packets discarded for bad interface\n\t\t0 packets discarded for wrong TTL\n\
+            \t\t0 packets shorter than header\n\t\t1 packet discarded for bad checksum\n\
+            \t\t1 packet discarded with a bad version\n\t\t0 discarded because packet was too short\n\
+            \t\t2 packets discarded for bad authentication\n\t\t0 packets discarded for bad vhid\n\
+            \t\t0 packets discarded because of a bad address list\n\
+            \t0 packets sent (IPv4)\n\t0 packets sent (IPv6)\n\
+            \t\t0 send failed due to mbuf memory error\n";
+        assert_eq!(text(&args(1, false), Personality::Netbsd, &stats), netbsd);
+        let few = "carp:\n\t\t1 packet discarded for bad checksum\n\
+            \t\t1 packet discarded with a bad version\n\t\t2 packets discarded for bad authentication\n";
+        assert_eq!(text(&args(2, false), Personality::Netbsd, &stats), few);
     }
 
     #[test]
@@ -173,11 +285,11 @@ mod tests {
             ..Stats::default()
         };
         assert_eq!(
-            text(&args(2, false), &stats),
+            text(&args(2, false), Personality::Openbsd, &stats),
             "carp:\n\t\t7 packets discarded for wrong TTL\n"
         );
         assert_eq!(
-            text(&args(2, true), &stats),
+            text(&args(2, true), Personality::Openbsd, &stats),
             "carp:\n\t\t7 packets discarded for wrong TTL\n\t\t5 own packets that came back\n"
         );
     }
@@ -188,7 +300,7 @@ mod tests {
             let args = Args {
                 protocol: protocol.map(str::to_owned),
                 statistics,
-                verbose: false,
+                ..Args::default()
             };
             wanted(&args).err().map(|refusal| refusal.text)
         };

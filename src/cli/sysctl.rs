@@ -2,13 +2,16 @@
 #![forbid(unsafe_code)]
 
 pub mod file;
+mod texts;
 
+use super::personality::Personality;
 use super::{because, plain, refuse, say, start, unanswered};
 use crate::control::socket::{Client, Error};
 use crate::control::{Refusal, Reply, Request, Setting, Sysctls};
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
+use texts::Texts;
 
 /// Under this name errors are printed.
 const NAME: &str = "sysctl";
@@ -28,7 +31,10 @@ pub struct Args {
     /// Needed by older systems to set a value
     #[arg(short)]
     write: bool,
-    /// name, or name=value; net.inet.carp lists them
+    /// With the manners of openbsd, freebsd9, freebsd or netbsd
+    #[arg(long = "as", value_name = "personality")]
+    personality: Option<String>,
+    /// name, or name=value; net.inet.carp lists the system's, -a all
     names: Vec<String>,
 }
 
@@ -136,33 +142,39 @@ enum Item {
 
 /// Runs `sysctl`.
 #[must_use]
-pub fn run(args: &Args) -> ExitCode {
-    match items(args).and_then(|items| answer(args, &items)) {
+pub fn run(args: &Args, called: Option<Personality>) -> ExitCode {
+    let done = Personality::chosen(args.personality.as_deref(), called).and_then(|personality| {
+        let texts = texts::of(personality);
+        answer(args, texts, &items(args, texts)?)
+    });
+    match done {
         Ok(text) => say(&text),
         Err(refusal) => refuse(NAME, &refusal),
     }
 }
 
 /// All words are read before anything is asked: one wrong word changes nothing.
-fn items(args: &Args) -> Result<Vec<Item>, Refusal> {
+fn items(args: &Args, texts: &Texts) -> Result<Vec<Item>, Refusal> {
     let mut items = Vec::new();
     if args.all || args.names.is_empty() {
         if args.write {
             return Err(plain("-w needs name=value"));
         }
-        items.push(Item::Read(VARIABLES.iter().collect()));
+        let own = listed(texts);
+        let others = VARIABLES.iter().filter(|v| !texts.listed.contains(&v.leaf));
+        items.push(Item::Read(own.into_iter().chain(others).collect()));
     }
     for word in &args.names {
-        items.push(item(word)?);
+        items.push(item(word, texts)?);
     }
     Ok(items)
 }
 
-fn item(word: &str) -> Result<Item, Refusal> {
+fn item(word: &str, texts: &Texts) -> Result<Item, Refusal> {
     let Some((name, value)) = word.split_once('=') else {
-        return Ok(Item::Read(find(word)?));
+        return Ok(Item::Read(find(word, texts)?));
     };
-    let found = find(name)?;
+    let found = find(name, texts)?;
     let [variable] = found.as_slice() else {
         return Err(because(
             format!("{name}: Is a directory"),
@@ -190,15 +202,17 @@ fn item(word: &str) -> Result<Item, Refusal> {
     Ok(Item::Set(variable, number))
 }
 
+/// What the system lists, in its order.
+fn listed(texts: &Texts) -> Vec<&'static Variable> {
+    let named = |leaf: &&str| VARIABLES.iter().find(|v| v.leaf == *leaf);
+    texts.listed.iter().filter_map(named).collect()
+}
+
 /// The variables that a name or the beginning of one means.
-fn find(name: &str) -> Result<Vec<&'static Variable>, Refusal> {
+fn find(name: &str, texts: &Texts) -> Result<Vec<&'static Variable>, Refusal> {
     let parts: Vec<&str> = name.trim_end_matches('.').split('.').collect();
     let wrong = |level: usize| {
-        let text = format!(
-            "{} level name {} in {name} is invalid",
-            LEVELS[level.min(4)],
-            parts[level]
-        );
+        let text = (texts.unknown)(LEVELS[level.min(4)], parts[level], name);
         Refusal {
             text,
             why: Some(suggestion(name)),
@@ -210,7 +224,7 @@ fn find(name: &str) -> Result<Vec<&'static Variable>, Refusal> {
         }
     }
     match parts.get(TREE.len()) {
-        None => Ok(VARIABLES.iter().collect()),
+        None => Ok(listed(texts)),
         Some(leaf) => {
             let found = VARIABLES
                 .iter()
@@ -258,7 +272,7 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 /// Asks the daemon, and prints in the order typed what was and what is.
-fn answer(args: &Args, items: &[Item]) -> Result<String, Refusal> {
+fn answer(args: &Args, texts: &Texts, items: &[Item]) -> Result<String, Refusal> {
     let changes: Vec<Setting> = items.iter().filter_map(change).collect();
     let mut settings = if changes.is_empty() {
         read()?
@@ -270,7 +284,7 @@ fn answer(args: &Args, items: &[Item]) -> Result<String, Refusal> {
         match item {
             Item::Read(variables) => variables
                 .iter()
-                .for_each(|v| line(&mut text, args, v, (v.get)(&settings))),
+                .for_each(|v| line(&mut text, args, texts, v, (v.get)(&settings))),
             Item::Set(variable, new) => {
                 let old = (variable.get)(&settings);
                 apply(&mut settings, (variable.set)(*new));
@@ -297,12 +311,12 @@ fn change(item: &Item) -> Option<Setting> {
     }
 }
 
-fn line(text: &mut String, args: &Args, variable: &Variable, value: i64) {
+fn line(text: &mut String, args: &Args, texts: &Texts, variable: &Variable, value: i64) {
     // Writing into a String does not fail.
     let _ = if args.numeric {
         writeln!(text, "{value}")
     } else {
-        writeln!(text, "{}={value}", variable.name())
+        writeln!(text, "{}{}{value}", variable.name(), texts.equals)
     };
 }
 
@@ -342,7 +356,7 @@ mod tests {
     use super::*;
 
     fn refusal(word: &str) -> (String, Option<String>) {
-        match item(word) {
+        match item(word, texts::of(Personality::Openbsd)) {
             Err(Refusal { text, why }) => (text, why),
             Ok(_) => panic!("{word} was taken"),
         }
@@ -350,9 +364,9 @@ mod tests {
 
     #[test]
     fn names_are_whole_or_a_beginning() {
-        let count = |name| find(name).map(|found| found.len());
+        let count = |name| find(name, texts::of(Personality::Openbsd)).map(|found| found.len());
         for name in ["net", "net.inet", "net.inet.carp", "net.inet.carp."] {
-            assert_eq!(count(name), Ok(VARIABLES.len()), "{name}");
+            assert_eq!(count(name), Ok(3), "{name}");
         }
         assert_eq!(count("net.inet.carp.log"), Ok(1));
     }
@@ -416,11 +430,37 @@ mod tests {
         ] {
             assert_eq!(refusal(word).0, text, "{word}");
         }
-        assert!(matches!(item("net.inet.carp.log=7"), Ok(Item::Set(_, 7))));
         assert!(matches!(
-            item("net.inet.carp.demotion=-240"),
+            item("net.inet.carp.log=7", texts::of(Personality::Openbsd)),
+            Ok(Item::Set(_, 7))
+        ));
+        assert!(matches!(
+            item(
+                "net.inet.carp.demotion=-240",
+                texts::of(Personality::Openbsd)
+            ),
             Ok(Item::Set(_, -240))
         ));
+    }
+
+    #[test]
+    fn each_system_lists_and_complains_in_its_way() {
+        let told = |personality: Personality, name: &str| {
+            let found = find(name, texts::of(personality));
+            found.map_err(|refusal| (refusal.text, refusal.why))
+        };
+        let why = || Some("did you mean net.inet.carp.allow?".to_owned());
+        for (personality, text) in [
+            (Personality::Freebsd9, "unknown oid 'net.inet.card.allow'"),
+            (Personality::Freebsd, "unknown oid 'net.inet.card.allow'"),
+            (
+                Personality::Netbsd,
+                "third level name 'card' in 'net.inet.card.allow' is invalid",
+            ),
+        ] {
+            let refusal = told(personality, "net.inet.card.allow");
+            assert_eq!(refusal.map(drop), Err((text.to_owned(), why())));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod change;
+pub mod link;
 pub mod path;
 pub mod plan;
 pub mod socket;

@@ -4,6 +4,8 @@ use crate::carp::config::{Config, Lladdr, Unit};
 use crate::control;
 use crate::linux::netlink::Link;
 use crate::wire::MacAddr;
+use ipnetwork::IpNetwork;
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
 /// What carpN's link is to look like.
@@ -47,6 +49,8 @@ pub struct Interface {
     pub shape: Shape,
     /// Between the order to arm and the order to disarm: addresses may be on it, so it keeps its MAC and stays up.
     pub owning: bool,
+    /// Every address that it was ever to have.
+    pub ordered: BTreeSet<IpNetwork>,
     /// The gate is not shut: neighbours are answered as far as the engine wants.
     pub answering: bool,
 }

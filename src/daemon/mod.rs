@@ -11,10 +11,11 @@
 mod ask;
 mod attend;
 mod carpdev;
-
 pub mod door;
+mod foreign;
 mod interface;
 mod kernel;
+mod links;
 mod load;
 mod log;
 mod pace;
@@ -42,6 +43,7 @@ use std::rc::Rc;
 use tokio::sync::{mpsc, oneshot};
 use transact::Transaction;
 
+pub use links::links;
 pub use start::{Options, daemon, door_process, engine_process};
 
 /// What the reading tasks hand to the one that owns the engine.
@@ -124,6 +126,10 @@ struct Daemon {
     failed: BTreeSet<Purpose>,
     transaction: Option<Transaction>,
     waiting: VecDeque<Asked>,
+    /// carpN that may not be as they were ordered.
+    doubts: BTreeSet<Unit>,
+    /// The host's own addresses as the engine knows them.
+    local: Vec<(Carpdev, std::net::IpAddr)>,
     /// carpN that the engine has let go of.
     retired: BTreeSet<Unit>,
     /// Frames that were lost for want of room, as far as they were asked for.

@@ -247,10 +247,15 @@ impl Daemon {
         &mut self,
         name: &str,
         index: u32,
-        descriptors: Vec<OwnedFd>,
+        mut descriptors: Vec<OwnedFd>,
     ) -> std::io::Result<()> {
-        let [adverts, neighbours, data] = <[OwnedFd; 3]>::try_from(descriptors)
-            .map_err(|_| std::io::Error::other("the door gave no sockets"))?;
+        let missing = || std::io::Error::other("the door gave no sockets");
+        if descriptors.len() < 3 {
+            return Err(missing());
+        }
+        let routed = descriptors.split_off(3);
+        let [adverts, neighbours, data] =
+            <[OwnedFd; 3]>::try_from(descriptors).map_err(|_| missing())?;
         let mac = self
             .kernel
             .link(index)
@@ -260,6 +265,7 @@ impl Daemon {
             index,
             name,
             [adverts, neighbours],
+            routed,
             self.adverts.clone(),
             self.events.clone(),
         )?;

@@ -195,6 +195,8 @@ async fn begin(
         engine: Engine::new(random::u64()?).with_clock(clock::now(), wall_clock()),
         settings: Settings::default(),
         demoted: BTreeMap::new(),
+        doubts: BTreeSet::new(),
+        local: Vec::new(),
         door,
         copier: Copier::start()?,
         kernel: super::Kernel::default(),

@@ -9,7 +9,9 @@ use crate::carp::Input;
 use crate::carp::config::{Carpdev, Config, Lladdr, State, Unit};
 use crate::control::plan::{Plan, refusal};
 use crate::control::{Refusal, Reply};
-use crate::wire::MacAddr;
+use crate::wire::{Family, MacAddr};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use tokio::sync::oneshot;
 
@@ -22,6 +24,14 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    pub(super) fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    pub(super) fn destroys(&self) -> bool {
+        matches!(self.what, What::Destroy { .. } | What::Undo(_))
+    }
+
     /// The interface that it made and the engine has not heard of.
     pub(super) fn unfinished(&self) -> Option<Unit> {
         matches!(
@@ -84,10 +94,11 @@ impl Daemon {
     }
 
     /// What only the whole can tell: conflicts with other interfaces, and what the kernel says of the carpdev.
-    pub(super) fn check(&self, unit: Unit, plan: Plan) -> Result<Plan, Refusal> {
-        let Plan::Become { config, .. } = &plan else {
+    pub(super) fn check(&self, unit: Unit, mut plan: Plan) -> Result<Plan, Refusal> {
+        let Plan::Become { config, .. } = &mut plan else {
             return Ok(plan);
         };
+        self.check_peers(config)?;
         let Some(name) = config.carpdev.as_deref() else {
             return Ok(plan);
         };
@@ -113,6 +124,9 @@ impl Daemon {
                 if let Some(why) = kernel::unfit(link) {
                     return Err(refusal(TEXT, format!("carpdev {name} {why}")));
                 }
+                if config.lladdr == Lladdr::Chosen(link.mac) {
+                    config.lladdr = Lladdr::Carpdev;
+                }
             }
             None => {}
         }
@@ -133,6 +147,22 @@ impl Daemon {
             }
         }
         Ok(plan)
+    }
+
+    /// The same list on all hosts is convenient; one that has only this host on it was copied from another.
+    fn check_peers(&self, config: &Config) -> Result<(), Refusal> {
+        let own = self.kernel.own_addresses(&BTreeSet::new());
+        let local = |peer: &IpAddr| own.iter().any(|(_, address)| address == peer);
+        for family in [Family::Inet, Family::Inet6] {
+            let peers: Vec<IpAddr> = config.peers(family).collect();
+            if let Some(peer) = peers.first().filter(|_| peers.iter().all(local)) {
+                return Err(refusal(
+                    "SIOCSVH: Invalid argument",
+                    format!("peer {peer} is this host itself"),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The next effect that the transaction needs; none: commit.
@@ -241,6 +271,7 @@ impl Daemon {
                     shape: Shape::fresh(*mac),
                     owning: false,
                     answering: false,
+                    ordered: BTreeSet::new(),
                 };
                 self.interfaces.insert(unit, interface);
             }
@@ -320,6 +351,7 @@ impl Daemon {
 
     fn forget(&mut self, unit: Unit) {
         self.retired.remove(&unit);
+        self.doubts.remove(&unit);
         if let Some(interface) = self.interfaces.remove(&unit) {
             self.copier.remove_port(interface.index);
             if let Some(carpdev) = interface.carpdev {
@@ -348,6 +380,7 @@ impl Daemon {
         if let Some(index) = carpdev {
             self.parent(index);
         }
+        self.tell_local();
         self.tell(Input::Configure {
             unit,
             config: Some((config, carpdev.map(Carpdev))),

@@ -59,8 +59,9 @@ pub fn nodes(scenario: &Scenario, random: &mut Random) -> Vec<Node> {
             settings: Settings {
                 preempt: plan.preempt,
                 log: 0,
-                // The rules written down here know no replays.
+                // The rules written down here know no replays, and of address lists only the present ones.
                 replay: false,
+                grace: 0,
                 ..Settings::default()
             },
             arming: Arming::Prompt,

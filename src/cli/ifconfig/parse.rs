@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 /// The longest name of an interface, in bytes (IFNAMSIZ without its zero).
 const NAME_MAX: usize = 15;
 /// What OpenBSD's words about another interface hide.
-const ONLY_CARP: &str =
+pub const ONLY_CARP: &str =
     "only carp interfaces are shown and configured here; the others are the system's, see ip(8)";
 
 /// What a line asks for.

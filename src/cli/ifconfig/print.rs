@@ -3,31 +3,17 @@
 //! Scripts count the fields of the `carp:` line and read the second of `status:`: neither words nor their places may move.
 #![forbid(unsafe_code)]
 
-use super::address;
+use super::lines::{self, Lines};
 use crate::carp::config::State;
 use crate::cli::escape;
-use crate::control::Family;
-use crate::control::{Interface, Vhost};
-use ipnetwork::IpNetwork;
-use std::fmt::{self, Write};
-
-/// The flags that a carpN may show: bit of OpenBSD's net/if.h and its word, in order.
-const FLAGS: [(u16, &str); 5] = [
-    (0x1, "UP"),
-    (0x2, "BROADCAST"),
-    (0x40, "RUNNING"),
-    (0x800, "SIMPLEX"),
-    (0x8000, "MULTICAST"),
-];
-/// What every carpN is.
-const ALWAYS: u16 = 0x8802;
+use crate::control::{Family, Interface};
 
 /// The whole text of one interface, its addresses only of `family` when one is given.
 #[must_use]
 pub fn interface(interface: &Interface, family: Option<Family>) -> String {
-    let mut text = String::new();
-    write(&mut text, interface, family).expect("a String takes all that is written");
-    text
+    let mut text = Lines::default();
+    write(&mut text, interface, family);
+    text.text()
 }
 
 /// The line of an interface group.
@@ -36,90 +22,63 @@ pub fn group(name: &str, demotion: u8) -> String {
     format!("{}: carp demote count {demotion}\n", escape(name))
 }
 
-fn write(text: &mut String, interface: &Interface, family: Option<Family>) -> fmt::Result {
-    writeln!(
-        text,
-        "{}: {} mtu {}",
+fn write(text: &mut Lines, interface: &Interface, family: Option<Family>) {
+    let metric = match interface.metric {
+        0 => String::new(),
+        metric => format!(" metric {metric}"),
+    };
+    text.put(format_args!(
+        "{}: {}{metric} mtu {}",
         interface.unit,
-        flags(interface),
+        lines::flags(lines::carp_bits(interface)),
         interface.mtu
-    )?;
-    writeln!(text, "\tlladdr {}", interface.lladdr)?;
-    writeln!(text, "\tindex {} priority 15 llprio 3", interface.index)?;
-    carp(text, interface)?;
-    if !interface.groups.is_empty() {
-        writeln!(text, "\tgroups: {}", escape(&interface.groups.join(" ")))?;
+    ));
+    text.put(format_args!("\tlladdr {}", interface.lladdr));
+    text.description(interface);
+    text.put(format_args!(
+        "\tindex {} priority 15 llprio 3",
+        interface.index
+    ));
+    carp(text, interface);
+    text.groups(&interface.groups);
+    text.put(format_args!(
+        "\tstatus: {}",
+        status(lines::state(interface))
+    ));
+    for network in lines::networks(interface, family) {
+        text.shared(interface, *network);
     }
-    writeln!(text, "\tstatus: {}", status(state(interface)))?;
-    let of_family = |network: &&IpNetwork| {
-        family.is_none_or(|family| network.is_ipv4() == (family == Family::Inet))
-    };
-    for network in interface.addresses.iter().filter(of_family) {
-        address(text, interface, *network)?;
-    }
-    Ok(())
-}
-
-/// `8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST>`: hexadecimal, without 0x.
-fn flags(interface: &Interface) -> String {
-    let up = if interface.up { 0x1 } else { 0 };
-    let running = if interface.up && state(interface) != State::Init {
-        0x40
-    } else {
-        0
-    };
-    let bits = ALWAYS | up | running;
-    let words: Vec<_> = FLAGS
-        .iter()
-        .filter(|(bit, _)| bits & bit != 0)
-        .map(|(_, word)| *word)
-        .collect();
-    format!("flags={bits:x}<{}>", words.join(","))
 }
 
 /// No line before a vhid is set; one line for one vhost, a head and a line each for several.
-fn carp(text: &mut String, interface: &Interface) -> fmt::Result {
-    let carpdev = escape(interface.carpdev.as_deref().unwrap_or("none"));
+fn carp(text: &mut Lines, interface: &Interface) {
+    let carpdev = lines::name(interface.carpdev.as_deref().unwrap_or("none"));
     let advbase = interface.advbase;
-    match interface.vhosts.as_slice() {
-        [] => Ok(()),
-        [
-            Vhost {
-                vhid,
-                advskew,
-                state,
-                ..
-            },
-        ] => {
-            writeln!(
-                text,
-                "\tcarp: {state} carpdev {carpdev} vhid {vhid} advbase {advbase} advskew {advskew}"
-            )
-        }
-        several => {
-            writeln!(text, "\tcarp: carpdev {carpdev} advbase {advbase}")?;
-            several.iter().try_for_each(
-                |Vhost {
-                     vhid,
-                     advskew,
-                     state,
-                     ..
-                 }| {
-                    writeln!(text, "\t\tstate {state} vhid {vhid} advskew {advskew}")
-                },
-            )
+    // OpenBSD has one peer, of IPv4.
+    let mut peers = String::new();
+    for (word, family) in [("carppeer", Family::Inet), ("peer6", Family::Inet6)] {
+        if let Some(named) = lines::peers(interface, family) {
+            peers += &format!(" {word} {named}");
         }
     }
-}
-
-/// The interface is what the best of its vhosts is.
-fn state(interface: &Interface) -> State {
-    interface
-        .vhosts
-        .iter()
-        .map(|vhost| vhost.state)
-        .max()
-        .unwrap_or(State::Init)
+    match interface.vhosts.as_slice() {
+        [] => {}
+        [one] => text.put(format_args!(
+            "\tcarp: {} carpdev {carpdev} vhid {} advbase {advbase} advskew {}{peers}",
+            one.state, one.vhid, one.advskew
+        )),
+        several => {
+            text.put(format_args!(
+                "\tcarp: carpdev {carpdev} advbase {advbase}{peers}"
+            ));
+            for node in several {
+                text.put(format_args!(
+                    "\t\tstate {} vhid {} advskew {}",
+                    node.state, node.vhid, node.advskew
+                ));
+            }
+        }
+    }
 }
 
 const fn status(state: State) -> &'static str {
@@ -130,44 +89,14 @@ const fn status(state: State) -> &'static str {
     }
 }
 
-fn address(text: &mut String, interface: &Interface, network: IpNetwork) -> fmt::Result {
-    match network {
-        IpNetwork::V4(inet) => {
-            write!(
-                text,
-                "\tinet {} netmask {:#010x}",
-                inet.ip(),
-                u32::from(inet.mask())
-            )?;
-            if let Some(broadcast) = address::broadcast(network) {
-                write!(text, " broadcast {broadcast}")?;
-            }
-            writeln!(text)
-        }
-        IpNetwork::V6(inet6) if inet6.ip().is_unicast_link_local() => {
-            let (unit, index) = (interface.unit, interface.index);
-            writeln!(
-                text,
-                "\tinet6 {}%{unit} prefixlen {} scopeid {index:#x}",
-                inet6.ip(),
-                inet6.prefix()
-            )
-        }
-        IpNetwork::V6(inet6) => {
-            writeln!(text, "\tinet6 {} prefixlen {}", inet6.ip(), inet6.prefix())
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::carp::config::{Lladdr, Unit};
-    use crate::control::MacAddr;
-    use crate::control::Reason;
+    use crate::control::{MacAddr, Reason, Vhost};
 
-    fn fresh() -> Interface {
+    pub fn fresh() -> Interface {
         Interface {
             unit: Unit(0),
             index: 6,
@@ -188,7 +117,7 @@ mod tests {
         }
     }
 
-    fn configured(state: State) -> Interface {
+    pub fn configured(state: State) -> Interface {
         let addresses = [
             "192.0.2.1/24",
             "fe80::200:5eff:fe00:101/64",

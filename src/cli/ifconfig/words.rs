@@ -403,6 +403,28 @@ pub fn find(typed: &str) -> Option<(&'static Word, bool)> {
         .map(|word| (word, word.name != typed))
 }
 
+/// No other interface has this word.
+#[must_use]
+pub fn is_carps(typed: &str) -> bool {
+    const OWN: [&str; 14] = [
+        "vhid",
+        "pass",
+        "passfile",
+        "advbase",
+        "advskew",
+        "state",
+        "carpdev",
+        "carpnodes",
+        "balancing",
+        "carppeer",
+        "peer",
+        "peer6",
+        "mcast",
+        "mcast6",
+    ];
+    OWN.contains(&typed.trim_start_matches('-'))
+}
+
 /// The words with their lines of help.
 #[must_use]
 pub fn help() -> String {
@@ -421,37 +443,5 @@ pub fn help() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn no_word_stands_twice() {
-        let mut seen = HashSet::new();
-        for word in WORDS {
-            assert!(seen.insert(word.name), "{}", word.name);
-            assert!(
-                word.negation.is_none_or(|negation| seen.insert(negation)),
-                "{}",
-                word.name
-            );
-        }
-    }
-
-    #[test]
-    fn every_line_of_help_fits_a_terminal() {
-        for line in help().lines() {
-            assert!(
-                line.chars().count() <= 100 && !line.ends_with(' '),
-                "{line}"
-            );
-        }
-    }
-
-    #[test]
-    fn negations_are_found_under_their_word() {
-        assert!(find("-alias").is_some_and(|(word, negated)| word.name == "alias" && negated));
-        assert!(find("alias").is_some_and(|(_, negated)| !negated));
-        assert!(find("192.0.2.1").is_none());
-    }
-}
+#[path = "words_tests.rs"]
+mod tests;

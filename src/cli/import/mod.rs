@@ -210,7 +210,7 @@ fn changes(line: Vec<Typed>) -> Result<Vec<Change>, Refusal> {
     {
         return Err(plain("passfile: bad value"));
     }
-    ifconfig::ready(line)
+    ifconfig::keys(line)
 }
 
 /// A `!command` as it has to stand in a hostname.carpN file, where `read` takes the backslashes.

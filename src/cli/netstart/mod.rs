@@ -166,7 +166,7 @@ fn read(unit: Unit, path: &Path) -> Result<Start, Failed> {
             }
             What::Command(command) => start.after.push((number, command)),
             What::Line(typed) => {
-                let changes = ifconfig::ready(typed);
+                let changes = ifconfig::keys(typed);
                 let changes = changes.map_err(|refusal| tell(path, number, &refusal))?;
                 start.lines.push((number, changes));
             }

@@ -3,8 +3,9 @@
 //! A write to net.inet.carp.demotion adds; a file says what all that is added comes to, so that it may be read again.
 #![forbid(unsafe_code)]
 
-use super::{Item, VARIABLES, Variable, item};
+use super::{Item, VARIABLES, Variable, item, texts};
 use crate::carp::config::Settings;
+use crate::cli::personality::Personality;
 use crate::cli::plain;
 use crate::control::{Refusal, Setting, Sysctls};
 
@@ -13,7 +14,7 @@ use crate::control::{Refusal, Setting, Sysctls};
 /// # Errors
 /// As at sysctl(8).
 pub fn assignment(word: &str) -> Result<Setting, Refusal> {
-    match item(word)? {
+    match item(word, texts::of(Personality::Openbsd))? {
         Item::Set(variable, value) => Ok((variable.set)(value)),
         Item::Read(_) => Err(plain(format!("{word}: no value"))),
     }

@@ -69,7 +69,8 @@ pub enum Effect {
         name: String,
     },
     /// Sockets on a carpdev, and arp_ignore and arp_announce raised there (T1, T2), the old values kept on disk.
-    /// Value: its index. Descriptors: advertisements, neighbours (ARP and NS), data.
+    /// Value: its index. Descriptors: advertisements, neighbours (ARP and NS), data,
+    /// and for each family that the kernel has one that sends packets to unicast peers (T28).
     OpenCarpdev {
         /// Its name.
         name: String,

@@ -5,7 +5,8 @@ use super::serve::{Done, Door, Opened, failed, gone, of};
 use crate::linux::Error;
 use crate::linux::groups::Groups;
 use crate::linux::packet::{PacketSocket, Vnet};
-use crate::wire::MacAddr;
+use crate::linux::raw::RawSocket;
+use crate::wire::{Family, MacAddr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -18,11 +19,19 @@ impl Door {
             .map_err(|e| of(&e))?
             .ok_or_else(|| gone(name))?;
         let open = || -> Result<(Vec<OwnedFd>, Groups), Error> {
-            let sockets = vec![
+            let mut sockets = vec![
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::Yes)?),
             ];
+            for family in [Family::Inet, Family::Inet6] {
+                match RawSocket::open(name, family) {
+                    Ok(socket) => sockets.push(OwnedFd::from(socket)),
+                    // A kernel without IPv6.
+                    Err(e) if e.errno() == libc::EAFNOSUPPORT => {}
+                    Err(e) => return Err(e),
+                }
+            }
             Ok((sockets, Groups::open(link.index)?))
         };
         let (sockets, groups) = open().map_err(|e| of(&e))?;
