@@ -105,6 +105,43 @@ fn the_guide_to_pfsense() {
 }
 
 #[test]
+fn pfsense_before_2_2() {
+    support::privileged!();
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24"]);
+    assert_eq!(typed(&a, "freebsd9", "ifconfig carp create"), "carp0\n");
+    typed(
+        &a,
+        "freebsd9",
+        "ifconfig carp0 vhid 1 advskew 0 pass secret 192.0.2.1/24\nifconfig carp0 192.0.2.2/32 alias",
+    );
+    assert_eq!(
+        typed(&a, "freebsd9", "ifconfig carp0"),
+        "carp0: flags=49<UP,LOOPBACK,RUNNING> metric 0 mtu 1500\n\
+         \tinet 192.0.2.1 netmask 0xffffff00\n\tinet 192.0.2.2 netmask 0xffffffff\n\
+         \tcarp: BACKUP vhid 1 advbase 1 advskew 0\n\tgroups: carp\n"
+    );
+    // The parent was found by the address.
+    let shown = typed(&a, "openbsd", "ifconfig carp0 | grep carpdev");
+    assert!(shown.contains(" carpdev eth0 "), "{shown}");
+    for (line, text) in [
+        (
+            "carp1 create vhid 1 198.51.100.1/24",
+            "SIOCAIFADDR: Can't assign requested address",
+        ),
+        ("carp1 vhid 2", "interface carp1 does not exist"),
+        ("carp0 create", "interface carp0 already exists"),
+        ("carp1 create vhid 1 192.0.2.3/24", "SIOCSVH: File exists"),
+    ] {
+        let refused = shell(&a, "freebsd9", &format!("ifconfig {line}"));
+        assert_eq!(refused.code, Some(1), "{line}");
+        let first = refused.err.lines().next();
+        assert_eq!(first, Some(format!("ifconfig: {text}").as_str()), "{line}");
+    }
+    assert_eq!(typed(&a, "openbsd", "ifconfig -l"), "carp0\n");
+}
+
+#[test]
 fn freebsd_basic_v4() {
     support::privileged!();
     if !net_tools() {
@@ -154,6 +191,129 @@ fn one_master_answers(hosts: &[&Host], client: &Host, shared: &str) {
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(hosts.iter().filter(master).count(), 1, "two masters");
     assert_eq!(client.neighbour("eth0", shared), Some(VIRTUAL));
+}
+
+/// The client of the tests of unicast is a router between the networks of both hosts.
+fn routed(own: [&str; 3], gateways: [&str; 2]) -> [Host; 3] {
+    let hosts = bare();
+    let [two, three, one] = &hosts;
+    one.sysctl("net/ipv4/ip_forward", "1");
+    one.sysctl("net/ipv6/conf/all/forwarding", "1");
+    for address in own {
+        one.address("eth0", address);
+    }
+    let all = if own[0].contains(':') {
+        "::/0"
+    } else {
+        "0.0.0.0/0"
+    };
+    for (host, (gateway, local)) in [two, three].into_iter().zip(gateways.map(|g| (g, g))) {
+        let mine = local
+            .replace("::1", "::2")
+            .replace(".1/", ".2/")
+            .replace(".129/", ".130/");
+        host.address("eth0", &mine);
+        host.route(all, gateway.split_once('/').map(|(ip, _)| ip), "eth0");
+    }
+    hosts
+}
+
+#[test]
+fn freebsd_unicast_v4() {
+    support::privileged!();
+    let [two, three, one] = routed(
+        ["192.0.2.4/29", "198.51.100.1/25", "198.51.100.129/25"],
+        ["198.51.100.1/25", "198.51.100.129/25"],
+    );
+    let _services = [Service::on(&two), Service::on(&three)];
+    for (host, peer) in [(&two, "198.51.100.130"), (&three, "198.51.100.2")] {
+        let line = format!("ifconfig eth0 add vhid 1 \\\n    peer {peer} 192.0.2.1/29");
+        typed(host, "freebsd", &line);
+        let peers = typed(host, "freebsd", "ifconfig eth0 | grep peer");
+        assert_eq!(peers, format!("\t      peer {peer} peer6 ff02::12\n"));
+    }
+    one_master_answers(&[&two, &three], &one, SHARED);
+}
+
+#[test]
+fn freebsd_unicast_v6() {
+    support::privileged!();
+    let [two, three, one] = routed(
+        ["2001:db8::4/64", "2001:db8:1::1/64", "2001:db8:2::1/64"],
+        ["2001:db8:1::1/64", "2001:db8:2::1/64"],
+    );
+    let _services = [Service::on(&two), Service::on(&three)];
+    for (host, peer) in [(&two, "2001:db8:2::2"), (&three, "2001:db8:1::2")] {
+        let line =
+            format!("ifconfig eth0 inet6 add vhid 1 \\\n    peer6 {peer} \\\n    2001:db8::0:1/64");
+        typed(host, "freebsd", &line);
+    }
+    one_master_answers(&[&two, &three], &one, "2001:db8::1");
+}
+
+#[test]
+fn freebsd_unicast_ll_v6() {
+    support::privileged!();
+    let [two, three, one] = bare();
+    one.address("eth0", "2001:db8::4/64");
+    let _services = [Service::on(&two), Service::on(&three)];
+    for (host, own, peer) in [
+        (&two, "fe80::2/64", "fe80::3"),
+        (&three, "fe80::3/64", "fe80::2"),
+    ] {
+        host.address("eth0", own);
+        let line = format!("ifconfig eth0 inet6 add vhid 1 peer6 {peer} 2001:db8::0:1/64");
+        typed(host, "freebsd", &line);
+    }
+    one_master_answers(&[&two, &three], &one, "2001:db8::1");
+}
+
+/// OpenBSD's carp_1 to carp_4: who is to be master, what makes it yield, and whether both talk by unicast.
+fn regress(rest: [&str; 2], demoted: bool) {
+    let [one, two, client] = bare();
+    client.address("eth0", "192.0.2.40/24");
+    for (host, number, address, rest) in [
+        (&one, 1, "192.0.2.2/24", rest[0]),
+        (&two, 2, "192.0.2.3/24", rest[1]),
+    ] {
+        host.address("eth0", address);
+        let letter = if number == 1 { "a" } else { "b" };
+        // Theirs puts both hosts into one machine, apart by rdomain, and gives each the address of its own parent.
+        let line = format!(
+            "ifconfig carp{number} lladdr 02:00:00:00:00:0{letter} 192.0.2.1/24 \\\n    \
+             vhid 251 carpdev eth0 -group carp group regress{letter} \\\n    {rest}"
+        );
+        typed(host, "openbsd", &line);
+    }
+    let status = |host: &Host, number: u8, status: &str| {
+        let script = format!("ifconfig carp{number} | grep -q 'status: {status}'");
+        until(SOON, || so(host, "openbsd", &script))
+    };
+    assert!(status(&one, 1, "master"));
+    assert!(status(&two, 2, "backup"));
+    if demoted {
+        typed(&one, "openbsd", "ifconfig -g regressa carpdemote");
+    } else {
+        typed(&one, "openbsd", "ifconfig carp1 down");
+    }
+    assert!(status(&two, 2, "master"));
+    assert!(status(&one, 1, if demoted { "backup" } else { "invalid" }));
+}
+
+#[test]
+fn openbsd_regress_by_multicast() {
+    support::privileged!();
+    regress(["", "advskew 100"], true);
+    regress(["", "advskew 100"], false);
+}
+
+#[test]
+fn openbsd_regress_by_unicast() {
+    support::privileged!();
+    regress(
+        ["carppeer 192.0.2.3", "advskew 100 carppeer 192.0.2.2"],
+        true,
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::ffi::OsString;
 const UP: u32 = 1;
 
 /// `ifconfig NAME [FAMILY]`: the name of something of the system.
-pub fn named<'a>(words: &'a [OsString]) -> Option<(&'a str, Option<Family>)> {
+pub fn named(words: &[OsString]) -> Option<(&str, Option<Family>)> {
     let (name, family) = match words {
         [name] => (name, None),
         [name, word] => (name, Some(family(word)?)),
