@@ -9,8 +9,8 @@ _carp() {
         return
     fi
     case ${COMP_WORDS[1]},$current in
-    sysctl,-*) list='-n -q -a -w' ;;
-    netstat,-*) list='-s -p -v' ;;
+    sysctl,-*) list='-n -q -a -w --as' ;;
+    netstat,-*) list='-s -p -v --as' ;;
     netstart,-*) list='-n -d' ;;
     dump,-*) list='-k -w -f -d' ;;
     import,-*) list='-w -f -c -d' ;;

@@ -92,7 +92,7 @@ fn groups(dumped: &[Dumped]) -> Result<Vec<New>, Refusal> {
     names.insert(FAMILY_GROUP);
     let mut files = Vec::new();
     for name in names {
-        let lines = canonical::demotion(ifconfig::show::group_of(name)?.by_hand);
+        let lines = canonical::demotion(ifconfig::group_of(name)?.by_hand);
         if !lines.is_empty() {
             let text = Zeroizing::new(lines.join("\n") + "\n");
             let name = super::files::group(name);

@@ -15,7 +15,7 @@ mod openbsd;
 mod parent;
 pub mod parse;
 pub mod print;
-pub(super) mod show;
+mod show;
 mod system;
 pub mod words;
 
@@ -26,6 +26,8 @@ use crate::control::Family;
 use crate::control::link::Link;
 use crate::control::socket::{Client, Error};
 use crate::control::{Change, Interface, Refusal, Reply, Request};
+pub(super) use show::group_of;
+
 use facts::Facts;
 use parse::{Phrase, Typed};
 use std::ffi::OsString;

@@ -20,7 +20,7 @@ use std::path::Path;
 pub fn start(directory: &Path, name: &str, check: bool) -> Result<String, Failed> {
     let path = directory.join(files::group(name));
     let wanted = read(&path, name)?;
-    let held = ifconfig::show::group_of(name).map_err(|refusal| at(&path, &refusal))?;
+    let held = ifconfig::group_of(name).map_err(|refusal| at(&path, &refusal))?;
     if check {
         let lines = [held.by_hand, wanted].map(canonical::demotion);
         let change = canonical::difference(&lines[0], &lines[1]);
