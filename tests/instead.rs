@@ -168,6 +168,16 @@ fn all_shows_both_and_carps_interfaces_once() {
             "{line}"
         );
     }
+    let inet6 = CARP1.replace(
+        "\tinet 192.0.2.1 netmask 0xffffff00 broadcast 192.0.2.255\n",
+        "",
+    );
+    let fake = Fake::answering(vec![shown()]);
+    let told = installed.run(fake.directory.path(), &path, "-a inet6");
+    assert!(
+        told.out.contains(&inet6) && told.out.contains("\tinet6 ::1 "),
+        "{told:?}"
+    );
     // Asked once whether ha is a group, once for its members.
     let fake = Fake::answering(vec![shown(), shown()]);
     assert_eq!(

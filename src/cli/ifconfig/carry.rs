@@ -10,6 +10,11 @@ use crate::control::link::Link;
 use crate::control::{Change, Refusal, Request};
 use std::ffi::OsString;
 
+/// The last lines of the help.
+const CHOICE: &str = "\
+--as openbsd, freebsd9, freebsd or netbsd before all words chooses whose words and texts are used;
+else the variable CARP_PERSONALITY does.
+";
 /// How often a unit is chosen anew that somebody else took meanwhile.
 const TRIES: usize = 16;
 
@@ -44,7 +49,7 @@ pub fn out(facts: &Facts, words: &[OsString], around: &Around) -> Result<String,
         return Ok(format!("{unit}\n"));
     }
     match read(facts, parse::parse(&line, &hosts))? {
-        Command::Help => Ok(format!("{}\n{}", facts.usage, words::help())),
+        Command::Help => Ok(format!("{}\n{}\n{CHOICE}", facts.usage, words::help())),
         Command::List => Ok(show::list_of_carp()?),
         Command::Group(name) => Ok(show::group(&name)?),
         Command::Demote { group, by } => {

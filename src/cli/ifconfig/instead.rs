@@ -48,12 +48,15 @@ fn both(facts: &Facts, words: &[OsString], real: &Real) -> ExitCode {
 
 /// The line is about carp.
 fn carps(facts: &Facts, words: &[OsString]) -> bool {
+    // Both have it; what stands behind it decides.
+    let words = words.strip_prefix(&["-v".into()]).unwrap_or(words);
     let Some((first, rest)) = words.split_first() else {
         return false;
     };
     let name = first.to_string_lossy();
     if name.starts_with('-') {
-        return matches!(name.as_ref(), "-C" | "-l" | "-g" | "-A");
+        let all = name == "-a" && rest.iter().all(|word| show::family(word).is_some());
+        return all || matches!(name.as_ref(), "-C" | "-l" | "-g" | "-A");
     }
     let texts: Vec<_> = rest.iter().map(|word| word.to_string_lossy()).collect();
     let shown = show::named(words).is_some();

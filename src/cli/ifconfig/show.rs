@@ -25,7 +25,8 @@ pub fn named(words: &[OsString]) -> Option<(&str, Option<Family>)> {
     (Unit::from_name(name).is_none() && !name.starts_with('-')).then_some((name, family))
 }
 
-fn family(word: &OsString) -> Option<Family> {
+/// The family that a word means.
+pub fn family(word: &OsString) -> Option<Family> {
     match words::find(word.to_str()?)?.0.sense {
         words::Sense::Family(family) => Some(family),
         _ => None,
