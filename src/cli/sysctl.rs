@@ -115,7 +115,7 @@ static VARIABLES: [Variable; 11] = [
     },
     Variable {
         leaf: "suppress_preempt",
-        range: 1..=0,
+        range: RangeInclusive::new(1, 0),
         get: |s| s.suppress_preempt.into(),
         set: |_| Setting::Arpbalance(false),
     },
