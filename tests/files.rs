@@ -242,6 +242,8 @@ fn what_would_change_is_shown_and_nothing_is_changed() {
     site.write("hostname.carp1", CARP1);
     site.write("hostname.carp2", &format!("{CARP2}!touch x \\$if\n"));
     site.write("sysctl.conf", "net.inet.carp.preempt=1\n");
+    site.write("group.ha", "carpdemote 3\n");
+    site.write("group.carp", "carpdemote\n");
     let before = (a.ok("dump -k"), a.ok("ifconfig -a"));
     let shown = site
         .ok("netstart -n")
@@ -250,6 +252,8 @@ fn what_would_change_is_shown_and_nothing_is_changed() {
 sysctl.conf
 -net.inet.carp.preempt=0
 +net.inet.carp.preempt=1
+group.carp
++carpdemote 1
 hostname.carp1
 -advskew 100
 -pass ...
@@ -264,6 +268,8 @@ hostname.carp2
 +inet 192.0.2.2 255.255.255.0
 +up
 !touch x $if
+group.ha
++carpdemote 3
 ";
     assert_eq!(shown, expected);
     assert_eq!((a.ok("dump -k"), a.ok("ifconfig -a")), before);

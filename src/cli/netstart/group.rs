@@ -20,9 +20,13 @@ use std::path::Path;
 pub fn start(directory: &Path, name: &str, check: bool) -> Result<String, Failed> {
     let path = directory.join(files::group(name));
     let wanted = read(&path, name)?;
-    let held = ifconfig::group_of(name).map_err(|refusal| at(&path, &refusal))?;
+    let held = match ifconfig::group_of(name) {
+        // Its members may be among what would be made.
+        Err(_) if check => 0,
+        held => held.map_err(|refusal| at(&path, &refusal))?.by_hand,
+    };
     if check {
-        let lines = [held.by_hand, wanted].map(canonical::demotion);
+        let lines = [held, wanted].map(canonical::demotion);
         let change = canonical::difference(&lines[0], &lines[1]);
         return Ok(if change.is_empty() {
             change
@@ -30,7 +34,7 @@ pub fn start(directory: &Path, name: &str, check: bool) -> Result<String, Failed
             format!("{}\n{change}", path.display())
         });
     }
-    let by = i16::from(wanted) - i16::from(held.by_hand);
+    let by = i16::from(wanted) - i16::from(held);
     if by == 0 {
         return Ok(String::new());
     }
