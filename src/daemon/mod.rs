@@ -11,12 +11,12 @@
 mod ask;
 mod attend;
 mod carpdev;
-mod change;
 pub mod door;
 mod foreign;
 mod interface;
 mod kernel;
 mod links;
+mod load;
 mod log;
 mod pace;
 mod perform;
@@ -25,7 +25,6 @@ mod run;
 mod settle;
 mod start;
 mod transact;
-mod transaction;
 
 use crate::carp::Engine;
 use crate::carp::config::{Carpdev, InputMode, Settings, Unit};

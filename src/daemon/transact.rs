@@ -4,11 +4,11 @@ use super::door::{Effect, Failure};
 use super::interface::{Interface, Shape};
 use super::log::level;
 use super::settle::{configure, listen};
-use super::transaction::{Plan, plan, refusal};
 use super::{Asked, Daemon, Purpose, kernel};
 use crate::carp::Input;
 use crate::carp::config::{Carpdev, Config, InputMode, Lladdr, State, Unit};
-use crate::control::{Refusal, Reply, Request};
+use crate::control::plan::{Plan, refusal};
+use crate::control::{Refusal, Reply};
 use crate::wire::{Family, MacAddr};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -63,18 +63,13 @@ impl Daemon {
             let Some(Asked { request, reply, .. }) = self.waiting.pop_front() else {
                 return;
             };
-            let Request::Apply { unit, changes } = request else {
+            let Some((unit, planned)) = self.planned(&request) else {
                 continue;
             };
             self.begun = true;
-            let old = self
-                .interfaces
-                .get(&unit)
-                .map(|interface| &interface.config);
-            let planned = plan(old, &changes).and_then(|plan| self.check(unit, plan));
             match planned {
-                Err(refusal) => {
-                    let _ = reply.send(Reply::Refused(refusal));
+                Err(answer) => {
+                    let _ = reply.send(*answer);
                 }
                 Ok(Plan::Become { config, state }) => {
                     let what = What::Become {
@@ -99,7 +94,7 @@ impl Daemon {
     }
 
     /// What only the whole can tell: conflicts with other interfaces, and what the kernel says of the carpdev.
-    fn check(&self, unit: Unit, mut plan: Plan) -> Result<Plan, Refusal> {
+    pub(super) fn check(&self, unit: Unit, mut plan: Plan) -> Result<Plan, Refusal> {
         let Plan::Become { config, .. } = &mut plan else {
             return Ok(plan);
         };
