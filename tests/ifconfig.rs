@@ -166,10 +166,7 @@ fn a_wrong_line_sends_nothing() {
             "ifconfig: pass -: nothing there\nifconfig: an empty line is an empty passphrase\n"
                 .into(),
         ),
-        (
-            "-z",
-            "usage: ifconfig [-v] [-AaC] [interface] [inet | inet6] [address] [words ...]\n".into(),
-        ),
+        ("-z", carp::cli::ifconfig::USAGE.into()),
     ] {
         let fake = Fake::answering(vec![Reply::Done]);
         assert_eq!(
@@ -324,7 +321,10 @@ fn a_missing_interface_is_told_with_and_without_a_daemon() {
 #[test]
 fn looking_starts_no_daemon() {
     let empty = Directory::new();
-    let defaults = "net.inet.carp.allow=1\nnet.inet.carp.preempt=0\nnet.inet.carp.log=2\nnet.inet.carp.replay=1\nnet.inet.carp.dataplane=auto\n";
+    let defaults = "net.inet.carp.allow=1\nnet.inet.carp.preempt=0\nnet.inet.carp.log=2\nnet.inet.carp.replay=1\n\
+        net.inet.carp.dataplane=auto\nnet.inet.carp.grace=300\nnet.inet.carp.demotion=0\n\
+        net.inet.carp.senderr_demotion_factor=240\nnet.inet.carp.ifdown_demotion_factor=240\n\
+        net.inet.carp.dscp=4\nnet.inet.carp.arpbalance=0\nnet.inet.carp.suppress_preempt=0\n";
     for (line, out) in [
         ("ifconfig", ""),
         ("ifconfig -a", ""),

@@ -16,6 +16,7 @@ pub mod door;
 mod foreign;
 mod interface;
 mod kernel;
+mod local;
 mod log;
 mod pace;
 mod perform;
