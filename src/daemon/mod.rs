@@ -17,6 +17,7 @@ mod interface;
 mod kernel;
 mod links;
 mod load;
+mod local;
 mod log;
 mod pace;
 mod perform;
