@@ -90,7 +90,8 @@ impl Host {
         );
         let socket = self.run.join(self.place.inode().to_string()).join("ctl");
         let up = || {
-            socket.exists() && self.finish(&mut self.command(&["ifconfig", "-a"])).code == Some(0)
+            let ready = socket.exists() && self.said().contains("ready\n");
+            ready && self.finish(&mut self.command(&["ifconfig", "-a"])).code == Some(0)
         };
         assert!(until(SOON, up), "{}: no daemon: {}", self.name, self.said());
     }

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::serve::{Done, Door, Held, failed, gone, of};
 use crate::linux::netlink::{AddressFlags, NeighbourState};
-use crate::linux::tap::Tap;
+use crate::linux::tap::{Tap, first_to_go};
 use crate::linux::{Error, sysctl};
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
@@ -50,7 +50,13 @@ impl Door {
             .as_fd()
             .try_clone_to_owned()
             .map_err(|e| failed(name, &e))?;
-        self.taps.insert(name.to_owned(), Held { tap, index });
+        let first = first_to_go(&tap).map_err(|e| failed(name, &e))?;
+        let held = Held {
+            tap,
+            index,
+            _first_to_go: first,
+        };
+        self.taps.insert(name.to_owned(), held);
         Ok((index, vec![copy]))
     }
 
