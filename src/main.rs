@@ -27,7 +27,7 @@ enum Front {
     },
     /// Show and set net.inet.carp.allow, preempt, log, replay and dataplane
     Sysctl(sysctl::Args),
-    /// Show the counters of the protocol (-s) or of the interfaces (-i)
+    /// Show the counters of the protocol (-s) or of the interfaces (-i), or the hosts heard (peers)
     Netstat(netstat::Args),
     /// Serve this network namespace, in the foreground, logging to standard error
     Daemon(Daemon),

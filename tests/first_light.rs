@@ -84,7 +84,10 @@ fn the_tour_of_commands_works_as_typed() {
         "net.inet.carp.preempt: 0 -> 1\n"
     );
     let all = format!(
-        "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=2\nnet.inet.carp.replay=1\nnet.inet.carp.dataplane={}\n",
+        "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=2\nnet.inet.carp.replay=1\n\
+        net.inet.carp.dataplane={}\nnet.inet.carp.grace=300\nnet.inet.carp.demotion=0\nnet.inet.carp.senderr_demotion_factor=240\n\
+        net.inet.carp.ifdown_demotion_factor=240\nnet.inet.carp.dscp=4\nnet.inet.carp.arpbalance=0\n\
+        net.inet.carp.suppress_preempt=0\n",
         a.plane
     );
     assert_eq!(a.ok("sysctl net.inet.carp"), all);

@@ -1,5 +1,8 @@
-//! `netstat`: the protocol's counters (`-s -p carp`) and the interfaces' (`-i`) in OpenBSD's form; must not know when anything is counted.
+//! `netstat`: the protocol's counters (`-s -p carp`) and the interfaces' (`-i`) in OpenBSD's form, and the hosts heard
+//! (`peers`); must not know when anything is counted.
 #![forbid(unsafe_code)]
+
+mod peers;
 
 use super::{because, ifconfig, plain, refuse, say, unanswered};
 use crate::carp::config::Unit;
@@ -10,10 +13,14 @@ use std::process::ExitCode;
 
 /// Under this name errors are printed.
 const NAME: &str = "netstat";
+const SOMETHING_ELSE: &str = "the carp daemon answered something else";
 
 /// What `carp netstat` takes.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Args {
+    /// Show the hosts heard, and what protects against replays of their advertisements
+    #[arg(value_name = "peers", exclusive = true)]
+    what: Option<What>,
     /// Show the counters of the protocol; twice: only those that are not 0
     #[arg(short, action = clap::ArgAction::Count)]
     statistics: u8,
@@ -32,6 +39,12 @@ pub struct Args {
     /// With -i or -I bytes instead of frames
     #[arg(short)]
     bytes: bool,
+}
+
+/// What is shown by a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    Peers,
 }
 
 /// One line.
@@ -93,7 +106,9 @@ static LINES: [Line; 21] = [
 /// Runs `netstat`.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    let answer = if args.interfaces || args.interface.is_some() {
+    let answer = if args.what == Some(What::Peers) {
+        peers::shown()
+    } else if args.interfaces || args.interface.is_some() {
         interfaces(args).map(|interfaces| table(&interfaces, args.bytes))
     } else {
         wanted(args)
@@ -174,16 +189,22 @@ fn wanted(args: &Args) -> Result<(), Refusal> {
 
 /// The counters; without a daemon nothing was counted.
 fn read() -> Result<Stats, Refusal> {
-    match Client::find() {
-        Err(Error::NotRunning) => Ok(Stats::default()),
-        client => {
-            let reply = client.and_then(|client| client.ask(&Request::Stats));
-            match reply.map_err(|error| unanswered(&error))? {
-                Reply::Stats(stats) => Ok(stats),
-                Reply::Refused(refusal) => Err(refusal),
-                _ => Err(plain("the carp daemon answered something else")),
-            }
-        }
+    match ask(&Request::Stats)? {
+        None => Ok(Stats::default()),
+        Some(Reply::Stats(stats)) => Ok(stats),
+        Some(_) => Err(plain(SOMETHING_ELSE)),
+    }
+}
+
+/// `None`: there is no daemon.
+fn ask(request: &Request) -> Result<Option<Reply>, Refusal> {
+    let reply = match Client::find() {
+        Err(Error::NotRunning) => return Ok(None),
+        client => client.and_then(|client| client.ask(request)),
+    };
+    match reply.map_err(|error| unanswered(&error))? {
+        Reply::Refused(refusal) => Err(refusal),
+        reply => Ok(Some(reply)),
     }
 }
 

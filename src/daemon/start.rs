@@ -56,6 +56,8 @@ pub fn daemon(options: Options) -> ExitCode {
         // What the shell of the command had open (a pipe, a lock) must not stay open for as long as we run.
         let _ = sandbox::close_inherited(3);
     }
+    // With the old limit it serves fewer interfaces.
+    let _ = sandbox::raise_descriptors();
     let pair = Channel::pair().map_err(refused);
     concluded(
         options,
@@ -201,6 +203,9 @@ async fn begin(
             dataplane: options.dataplane,
             ..Settings::default()
         },
+        demoted: BTreeMap::new(),
+        doubts: BTreeSet::new(),
+        local: Vec::new(),
         door,
         plane: Plane::start()?,
         counted: Vec::new(),

@@ -1,7 +1,9 @@
 //! What of bpf(2) the loader leaves to us: links at a tcx hook, and a map in our memory; must not know programs.
 
+use super::channel::Channel;
 use super::{Error, Result};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use std::io;
 use std::num::NonZeroUsize;
@@ -87,6 +89,39 @@ pub fn attach_tcx(
     let fd = RawFd::try_from(fd).map_err(|error| failed(io::Error::other(error)))?;
     // SAFETY: the kernel has just made it for us, close-on-exec as all descriptors of bpf(2).
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A link that outlives every interface that goes with a descriptor of this process, should the process be killed (T30).
+///
+/// Kernels differ: some let go of what a process had open from the lowest number up, others collect it all and then let go
+/// of it in the opposite order. In the queue of a socket the link comes last with both, because the socket has a high number
+/// and because its queue is emptied only when it is let go of itself.
+#[derive(Debug)]
+pub struct LastingLink {
+    _queue: OwnedFd,
+}
+
+impl LastingLink {
+    /// Takes the link over; dropping this ends it.
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub fn new(link: OwnedFd) -> Result<Self> {
+        let failed = |error: io::Error| Error::new("keep link", "", error);
+        let (near, far) = Channel::pair().map_err(failed)?;
+        near.send(b"link", &[link.as_fd()]).map_err(failed)?;
+        // As high as the limit of this process allows.
+        let high = [1 << 16, 1 << 13, 1000].into_iter().find_map(|least| {
+            let copy = fcntl(far.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(least)).ok()?;
+            // SAFETY: fcntl has just made it for us.
+            Some(unsafe { OwnedFd::from_raw_fd(copy) })
+        });
+        let _queue = match high {
+            Some(high) => high,
+            None => far.as_fd().try_clone_to_owned().map_err(failed)?,
+        };
+        Ok(Self { _queue })
+    }
 }
 
 /// The values of an array map made with BPF_F_MMAPABLE, as words that programs read at any time. A descriptor is all it takes:

@@ -2,12 +2,13 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod argument;
 pub mod parse;
 pub mod print;
 pub mod words;
 
 use super::{because, plain, reason, refuse, say, start, unanswered, warn};
-use crate::carp::config::{Key, PASS_MAX, Unit};
+use crate::carp::config::{FAMILY_GROUP, Key, PASS_MAX, Unit};
 use crate::control::Family;
 use crate::control::socket::{Client, Error};
 use crate::control::{Change, Interface, Refusal, Reply, Request};
@@ -23,8 +24,8 @@ use zeroize::Zeroizing;
 /// Under this name errors are printed.
 const NAME: &str = "ifconfig";
 /// What is printed when the line makes no sense.
-pub const USAGE: &str =
-    "usage: ifconfig [-v] [-AaC] [interface] [inet | inet6] [address] [words ...]\n";
+pub const USAGE: &str = "usage: ifconfig [-v] [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       \
+    ifconfig -g group [[-]carpdemote [number]]\n";
 /// More than this of a first line is no passphrase.
 const PHRASE_MAX: usize = 4096;
 
@@ -34,6 +35,10 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
     match parse::parse(arguments, &hosts) {
         Ok(Command::Help) => say(&format!("{USAGE}\n{}", words::help())),
         Ok(Command::Cloners) => say("carp\n"),
+        Ok(Command::List) => list().map_or_else(refused, |text| say(&text)),
+        Ok(Command::Group(name)) => group(name).map_or_else(refused, |text| say(&text)),
+        Ok(Command::Demote { group, by }) => done(start::ask(&Request::Demote { group, by }))
+            .map_or_else(refused, |()| ExitCode::SUCCESS),
         Ok(Command::Show {
             which,
             family,
@@ -106,6 +111,45 @@ pub fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
     }
 }
 
+/// All names on one line.
+fn list() -> Result<String, Refusal> {
+    let names: Vec<_> = interfaces(None)?
+        .iter()
+        .map(|i| i.unit.to_string())
+        .collect();
+    Ok(if names.is_empty() {
+        String::new()
+    } else {
+        format!("{}\n", names.join(" "))
+    })
+}
+
+/// A group's line. Without a daemon only the family group is there, and not demoted.
+fn group(name: String) -> Result<String, Refusal> {
+    let client = match Client::find() {
+        Err(Error::NotRunning) if name == FAMILY_GROUP => return Ok(print::group(&name, 0)),
+        Err(Error::NotRunning) => return Err(plain("SIOCGIFGATTR: No such file or directory")),
+        client => client.map_err(|error| unanswered(&error))?,
+    };
+    match client
+        .ask(&Request::Group(name))
+        .map_err(|error| unanswered(&error))?
+    {
+        Reply::Group(group) => Ok(print::group(&group.name, group.demotion)),
+        Reply::Refused(refusal) => Err(refusal),
+        _ => Err(plain("the carp daemon answered something else")),
+    }
+}
+
+/// What a change was answered.
+fn done(reply: Result<Reply, Refusal>) -> Result<(), Refusal> {
+    match reply? {
+        Reply::Done => Ok(()),
+        Reply::Refused(refusal) => Err(refusal),
+        _ => Err(plain("the carp daemon answered something else")),
+    }
+}
+
 /// Sends the line as one request.
 fn apply(unit: Unit, changes: Vec<Typed>) -> Result<(), Refusal> {
     let mut ready = Vec::with_capacity(changes.len());
@@ -115,14 +159,10 @@ fn apply(unit: Unit, changes: Vec<Typed>) -> Result<(), Refusal> {
             Typed::Pass(phrase) => Change::Pass(key(phrase)?),
         });
     }
-    match start::ask(&Request::Apply {
+    done(start::ask(&Request::Apply {
         unit,
         changes: ready,
-    })? {
-        Reply::Done => Ok(()),
-        Reply::Refused(refusal) => Err(refusal),
-        _ => Err(plain("the carp daemon answered something else")),
-    }
+    }))
 }
 
 /// The key of a phrase, wherever it is.

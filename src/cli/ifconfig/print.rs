@@ -31,6 +31,12 @@ pub fn interface(interface: &Interface, family: Option<Family>, verbose: bool) -
     text
 }
 
+/// The line of an interface group.
+#[must_use]
+pub fn group(name: &str, demotion: u8) -> String {
+    format!("{}: carp demote count {demotion}\n", escape(name))
+}
+
 fn write(
     text: &mut String,
     interface: &Interface,
@@ -214,6 +220,12 @@ pub fn fresh() -> Interface {
         vhosts: Vec::new(),
         groups: vec!["carp".into()],
         addresses: Vec::new(),
+        peers: Vec::new(),
+        configured_lladdr: crate::carp::config::Lladdr::Virtual,
+        description: None,
+        configured_mtu: None,
+        debug: false,
+        metric: 0,
         input: InputMode::Redirect,
         capture: false,
         dataplane: crate::control::Served {

@@ -19,6 +19,9 @@ enum { ACCEPT = 1, CAPTURE = 2 };
 /* Flag of entry 0. */
 enum { BRIDGED = 1 };
 
+/* Nanoseconds that the questions for an address are kept from the kernel after the lease and the carpN that had it. */
+#define GRACE 20000000000ULL
+
 /* The MAC fills the low six bytes of a head, then come gate and flags: one word, so that they change together. */
 #define MAC_BITS 0xffffffffffffULL
 #define GATE(head) ((u8)((head) >> 48))
@@ -128,11 +131,16 @@ INLINE int upper(const struct __sk_buff *skb, u32 *at)
 	return -1;
 }
 
-/* A carpN that is gone asks nothing of us: so a filter that its daemon left behind on the carpdev is inert. */
-INLINE int lives(struct __sk_buff *skb, u32 ifindex)
+/*
+ * A carpN that is gone asks nothing of us: so a filter that its daemon left behind on the carpdev becomes inert. It is gone a
+ * moment before its addresses are, hence the grace (T30).
+ */
+INLINE int lives(struct __sk_buff *skb, const struct port *port)
 {
 	u32 length = 0;
-	return ifindex && check_mtu(skb, ifindex, &length, 0, 0) >= 0;
+	if (!port->ifindex)
+		return 0;
+	return check_mtu(skb, port->ifindex, &length, 0, 0) >= 0 || ktime_get_boot_ns() < port->lease + GRACE;
 }
 
 /* The question is for an address that is, or may be, on a carpN here: the engine has heard it and answers. */
@@ -142,7 +150,7 @@ INLINE int ours_to_answer(struct __sk_buff *skb, struct address *target)
 	if (!vhid)
 		return 0;
 	struct port *port = entry(*vhid & 0xff);
-	return port && lives(skb, port->ifindex);
+	return port && lives(skb, port);
 }
 
 /* An ARP request or a neighbour solicitation for a shared address, whatever its Ethernet destination. */
@@ -257,7 +265,7 @@ SECTION("classifier/egress") int egress(struct __sk_buff *skb)
 	if (!vhid || virtual_at(frame + 6))
 		return NEXT;
 	struct port *carpdev = entry(0), *port = entry(*vhid & 0xff);
-	if (!carpdev || !port || !lives(skb, port->ifindex))
+	if (!carpdev || !port || !lives(skb, port))
 		return NEXT;
 	if (frame[ETH + 6] != 0 || frame[ETH + 7] != 1)
 		return DROP;

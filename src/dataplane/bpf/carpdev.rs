@@ -151,14 +151,26 @@ impl Carpdev {
         }
         for unit in service.units {
             if !self.units.contains_key(unit) {
-                self.prepare(netlink, *unit)?;
-                // An admin's own programs on carpN come before the one that takes the frame away.
-                let outward = (*unit, Hook::Egress, Place::Last);
-                let hooked = self.attach(netlink, Program::Outward, outward)?;
+                let hooked = self.attach_unit(netlink, *unit)?;
                 self.units.insert(*unit, hooked);
             }
         }
         Ok(())
+    }
+
+    /// Always by a filter, which goes with the TAP: a link costs a grace period of some 16 ms under the kernel's lock when it
+    /// comes and when it goes, and a host may have 255. Without a qdisc to hang it on a link will do.
+    fn attach_unit(&self, netlink: &Netlink, unit: u32) -> Result<Hooked, Error> {
+        let program = self.object.program(Program::Outward)?;
+        let filter = hook::prepare(netlink, unit).and_then(|_| {
+            let egress = (unit, Hook::Egress, self.index);
+            Hooked::filter(netlink, program, egress)
+        });
+        match (filter, self.means) {
+            // An admin's own programs on carpN come before the one that takes the frame away.
+            (Err(_), Means::Tcx) => Hooked::link(program, (unit, Hook::Egress, Place::Last)),
+            (filter, _) => filter,
+        }
     }
 
     /// The bridge's kernel must not answer, and what the host says leaves by the bridge (T17).

@@ -1,10 +1,10 @@
 //! Where a program is attached: a tcx link, or a filter in a clsact qdisc; must not know which program or why.
 
 use crate::linux::Error;
-use crate::linux::bpf::{Hook, Place, attach_tcx};
+use crate::linux::bpf::{Hook, LastingLink, Place, attach_tcx};
 use crate::linux::netlink::{Classifying, Mark, Netlink};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 /// How programs are attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,7 +33,7 @@ const fn mark(carpdev: u32) -> Mark<'static> {
 #[derive(Debug)]
 pub(super) enum Hooked {
     /// Goes with its descriptor, and with the interface.
-    Link { _link: OwnedFd },
+    Link { _link: LastingLink },
     /// Has to be taken away.
     Filter {
         index: u32,
@@ -48,7 +48,8 @@ impl Hooked {
         program: BorrowedFd<'_>,
         (index, hook, place): (u32, Hook, Place),
     ) -> Result<Self, Error> {
-        attach_tcx(program, index, hook, place).map(|link| Self::Link { _link: link })
+        let _link = LastingLink::new(attach_tcx(program, index, hook, place)?)?;
+        Ok(Self::Link { _link })
     }
 
     /// A filter on the interface `index`, for the sake of `carpdev`.
@@ -84,9 +85,9 @@ pub(super) fn prepare(netlink: &Netlink, index: u32) -> Result<(Classifying, boo
         Ok(()) => Ok((Classifying::Both, true)),
         // There already, or an ingress qdisc of somebody else's.
         Err(e) if e.errno() == libc::EEXIST || e.errno() == libc::EBUSY => {
-            let found = netlink.classifying()?.into_iter();
-            let here = found.filter(|(at, _)| *at == index).map(|(_, what)| what);
-            here.last().map(|what| (what, false)).ok_or(e)
+            let found = netlink.classifying()?;
+            let here = found.iter().find(|(at, _)| *at == index);
+            here.map(|(_, what)| (*what, false)).ok_or(e)
         }
         Err(e) => Err(e),
     }

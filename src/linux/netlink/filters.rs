@@ -61,6 +61,19 @@ impl Netlink {
         .map(drop)
     }
 
+    /// Adds an ingress qdisc, which keeps clsact out.
+    pub fn add_ingress(&self, index: u32) -> Result<()> {
+        let mut message = clsact(index)?;
+        message.attributes = vec![TcAttribute::Kind("ingress".to_owned())];
+        self.ask(
+            "add ingress to",
+            what(index),
+            &Rtm::NewQueueDiscipline(message),
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
+        .map(drop)
+    }
+
     /// Removes it with all its filters.
     pub fn del_clsact(&self, index: u32) -> Result<()> {
         let request = Rtm::DelQueueDiscipline(clsact(index)?);
