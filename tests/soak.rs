@@ -1,7 +1,7 @@
 //! Failovers every few seconds under TCP load leave nothing behind: no descriptor, map or link, no memory, no address or
 //! route, no warning of the kernel.
 //!
-//! `CARP_SOAK=600 cargo test --release --test soak -- --nocapture tcx` takes ten minutes; without the word the test is short.
+//! `CARP_SOAK=600 cargo test --release --test soak tcx -- --nocapture` takes ten minutes; without the word the test is short.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -35,7 +35,7 @@ fn length() -> Duration {
 /// What the daemon of a host holds, and what its kernel holds for it.
 #[derive(Debug, PartialEq, Eq)]
 struct Holdings {
-    /// By what they stand for: `anon_inode:bpf-map`, `anon_inode:bpf_link`, `socket` ...
+    /// By what they stand for: `anon_inode:bpf-map`, `anon_inode:bpf_link`, `socket:[` ...
     descriptors: BTreeMap<String, usize>,
     threads: usize,
     links: usize,
@@ -53,9 +53,10 @@ impl Holdings {
                 let Ok(target) = fs::read_link(entry.path()) else {
                     continue;
                 };
+                // Without the number of a socket or pipe; `anon_inode:[eventfd]` has none.
                 let target = target.display().to_string();
-                let kind = target.split(":[").next().unwrap().to_owned();
-                *descriptors.entry(kind).or_default() += 1;
+                let kind = target.trim_end_matches(|c: char| c == ']' || c.is_ascii_digit());
+                *descriptors.entry(kind.to_owned()).or_default() += 1;
             }
         }
         host.net(|net| Self {
@@ -125,31 +126,30 @@ impl KernelLog {
     }
 }
 
-/// One after the other: the MASTER told to be BACKUP, taken down and brought back, its link cut and mended.
+/// One after the other: the MASTER taken down and brought back, its link cut and mended.
 fn fail_over(scene: &Scene, number: usize) {
     let (from, to) = if number % 2 == 0 {
         (&scene.a, &scene.b)
     } else {
         (&scene.b, &scene.a)
     };
-    match number / 2 % 3 {
-        0 => {
-            from.ok("ifconfig carp1 state backup");
-            to.until_state("carp1", "MASTER");
-        }
-        1 => {
-            from.ok("ifconfig carp1 down");
-            to.until_state("carp1", "MASTER");
-            from.ok("ifconfig carp1 up");
-        }
-        _ => {
-            from.link("eth0", false);
-            to.until_state("carp1", "MASTER");
-            from.link("eth0", true);
-        }
+    let planned = number / 2 % 2 == 0;
+    if planned {
+        from.ok("ifconfig carp1 down");
+    } else {
+        from.link("eth0", false);
+    }
+    to.until_state("carp1", "MASTER");
+    if planned {
+        from.ok("ifconfig carp1 up");
+    } else {
+        from.link("eth0", true);
     }
     from.until_state("carp1", "BACKUP");
 }
+
+/// Failovers until a is the MASTER again, and each kind was made in each direction.
+const CYCLE: usize = 4;
 
 /// Both hosts hold what they held; descriptors of commands that have just ended may take a moment to go.
 #[track_caller]
@@ -168,7 +168,7 @@ fn failovers_under_load_leave_nothing_behind() {
     let _services = hosts.map(Service::on);
     let mut log = KernelLog::open();
     // Each kind once in each direction: what is made only once is there then.
-    (0..6).for_each(|number| fail_over(&scene, number));
+    (0..CYCLE).for_each(|number| fail_over(&scene, number));
     std::thread::sleep(PERIOD);
     let (before, memory) = (hosts.map(Holdings::of), hosts.map(pss));
 
@@ -187,7 +187,7 @@ fn failovers_under_load_leave_nothing_behind() {
             }
         });
         let end = clock::now() + length();
-        while clock::now() < end || number % 6 != 0 {
+        while clock::now() < end || number % CYCLE != 0 {
             let next = clock::now() + PERIOD;
             fail_over(&scene, number);
             number += 1;
