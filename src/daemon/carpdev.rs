@@ -3,6 +3,7 @@
 use super::Event;
 use super::pace::{Pace, REST};
 use crate::carp::config::{Carpdev, Config, Unit};
+use crate::linux::bpf::LastingLink;
 use crate::linux::clock::{self, TimerFd};
 use crate::linux::filter::Filter;
 use crate::linux::frames::{Frames, MOST, Slots};
@@ -93,6 +94,8 @@ pub struct Attached {
     adverts: Rc<PacketSocket>,
     neighbours: Rc<PacketSocket>,
     readers: [JoinHandle<()>; 2],
+    /// Programs that must not go before the TAPs (T30).
+    _links: Vec<LastingLink>,
     /// What the neighbours' filter lets through.
     asked_for: BTreeSet<IpAddr>,
 }
@@ -107,6 +110,7 @@ impl Attached {
         index: u32,
         name: &str,
         sockets: [OwnedFd; 2],
+        links: Vec<LastingLink>,
         adverts: Sender<Event>,
         events: Sender<Event>,
     ) -> io::Result<Self> {
@@ -123,6 +127,7 @@ impl Attached {
             adverts: first,
             neighbours: second,
             readers,
+            _links: links,
             asked_for: BTreeSet::new(),
         })
     }
