@@ -3,6 +3,7 @@
 use super::Event;
 use super::pace::{Pace, REST};
 use crate::carp::config::{Carpdev, Config, Lladdr, Unit};
+use crate::linux::bpf::LastingLink;
 use crate::linux::clock::{self, TimerFd};
 use crate::linux::filter::Filter;
 use crate::linux::frames::{Frames, MOST, Slots};
@@ -98,6 +99,8 @@ pub struct Attached {
     /// One for each family that the kernel has.
     routed: Vec<RawSocket>,
     readers: [JoinHandle<()>; 2],
+    /// Programs that must not go before the TAPs (T30).
+    _links: Vec<LastingLink>,
     /// What the neighbours' filter lets through.
     asked_for: BTreeSet<IpAddr>,
 }
@@ -113,6 +116,7 @@ impl Attached {
         name: &str,
         sockets: [OwnedFd; 2],
         routed: Vec<OwnedFd>,
+        links: Vec<LastingLink>,
         adverts: Sender<Event>,
         events: Sender<Event>,
     ) -> io::Result<Self> {
@@ -130,6 +134,7 @@ impl Attached {
             neighbours: second,
             routed: routed.into_iter().map(RawSocket::from).collect(),
             readers,
+            _links: links,
             asked_for: BTreeSet::new(),
         })
     }

@@ -7,6 +7,7 @@ use super::log::level;
 use super::{Daemon, Ending, Event, Purpose};
 use crate::carp::Input;
 use crate::carp::config::{Carpdev, Config, Unit};
+use crate::linux::bpf::LastingLink;
 use crate::linux::packet::PacketSocket;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
@@ -280,11 +281,13 @@ impl Daemon {
         };
         let routed = [next(), next()].into_iter().flatten().collect();
         let map = next();
+        let links: Result<Vec<_>, _> = descriptors.map(LastingLink::adopt).collect();
         let attached = Attached::new(
             index,
             name,
             [adverts, neighbours],
             routed,
+            links.map_err(std::io::Error::other)?,
             self.adverts.clone(),
             self.events.clone(),
         )?;

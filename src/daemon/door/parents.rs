@@ -42,6 +42,10 @@ impl Door {
             Some(kernel) => {
                 let map = kernel.ports().try_clone_to_owned();
                 sockets.push(map.map_err(|e| failed(name, &e))?);
+                for link in kernel.links() {
+                    let link = link.try_clone_to_owned();
+                    sockets.push(link.map_err(|e| failed(name, &e))?);
+                }
                 // Its settings are put back with it.
                 kernel.half().then(|| name.to_owned()).into_iter().collect()
             }
