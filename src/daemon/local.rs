@@ -1,10 +1,10 @@
 //! The host's own addresses, for unicast peers; must not know what is sent to them.
 
 use super::Daemon;
-use super::transaction::refusal;
 use crate::carp::Input;
 use crate::carp::config::Config;
 use crate::control::Refusal;
+use crate::control::plan::refusal;
 use crate::wire::Family;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
