@@ -4,7 +4,7 @@
 use carp::cli::ifconfig::{self, Caller};
 use carp::cli::personality::Personality;
 use carp::cli::{demo, netstat, sysctl};
-use carp::daemon::{self, Options};
+use carp::daemon::{self, Dataplane, Options};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -27,9 +27,9 @@ enum Front {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
-    /// Show and set net.inet.carp.allow, preempt, log and replay
+    /// Show and set net.inet.carp.allow, preempt, log, replay and dataplane
     Sysctl(sysctl::Args),
-    /// Show the counters of the protocol: netstat -s -p carp
+    /// Show the counters of the protocol (-s) or of the interfaces (-i)
     Netstat(netstat::Args),
     /// Serve this network namespace, in the foreground, logging to standard error
     Daemon(Daemon),
@@ -51,6 +51,14 @@ struct Daemon {
     /// Run engine and door as two processes
     #[arg(long, hide = true)]
     separate: bool,
+    /// What moves frames, as net.inet.carp.dataplane: auto, tcx, clsact or copy
+    #[arg(
+        long,
+        value_name = "word",
+        default_value = "auto",
+        hide_default_value = true
+    )]
+    dataplane: Dataplane,
 }
 
 impl Daemon {
@@ -58,6 +66,7 @@ impl Daemon {
         Options {
             autostarted: self.autostarted,
             separate: self.separate,
+            dataplane: self.dataplane,
         }
     }
 }

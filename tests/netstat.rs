@@ -60,7 +60,7 @@ fn other_things_are_refused() {
         ),
         (
             "-p carp",
-            "netstat: only the counters are here: netstat -s -p carp\n",
+            "netstat: only counters are here: netstat -s -p carp, or netstat -i\n",
         ),
     ] {
         let fake = Fake::answering(vec![]);

@@ -54,13 +54,15 @@ impl Interface {
     }
 
     /// What is missing before a vhost can take part, if anything.
-    pub(super) fn lacks(config: &Config, carpdev_up: bool) -> Option<Reason> {
+    pub(super) fn lacks(config: &Config, carpdev_up: bool, served: bool) -> Option<Reason> {
         if !config.up {
             Some(Reason::Down)
         } else if config.carpdev.is_none() || hashed(addresses(config)).is_empty() {
             Some(Reason::Incomplete)
         } else if !carpdev_up {
             Some(Reason::CarpdevDown)
+        } else if !served {
+            Some(Reason::Unserved)
         } else {
             None
         }
@@ -88,6 +90,8 @@ pub(super) fn families(config: &Config) -> impl Iterator<Item = Family> + '_ {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct World {
     pub(super) interfaces: BTreeMap<Unit, Interface>,
+    /// carpN that the data plane cannot serve as they are configured.
+    pub(super) unserved: BTreeSet<Unit>,
     pub(super) parents: BTreeMap<Carpdev, Parent>,
     pub(super) settings: Settings,
     pub(super) random: Random,
@@ -109,6 +113,7 @@ impl World {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             interfaces: BTreeMap::new(),
+            unserved: BTreeSet::new(),
             parents: BTreeMap::new(),
             settings: Settings::default(),
             random: Random(seed),

@@ -1,10 +1,12 @@
-//! `netstat -s -p carp`: the protocol's counters in each system's words; must not know when anything is counted.
+//! `netstat`: the protocol's counters (`-s -p carp`) in each system's words, and the interfaces' (`-i`) in OpenBSD's form;
+//! must not know when anything is counted.
 #![forbid(unsafe_code)]
 
 use super::personality::Personality;
-use super::{because, plain, refuse, say, unanswered};
+use super::{because, ifconfig, plain, refuse, say, unanswered};
+use crate::carp::config::Unit;
 use crate::control::socket::{Client, Error};
-use crate::control::{Refusal, Reply, Request, Stats};
+use crate::control::{Interface, Refusal, Reply, Request, Stats};
 use Words::{All, Each, Ours};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -15,7 +17,7 @@ const NAME: &str = "netstat";
 /// What `carp netstat` takes.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Args {
-    /// Show the counters; twice: only those that are not 0
+    /// Show the counters of the protocol; twice: only those that are not 0
     #[arg(short, action = clap::ArgAction::Count)]
     statistics: u8,
     /// Of this protocol; there is only carp
@@ -27,6 +29,15 @@ pub struct Args {
     /// In the words of openbsd, freebsd9, freebsd or netbsd
     #[arg(long = "as", value_name = "personality")]
     personality: Option<String>,
+    /// Show the frames that passed each carp interface
+    #[arg(short, conflicts_with_all = ["statistics", "protocol", "verbose"])]
+    interfaces: bool,
+    /// Only of this interface, as with -i
+    #[arg(short = 'I', value_name = "interface", conflicts_with_all = ["statistics", "protocol", "verbose"])]
+    interface: Option<String>,
+    /// With -i or -I bytes instead of frames
+    #[arg(short)]
+    bytes: bool,
 }
 
 /// One line.
@@ -152,21 +163,78 @@ const PREEMPT: &str = "transition% to master";
 /// Runs `netstat`.
 #[must_use]
 pub fn run(args: &Args, called: Option<Personality>) -> ExitCode {
-    let done = Personality::chosen(args.personality.as_deref(), called).and_then(|personality| {
+    let answer = Personality::chosen(args.personality.as_deref(), called).and_then(|personality| {
+        if args.interfaces || args.interface.is_some() {
+            return Ok(table(&interfaces(args)?, args.bytes));
+        }
         wanted(args)?;
         Ok(text(args, personality, &read()?))
     });
-    match done {
+    match answer {
         Ok(text) => say(&text),
         Err(refusal) => refuse(NAME, &refusal),
     }
+}
+
+/// The carp interfaces, or the one asked for.
+fn interfaces(args: &Args) -> Result<Vec<Interface>, Refusal> {
+    let Some(name) = &args.interface else {
+        return ifconfig::interfaces(None);
+    };
+    let missing = || ifconfig::parse::missing(name);
+    let unit = Unit::from_name(name).ok_or_else(missing)?;
+    let found = ifconfig::interfaces(Some(unit))?;
+    if found.is_empty() {
+        return Err(missing());
+    }
+    Ok(found)
+}
+
+/// OpenBSD's columns: a line for the link with what was counted, then one for each address, with the same counts.
+fn table(interfaces: &[Interface], bytes: bool) -> String {
+    let heads = if bytes {
+        format!("{:>10} {:>10}", "Ibytes", "Obytes")
+    } else {
+        counts(["Ipkts", "Ifail", "Opkts", "Ofail", "Colls"])
+    };
+    let mut text = row("Name", "Mtu", "Network", "Address", &heads);
+    for interface in interfaces {
+        let (name, mtu) = (interface.unit.to_string(), interface.mtu.to_string());
+        let t = interface.traffic;
+        let numbers = if bytes {
+            format!("{:>10} {:>10}", t.ibytes, t.obytes)
+        } else {
+            let numbers = [t.ipackets, t.idrops, t.opackets, t.odrops, 0];
+            counts(numbers)
+        };
+        let lladdr = interface.lladdr.to_string();
+        text.push_str(&row(&name, &mtu, "<Link>", &lladdr, &numbers));
+        for address in &interface.addresses {
+            let network = format!("{}/{}", address.network(), address.prefix());
+            let ip = address.ip().to_string();
+            text.push_str(&row(&name, &mtu, &network, &ip, &numbers));
+        }
+    }
+    text
+}
+
+fn counts<T: std::fmt::Display>(
+    [ipackets, idrops, opackets, odrops, collisions]: [T; 5],
+) -> String {
+    format!("{ipackets:>8} {idrops:>5} {opackets:>8} {odrops:>5} {collisions:>5}")
+}
+
+fn row(name: &str, mtu: &str, network: &str, address: &str, counts: &str) -> String {
+    format!("{name:<7} {mtu:<5} {network:<11} {address:<17} {counts}\n")
 }
 
 /// Of all that a BSD's netstat shows there is only this.
 fn wanted(args: &Args) -> Result<(), Refusal> {
     match args.protocol.as_deref() {
         None | Some("carp") if args.statistics > 0 => Ok(()),
-        None | Some("carp") => Err(plain("only the counters are here: netstat -s -p carp")),
+        None | Some("carp") => Err(plain(
+            "only counters are here: netstat -s -p carp, or netstat -i",
+        )),
         Some(other) => Err(because(
             format!("{other}: unknown or uninstrumented protocol"),
             "only carp is here",
@@ -210,13 +278,14 @@ fn text(args: &Args, personality: Personality, stats: &Stats) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Traffic;
 
     fn args(statistics: u8, verbose: bool) -> Args {
         Args {
             statistics,
             verbose,
             protocol: Some("carp".to_owned()),
-            personality: None,
+            ..Args::default()
         }
     }
 
@@ -292,6 +361,35 @@ mod tests {
             text(&args(2, true), Personality::Openbsd, &stats),
             "carp:\n\t\t7 packets discarded for wrong TTL\n\t\t5 own packets that came back\n"
         );
+    }
+
+    #[test]
+    fn interfaces_have_openbsds_columns() {
+        let one = Interface {
+            traffic: Traffic {
+                ipackets: 12,
+                ibytes: 3456,
+                idrops: 1,
+                opackets: 7,
+                obytes: 890,
+                odrops: 2,
+            },
+            addresses: vec!["192.0.2.1/24".parse().expect("an address")],
+            ..ifconfig::print::fresh()
+        };
+        let interfaces = [one];
+        assert_eq!(
+            table(&interfaces, false),
+            "\
+Name    Mtu   Network     Address              Ipkts Ifail    Opkts Ofail Colls
+carp0   1500  <Link>      00:00:5e:00:01:01       12     1        7     2     0
+carp0   1500  192.0.2.0/24 192.0.2.1               12     1        7     2     0
+"
+        );
+        let bytes = table(&interfaces, true);
+        let lines: Vec<&str> = bytes.lines().collect();
+        assert!(lines[0].ends_with("Address               Ibytes     Obytes"));
+        assert!(lines[1].ends_with("00:00:5e:00:01:01       3456        890"));
     }
 
     #[test]

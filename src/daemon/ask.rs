@@ -1,9 +1,10 @@
 //! What a front end asks: answered at once where it only looks, queued where it changes; must not know how changes are made.
 
 use super::carpdev::Attached;
+use super::door::Effect;
 use super::interface::Interface;
 use super::transaction::refusal;
-use super::{Asked, Daemon, Ending};
+use super::{Asked, Daemon, Ending, Purpose};
 use crate::carp::Input;
 use crate::carp::config::{FAMILY_GROUP, Unit};
 use crate::control::{Group, Refusal, Reply, Request, Setting, Stats, Sysctls};
@@ -12,6 +13,14 @@ impl Daemon {
     /// A front end asks. What only looks is answered at once, what changes waits its turn.
     pub(super) fn asked(&mut self, asked: Asked) {
         let reply = match &asked.request {
+            // What programs in the kernel count, the far end of the door has to be asked for first.
+            Request::Show(_) if self.plane.in_kernel() => {
+                self.looking.push(asked);
+                if !self.under_way(&Purpose::Count) {
+                    self.order(Purpose::Count, Effect::Count);
+                }
+                return;
+            }
             Request::Show(which) => self.show(*which),
             Request::Settings => Reply::Settings(self.sysctls()),
             Request::Stats => Reply::Stats(self.stats()),
@@ -35,6 +44,15 @@ impl Daemon {
         let _ = asked.reply.send(reply);
     }
 
+    /// The counters are there, or cannot be had: those who look get their answer.
+    pub(super) fn counted(&mut self) {
+        for asked in std::mem::take(&mut self.looking) {
+            if let Request::Show(which) = asked.request {
+                let _ = asked.reply.send(self.show(which));
+            }
+        }
+    }
+
     fn show(&self, which: Option<Unit>) -> Reply {
         let shown = self
             .interfaces
@@ -44,7 +62,7 @@ impl Daemon {
             shown
                 .map(|(unit, interface)| {
                     let vhosts = self.engine.vhosts(*unit).map(Into::into);
-                    interface.shown(*unit, vhosts.collect())
+                    interface.shown(*unit, vhosts.collect(), self.served(interface))
                 })
                 .collect(),
         )
@@ -75,7 +93,12 @@ impl Daemon {
             ));
         }
         let before = self.sysctls();
-        changes.iter().for_each(|change| self.settings.set(*change));
+        let mut next = self.settings;
+        changes.iter().for_each(|change| next.set(*change));
+        if let Err(refusal) = self.choose_plane(next.dataplane) {
+            return Reply::Refused(refusal);
+        }
+        self.settings = next;
         self.begun = true;
         self.tell(Input::Settings(self.settings));
         Reply::Settings(before)

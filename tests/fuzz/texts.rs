@@ -4,16 +4,17 @@ use crate::TIME;
 use crate::corpus::{Edit, from};
 use bolero::TypeGenerator;
 use carp::carp::Reason;
-use carp::carp::config::{Key, Lladdr, State, Unit};
+use carp::carp::config::{Dataplane, InputMode, Key, Lladdr, State, Unit};
 use carp::cli::ifconfig::parse::{self, Command, Typed};
 use carp::cli::ifconfig::words::WORDS;
 use carp::cli::ifconfig::{address, print};
 use carp::control::socket::{REQUEST_MAX, read_frame, reply_frame, request_frame};
 use carp::control::started::Started;
 use carp::control::{
-    Change, Family, Interface, MacAddr, Refusal, Reply, Request, Setting, Sysctls, Vhost,
+    Change, Family, Interface, MacAddr, Refusal, Reply, Request, Served, Setting, Sysctls, Traffic,
+    Vhost,
 };
-use carp::daemon::door::{Effect, Failure, Order, Outcome};
+use carp::daemon::door::{Effect, Failure, Order, Outcome, Said};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ffi::OsString;
@@ -150,7 +151,7 @@ fn decode(bytes: &[u8]) {
         assert!(reply_frame(&reply).is_ok());
         if let Reply::Interfaces(all) = &reply {
             for interface in all {
-                let text = print::interface(interface, None);
+                let text = print::interface(interface, None, true);
                 assert!(is_plain(&text), "{text:?}");
             }
         }
@@ -189,6 +190,14 @@ fn interface() -> Interface {
         configured_mtu: Some(1400),
         debug: true,
         metric: 7,
+        input: InputMode::Accept,
+        capture: true,
+        dataplane: Served {
+            by: Dataplane::Copy,
+            why: Some("\u{1b}[2J\n".into()),
+            hindrance: Some("\u{1b}[2J\n".into()),
+        },
+        traffic: Traffic::default(),
     }
 }
 
@@ -271,6 +280,9 @@ fn messages() -> Vec<Vec<u8>> {
             index: 2,
             groups: vec!["224.0.0.18".parse().unwrap()],
             macs: vec![MacAddr::of_vhid(1)],
+            shared: vec![("192.0.2.10".parse().unwrap(), 1)],
+            units: vec![name()],
+            bridge: None,
         },
     ];
     let failure = Failure {
@@ -283,9 +295,14 @@ fn messages() -> Vec<Vec<u8>> {
         .collect();
     all.extend(replies.iter().map(|m| serde_json::to_vec(m).unwrap()));
     all.extend(effects.map(|effect| serde_json::to_vec(&Order { id: 3, effect }).unwrap()));
-    all.extend(
-        [Ok(3), Err(failure)].map(|result| serde_json::to_vec(&Outcome { id: 3, result }).unwrap()),
-    );
+    all.extend([Ok(3), Err(failure)].map(|result| {
+        serde_json::to_vec(&Outcome {
+            id: 3,
+            result,
+            said: Said::Nothing,
+        })
+        .unwrap()
+    }));
     all.extend([Started::Ready, Started::Failed(refusal)].map(|m| serde_json::to_vec(&m).unwrap()));
     all
 }

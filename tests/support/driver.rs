@@ -70,7 +70,7 @@ impl Host {
     #[track_caller]
     pub fn daemon(&self) {
         let log = std::fs::File::create(self.log()).unwrap();
-        let mut command = self.command(&["daemon"]);
+        let mut command = self.command(&["daemon", "--dataplane", self.plane.word()]);
         command.stdout(Stdio::null()).stderr(log);
         let child = self.place.run(|| command.spawn().unwrap());
         let old = self.daemon.lock().unwrap().replace(child);
@@ -202,6 +202,11 @@ impl Host {
         line.and_then(|l| l.split_whitespace().next())
             .unwrap_or("none")
             .to_owned()
+    }
+
+    /// Tells the plane to a daemon that was started by a command, or starts one.
+    pub fn choose_plane(&self) {
+        self.ok(&format!("sysctl -q net.inet.carp.dataplane={}", self.plane));
     }
 
     /// Waits for a state.

@@ -103,9 +103,12 @@ impl Members {
             .flatten()
             .any(|m| !m.grows(stamp));
         let group = self.highest.map(position).filter(|_| self.heard);
-        // A live host that is known goes with the group, give or take what its clock is wrong.
-        let room = known.map_or(0, |_| LEAP);
-        let behind = group.is_some_and(|group| stamp.position + room <= group);
+        let behind = group.is_some_and(|group| match known.or(leapt) {
+            // A live host that was heard before goes with the group, give or take what its clock is wrong.
+            Some(_) => stamp.position + LEAP <= group,
+            // All who take over from one MASTER at once have the same value.
+            None => stamp.position / 2 < group / 2,
+        });
         if stale || behind || stamp.family() != family {
             return Verdict::Old(stamp.identity);
         }

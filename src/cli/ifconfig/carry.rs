@@ -63,8 +63,13 @@ pub fn out(facts: &Facts, words: &[OsString], around: &Around) -> Result<String,
         Command::Show {
             which: Which::All,
             family,
-        } if facts.on_parent || around.system => Ok(show::all(facts, family, around)?),
-        Command::Show { which, family } => Ok(show::carp(facts, &which, family)?),
+            verbose,
+        } if facts.on_parent || around.system => Ok(show::all(facts, family, verbose, around)?),
+        Command::Show {
+            which,
+            family,
+            verbose,
+        } => Ok(show::carp(facts, &which, family, verbose)?),
         Command::Apply { unit, changes } => {
             let changes = keys(changes)?;
             let changes = completed(facts, unit, changes, around)?;

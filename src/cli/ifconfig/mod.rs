@@ -135,7 +135,8 @@ fn hosts(name: &str, family: Family) -> Option<IpAddr> {
     address::in_hosts(&String::from_utf8_lossy(&text), name, family)
 }
 
-fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
+/// The interfaces, or the one asked for if it is there; none without a daemon.
+pub fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
     let client = match Client::find() {
         Err(Error::NotRunning) => return Ok(Vec::new()),
         client => client.map_err(|error| unanswered(&error))?,

@@ -4,15 +4,16 @@
 #![forbid(unsafe_code)]
 
 use super::lines::{self, Lines};
-use crate::carp::config::State;
+use crate::carp::config::{InputMode, State};
 use crate::cli::escape;
 use crate::control::{Family, Interface};
 
-/// The whole text of one interface, its addresses only of `family` when one is given.
+/// The whole text of one interface, its addresses only of `family` when one is given. What no BSD has stands on lines of
+/// its own: what is not the default always, the rest when `verbose`.
 #[must_use]
-pub fn interface(interface: &Interface, family: Option<Family>) -> String {
+pub fn interface(interface: &Interface, family: Option<Family>, verbose: bool) -> String {
     let mut text = Lines::default();
-    write(&mut text, interface, family);
+    write(&mut text, interface, family, verbose);
     text.text()
 }
 
@@ -22,7 +23,7 @@ pub fn group(name: &str, demotion: u8) -> String {
     format!("{}: carp demote count {demotion}\n", escape(name))
 }
 
-fn write(text: &mut Lines, interface: &Interface, family: Option<Family>) {
+fn write(text: &mut Lines, interface: &Interface, family: Option<Family>, verbose: bool) {
     let metric = match interface.metric {
         0 => String::new(),
         metric => format!(" metric {metric}"),
@@ -40,6 +41,7 @@ fn write(text: &mut Lines, interface: &Interface, family: Option<Family>) {
         interface.index
     ));
     carp(text, interface);
+    dataplane(text, interface, verbose);
     text.groups(&interface.groups);
     text.put(format_args!(
         "\tstatus: {}",
@@ -81,6 +83,38 @@ fn carp(text: &mut Lines, interface: &Interface) {
     }
 }
 
+/// How frames get here and leave, where that is not the default or is asked for.
+fn dataplane(text: &mut Lines, interface: &Interface, verbose: bool) {
+    let served = &interface.dataplane;
+    let reason = |why: &Option<String>| {
+        let why = why.as_ref();
+        why.map_or(String::new(), |why| format!(" ({})", escape(why)))
+    };
+    let told = interface.capture || served.hindrance.is_some();
+    if verbose || told || interface.input != InputMode::default() {
+        let capture = if interface.capture { " capture" } else { "" };
+        let why = reason(&served.hindrance);
+        text.put(format_args!("\tinput: {}{capture}{why}", interface.input));
+    }
+    if !verbose {
+        return;
+    }
+    let t = &interface.traffic;
+    text.put(format_args!(
+        "\tdataplane: {}{}",
+        served.by,
+        reason(&served.why)
+    ));
+    text.put(format_args!(
+        "\tin: {} packets {} bytes {} dropped",
+        t.ipackets, t.ibytes, t.idrops
+    ));
+    text.put(format_args!(
+        "\tout: {} packets {} bytes {} dropped",
+        t.opackets, t.obytes, t.odrops
+    ));
+}
+
 const fn status(state: State) -> &'static str {
     match state {
         State::Init => "invalid",
@@ -89,33 +123,43 @@ const fn status(state: State) -> &'static str {
     }
 }
 
+/// One just created, for tests.
+#[cfg(test)]
+pub fn fresh() -> Interface {
+    Interface {
+        unit: crate::carp::config::Unit(0),
+        index: 6,
+        up: false,
+        lladdr: crate::control::MacAddr::of_vhid(1),
+        mtu: 1500,
+        carpdev: None,
+        advbase: 1,
+        vhosts: Vec::new(),
+        groups: vec!["carp".into()],
+        addresses: Vec::new(),
+        peers: Vec::new(),
+        configured_lladdr: crate::carp::config::Lladdr::Virtual,
+        description: None,
+        configured_mtu: None,
+        debug: false,
+        metric: 0,
+        input: InputMode::Redirect,
+        capture: false,
+        dataplane: crate::control::Served {
+            by: crate::carp::config::Dataplane::Copy,
+            why: None,
+            hindrance: None,
+        },
+        traffic: crate::control::Traffic::default(),
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::carp::config::{Lladdr, Unit};
-    use crate::control::{MacAddr, Reason, Vhost};
-
-    pub fn fresh() -> Interface {
-        Interface {
-            unit: Unit(0),
-            index: 6,
-            up: false,
-            lladdr: MacAddr::of_vhid(1),
-            mtu: 1500,
-            carpdev: None,
-            advbase: 1,
-            vhosts: Vec::new(),
-            groups: vec!["carp".into()],
-            addresses: Vec::new(),
-            peers: Vec::new(),
-            configured_lladdr: Lladdr::Virtual,
-            description: None,
-            configured_mtu: None,
-            debug: false,
-            metric: 0,
-        }
-    }
+    use crate::carp::config::Dataplane;
+    use crate::control::{Reason, Served, Vhost};
 
     pub fn configured(state: State) -> Interface {
         let addresses = [
@@ -150,12 +194,12 @@ carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500
 \tinet6 fe80::200:5eff:fe00:101%carp0 prefixlen 64 scopeid 0x6
 \tinet6 2001:db8::1 prefixlen 64
 ";
-        assert_eq!(interface(&configured(State::Master), None), expected);
+        assert_eq!(interface(&configured(State::Master), None, false), expected);
     }
 
     #[test]
     fn a_backup_runs_as_well() {
-        let text = interface(&configured(State::Backup), None);
+        let text = interface(&configured(State::Backup), None, false);
         assert!(
             text.starts_with(
                 "carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500\n"
@@ -171,7 +215,7 @@ carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500
 
     #[test]
     fn up_in_init_does_not_run() {
-        let text = interface(&configured(State::Init), None);
+        let text = interface(&configured(State::Init), None, false);
         assert!(
             text.starts_with("carp0: flags=8803<UP,BROADCAST,SIMPLEX,MULTICAST> mtu 1500\n"),
             "{text}"
@@ -192,7 +236,7 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
 \tgroups: carp
 \tstatus: invalid
 ";
-        assert_eq!(interface(&fresh(), None), expected);
+        assert_eq!(interface(&fresh(), None, false), expected);
     }
 
     #[test]
@@ -210,6 +254,7 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
                 ..fresh()
             },
             None,
+            false,
         );
         let expected = "\
 carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
@@ -230,7 +275,7 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
             state: State::Master,
             reason: Reason::Ready,
         });
-        let text = interface(&several, None);
+        let text = interface(&several, None, false);
         assert!(
             text.contains(
                 "\t\tstate BACKUP vhid 1 advskew 0\n\t\tstate MASTER vhid 2 advskew 100\n"
@@ -248,7 +293,7 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
             .map(|a| a.parse().unwrap())
             .collect();
         let lines = |family| {
-            interface(&mixed, family)
+            interface(&mixed, family, false)
                 .lines()
                 .skip(6)
                 .map(str::to_owned)
@@ -270,12 +315,50 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
             carpdev: Some("e\n\tstatus: master\u{1b}[2J".into()),
             ..configured(State::Backup)
         };
-        let text = interface(&strange, None);
+        let text = interface(&strange, None, false);
         assert!(
             text.contains(" carpdev e\\n\\tstatus: master\\u{1b}[2J vhid 1"),
             "{text}"
         );
-        let plain = interface(&configured(State::Backup), None);
+        let plain = interface(&configured(State::Backup), None, false);
         assert_eq!(text.lines().count(), plain.lines().count());
+    }
+
+    #[test]
+    fn what_no_bsd_has_is_told_when_it_is_not_the_default_or_asked_for() {
+        let mut accept = Interface {
+            input: InputMode::Accept,
+            ..configured(State::Backup)
+        };
+        let told = |interface: &Interface, verbose| {
+            let text = super::interface(interface, None, verbose);
+            let behind = text.split("advskew 0\n").nth(1).unwrap().to_owned();
+            behind.split("\tgroups").next().unwrap().to_owned()
+        };
+        assert_eq!(told(&configured(State::Backup), false), "");
+        assert_eq!(told(&accept, false), "\tinput: accept\n");
+        accept.capture = true;
+        accept.dataplane = Served {
+            by: Dataplane::Copy,
+            why: Some("tcx: too old".into()),
+            hindrance: Some("not\nhere".into()),
+        };
+        assert_eq!(
+            told(&accept, false),
+            "\tinput: accept capture (not\\nhere)\n"
+        );
+        accept.traffic = crate::control::Traffic {
+            ipackets: 1,
+            ibytes: 2,
+            idrops: 3,
+            opackets: 4,
+            obytes: 5,
+            odrops: 6,
+        };
+        assert_eq!(
+            told(&accept, true),
+            "\tinput: accept capture (not\\nhere)\n\tdataplane: copy (tcx: too old)\n\
+            \tin: 1 packets 2 bytes 3 dropped\n\tout: 4 packets 5 bytes 6 dropped\n"
+        );
     }
 }

@@ -53,7 +53,12 @@ pub fn link(
 }
 
 /// The carp interfaces that are meant. A look never starts a daemon: without one there is none.
-pub fn carp(facts: &Facts, which: &Which, family: Option<Family>) -> Result<String, Refusal> {
+pub fn carp(
+    facts: &Facts,
+    which: &Which,
+    family: Option<Family>,
+    verbose: bool,
+) -> Result<String, Refusal> {
     let wanted = match which {
         Which::One(unit) => Some(*unit),
         Which::All | Which::Group(_) => None,
@@ -65,7 +70,7 @@ pub fn carp(facts: &Facts, which: &Which, family: Option<Family>) -> Result<Stri
         Which::Group(name) if chosen.is_empty() => Err(parse::missing(name)),
         _ => Ok(chosen
             .into_iter()
-            .map(|i| (facts.carp)(i, family))
+            .map(|i| (facts.carp)(i, family, verbose))
             .collect()),
     }
 }
@@ -79,7 +84,12 @@ fn is_meant(facts: &Facts, interface: &Interface, which: &Which) -> bool {
 }
 
 /// All of carp and of the system, in the order of the kernel.
-pub fn all(facts: &Facts, family: Option<Family>, around: &Around) -> Result<String, Refusal> {
+pub fn all(
+    facts: &Facts,
+    family: Option<Family>,
+    verbose: bool,
+    around: &Around,
+) -> Result<String, Refusal> {
     let (carp, links) = everything(around)?;
     let mut texts: Vec<(u32, String)> = Vec::new();
     for link in &links {
@@ -93,7 +103,7 @@ pub fn all(facts: &Facts, family: Option<Family>, around: &Around) -> Result<Str
         }
     }
     if !facts.on_parent {
-        let texts_of = |i: &Interface| (i.index, (facts.carp)(i, family));
+        let texts_of = |i: &Interface| (i.index, (facts.carp)(i, family, verbose));
         texts.extend(carp.iter().map(texts_of));
     }
     texts.sort_by_key(|(index, _)| *index);
