@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::facts::{Facts, of};
-use super::print::{fresh, tests::configured};
+use super::print::tests::{configured, fresh};
 use crate::carp::config::State;
 use crate::cli::personality::Personality;
 use crate::control::link::{Address, Link};
@@ -29,7 +29,7 @@ fn down() -> Interface {
 
 /// The text of every state of a carpN, and of a fresh one.
 fn states(personality: Personality) -> [String; 5] {
-    let text = |interface: &Interface| (facts(personality).carp)(interface, None, false);
+    let text = |interface: &Interface| (facts(personality).carp)(interface, None);
     [
         text(&fresh()),
         text(&down()),
@@ -150,10 +150,7 @@ carp0: flags=8847<UP,BROADCAST,DEBUG,RUNNING,SIMPLEX,MULTICAST> metric 7 mtu 140
 \tstatus: master
 \tinet 192.0.2.1 netmask 0xffffff00 broadcast 192.0.2.255
 ";
-    assert_eq!(
-        (facts(Personality::Openbsd).carp)(&set, None, false),
-        expected
-    );
+    assert_eq!((facts(Personality::Openbsd).carp)(&set, None), expected);
     let expected = "\
 carp0: flags=4d<UP,DEBUG,LOOPBACK,RUNNING> metric 7 mtu 1400
 \tdescription: Router \\u{1b}[2J
@@ -161,10 +158,7 @@ carp0: flags=4d<UP,DEBUG,LOOPBACK,RUNNING> metric 7 mtu 1400
 \tcarp: MASTER vhid 1 advbase 1 advskew 0
 \tgroups: carp ha
 ";
-    assert_eq!(
-        (facts(Personality::Freebsd9).carp)(&set, None, false),
-        expected
-    );
+    assert_eq!((facts(Personality::Freebsd9).carp)(&set, None), expected);
     let text = (facts(Personality::Freebsd).link)(&em0(), &[set], None);
     assert!(
         text.contains("\t      peer 192.0.2.2,192.0.2.3 peer6 2001:db8::2\n"),
@@ -187,7 +181,7 @@ fn aliases_and_both_families() {
         ..configured(State::Master)
     };
     let tail = |personality, lines: usize| {
-        let text = (facts(personality).carp)(&several, None, false);
+        let text = (facts(personality).carp)(&several, None);
         let all: Vec<_> = text.lines().map(str::to_owned).collect();
         all.into_iter()
             .filter(|line| line.starts_with("\tinet"))

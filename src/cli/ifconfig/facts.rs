@@ -37,9 +37,8 @@ pub struct Facts {
     pub by_network: bool,
     /// The vhid is the parent's: no carpN is seen.
     pub on_parent: bool,
-    /// The text of a carpN, its addresses only of this family when one is given, and, where the system is our own
-    /// default, all that no BSD has when verbose.
-    pub carp: fn(&Interface, Option<Family>, bool) -> String,
+    /// The text of a carpN, its addresses only of this family when one is given.
+    pub carp: fn(&Interface, Option<Family>) -> String,
     /// The text of an interface of the system, with the carp groups on it.
     pub link: fn(&Link, &[Interface], Option<Family>) -> String,
 }

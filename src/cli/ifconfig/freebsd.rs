@@ -56,7 +56,7 @@ pub static FACTS: Facts = Facts {
     by_network: false,
     on_parent: true,
     // There is none in this personality; who asks for one all the same has made it in another.
-    carp: |_, _, _| String::new(),
+    carp: |_, _| String::new(),
     link,
 };
 

@@ -80,7 +80,7 @@ pub const SYNONYMS: &[(&str, &str)] = &[
 /// IFF_LOOPBACK: what a carpN of those days was.
 const LOOPBACK: u32 = 0x8;
 
-fn carp(interface: &Interface, family: Option<Family>, _: bool) -> String {
+fn carp(interface: &Interface, family: Option<Family>) -> String {
     let up = u32::from(interface.up);
     let debug = if interface.debug { lines::DEBUG } else { 0 };
     let running = if lines::runs(interface) {

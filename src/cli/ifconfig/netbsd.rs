@@ -57,7 +57,7 @@ pub static FACTS: Facts = Facts {
 /// The address of a carpN without a vhid: NetBSD's is then -1.
 const NO_VHID: &str = "00:00:5e:00:01:ff";
 
-fn carp(interface: &Interface, family: Option<Family>, _: bool) -> String {
+fn carp(interface: &Interface, family: Option<Family>) -> String {
     let mut lines = Lines::default();
     lines.put(format_args!(
         "{}: {} mtu {}",

@@ -12,7 +12,7 @@ use crate::control::{Family, Interface};
 #[must_use]
 pub fn interface(interface: &Interface, family: Option<Family>) -> String {
     let mut text = Lines::default();
-    write(&mut text, interface, family, verbose);
+    write(&mut text, interface, family);
     text.text()
 }
 
@@ -40,7 +40,6 @@ fn write(text: &mut Lines, interface: &Interface, family: Option<Family>) {
         interface.index
     ));
     carp(text, interface);
-    dataplane(text, interface, verbose);
     text.groups(&interface.groups);
     text.put(format_args!(
         "\tstatus: {}",
