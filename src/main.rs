@@ -4,7 +4,7 @@
 use carp::cli::ifconfig::{self, Caller};
 use carp::cli::personality::Personality;
 use carp::cli::{completions, demo, dump, import, netstart, netstat, sysctl};
-use carp::daemon::{self, Options};
+use carp::daemon::{self, Dataplane, Options};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -27,9 +27,9 @@ enum Front {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
-    /// Show and set net.inet.carp.allow, preempt, log and replay
+    /// Show and set the names of net.inet.carp
     Sysctl(sysctl::Args),
-    /// Show the counters of the protocol: netstat -s -p carp
+    /// Show the counters of the protocol (-s) or of the interfaces (-i), or the hosts heard (peers)
     Netstat(netstat::Args),
     /// Make the interfaces what the files of /etc/carp say
     Netstart(netstart::Args),
@@ -63,6 +63,14 @@ struct Daemon {
     /// Run engine and door as two processes
     #[arg(long, hide = true)]
     separate: bool,
+    /// What moves frames, as net.inet.carp.dataplane: auto, tcx, clsact or copy
+    #[arg(
+        long,
+        value_name = "word",
+        default_value = "auto",
+        hide_default_value = true
+    )]
+    dataplane: Dataplane,
 }
 
 impl Daemon {
@@ -70,6 +78,7 @@ impl Daemon {
         Options {
             autostarted: self.autostarted,
             separate: self.separate,
+            dataplane: self.dataplane,
         }
     }
 }

@@ -78,9 +78,7 @@ fn owns(frame: &Frame) -> bool {
         || frame.echo().is_some_and(|e| !e.request)
 }
 
-#[test]
 fn it_answers_nothing_that_a_master_answers() {
-    support::privileged!();
     let scene = Scene::new();
     let (from_a, from_b) = (scene.a.sends("eth0"), scene.b.sends("eth0"));
     let (to_a, to_b) = (scene.a.inlet("eth0"), scene.b.inlet("eth0"));
@@ -129,9 +127,7 @@ fn it_answers_nothing_that_a_master_answers() {
     from_b.silence(mark, Duration::ZERO, "the BACKUP sent as an owner", owns);
 }
 
-#[test]
 fn it_has_no_shared_address_and_no_carrier() {
-    support::privileged!();
     let scene = Scene::new();
     for shared in [SHARED, SHARED6] {
         assert!(
@@ -162,9 +158,7 @@ fn it_has_no_shared_address_and_no_carrier() {
     );
 }
 
-#[test]
 fn it_reaches_the_shared_address_over_the_wire() {
-    support::privileged!();
     let scene = Scene::new();
     let (_a, _b) = (Service::on(&scene.a), Service::on(&scene.b));
     let from_b = scene.b.sends("eth0");
@@ -181,4 +175,10 @@ fn it_reaches_the_shared_address_over_the_wire() {
         );
         assert_eq!(frame.src(), own_mac(0x0b));
     }
+}
+
+support::planes! {
+    it_answers_nothing_that_a_master_answers,
+    it_has_no_shared_address_and_no_carrier,
+    it_reaches_the_shared_address_over_the_wire,
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use carp::daemon::door::{Effect, Failure, Order, Outcome};
+use carp::daemon::door::{Effect, Failure, Order, Outcome, Said};
 use carp::linux::channel::Channel;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -32,6 +32,8 @@ enum Fault {
 fn kind(effect: &Effect) -> &'static str {
     match effect {
         Effect::Open => "Open",
+        Effect::Offer => "Offer",
+        Effect::Count => "Count",
         Effect::Create { .. } => "Create",
         Effect::Destroy { .. } => "Destroy",
         Effect::Configure { .. } => "Configure",
@@ -129,6 +131,7 @@ fn relay(door: Channel, engine: Channel, fault: Fault, failed: Arc<AtomicU32>) {
                 let outcome = serde_json::to_vec(&Outcome {
                     id: order.id,
                     result,
+                    said: Said::Nothing,
                 })
                 .unwrap();
                 let _ = from_engine.send(&outcome, &[]);

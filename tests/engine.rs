@@ -39,5 +39,7 @@ mod replay;
 mod rig;
 #[path = "engine/sending.rs"]
 mod sending;
+#[path = "engine/together.rs"]
+mod together;
 #[path = "engine/unicast.rs"]
 mod unicast;

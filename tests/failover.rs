@@ -100,15 +100,11 @@ fn planned(addressed: bool) {
     }
 }
 
-#[test]
 fn planned_moves_lose_nothing() {
-    support::privileged!();
     planned(true);
 }
 
-#[test]
 fn planned_moves_lose_nothing_without_an_address_on_carpdev() {
-    support::privileged!();
     planned(false);
 }
 
@@ -137,9 +133,7 @@ fn within_the_rule(kind: &str, runs: &[Move], dead: Duration) {
     );
 }
 
-#[test]
 fn a_killed_master_is_replaced_by_the_rule() {
-    support::privileged!();
     let bench = Bench::new(1, (0, 100), true);
     let dead = carp::lab::figures::dead_time(1, 100);
     let mut runs = Vec::new();
@@ -155,9 +149,7 @@ fn a_killed_master_is_replaced_by_the_rule() {
     within_the_rule("kill", &runs, dead);
 }
 
-#[test]
 fn a_master_that_lost_its_link_is_replaced_by_the_rule() {
-    support::privileged!();
     let bench = Bench::new(1, (0, 100), true);
     let dead = carp::lab::figures::dead_time(1, 100);
     let mut runs = Vec::new();
@@ -178,9 +170,7 @@ fn a_master_that_lost_its_link_is_replaced_by_the_rule() {
     within_the_rule("link", &runs, dead);
 }
 
-#[test]
 fn nobody_answers_for_a_dead_master() {
-    support::privileged!();
     let bench = Bench::new(1, (0, 100), true);
     let killed = bench.a.kill();
     std::thread::sleep(Duration::from_millis(500));
@@ -194,9 +184,7 @@ fn nobody_answers_for_a_dead_master() {
     }
 }
 
-#[test]
 fn a_healed_split_ends_with_the_better_masters_next_advertisement() {
-    support::privileged!();
     let scene = Scene::new();
     let (from_a, from_b) = (scene.a.sends("eth0"), scene.b.sends("eth0"));
     scene.b.attached("eth0", false);
@@ -216,9 +204,7 @@ fn a_healed_split_ends_with_the_better_masters_next_advertisement() {
     assert_eq!(scene.a.state("carp1"), "MASTER");
 }
 
-#[test]
 fn advbase_zero_fails_over_within_milliseconds() {
-    support::privileged!();
     let bench = Bench::new(0, (0, 1), true);
     let mut outages = Vec::new();
     for _ in 0..moves().max(5) {
@@ -229,4 +215,14 @@ fn advbase_zero_fails_over_within_milliseconds() {
     }
     // Three times the 20 ms that we promise; the dead time is 11.7 ms of them.
     assert!(median(outages.clone()) <= EXCESS, "{outages:?}");
+}
+
+support::planes! {
+    planned_moves_lose_nothing,
+    planned_moves_lose_nothing_without_an_address_on_carpdev,
+    a_killed_master_is_replaced_by_the_rule,
+    a_master_that_lost_its_link_is_replaced_by_the_rule,
+    nobody_answers_for_a_dead_master,
+    a_healed_split_ends_with_the_better_masters_next_advertisement,
+    advbase_zero_fails_over_within_milliseconds,
 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use carp::carp::config::Dataplane;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
@@ -35,15 +36,14 @@ fn shown(a: &Host, state: &str, status: &str, advskew: u8) -> String {
     )
 }
 
-#[test]
 fn the_tour_of_commands_works_as_typed() {
-    support::privileged!();
     let (a, c) = host();
     let _service = Service::on(&a);
     assert!(a.processes().is_empty(), "no daemon yet");
     let before =
         ["arp_ignore", "arp_announce"].map(|s| a.sysctl_value(&format!("net/ipv4/conf/eth0/{s}")));
 
+    a.choose_plane();
     assert_eq!(a.ok("ifconfig carp1 create"), "");
     let fresh = a.ok("ifconfig carp1");
     assert!(
@@ -85,6 +85,15 @@ fn the_tour_of_commands_works_as_typed() {
     );
     let all = "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=2\n";
     assert_eq!(a.ok("sysctl net.inet.carp"), all);
+    let other = if a.plane == Dataplane::Copy {
+        "auto"
+    } else {
+        "copy"
+    };
+    assert_eq!(
+        a.refused(&format!("sysctl net.inet.carp.dataplane={other}")),
+        "sysctl: net.inet.carp.dataplane: Device busy\nsysctl: carp1 is there: destroy all carp interfaces first\n"
+    );
 
     assert_eq!(a.ok("ifconfig carp1 destroy"), "");
     assert_eq!(
@@ -102,7 +111,7 @@ fn the_tour_of_commands_works_as_typed() {
         a.ok("sysctl net.inet.carp.preempt"),
         "net.inet.carp.preempt=1\n"
     );
-    a.ok("sysctl net.inet.carp.preempt=0");
+    a.ok("sysctl net.inet.carp.preempt=0 net.inet.carp.dataplane=auto");
     assert!(
         until(SOON, || a.processes().is_empty()),
         "an autostarted daemon ends when nothing is left"
@@ -317,4 +326,8 @@ fn nobody_may_look_and_change_nothing() {
         a.ok("sysctl net.inet.carp.preempt"),
         "net.inet.carp.preempt=0\n"
     );
+}
+
+support::planes! {
+    the_tour_of_commands_works_as_typed,
 }

@@ -93,9 +93,7 @@ fn garbage(kind: u64, number: u64, source: &str) -> Vec<u8> {
     frame
 }
 
-#[test]
 fn every_bad_packet_is_counted_and_none_does_harm() {
-    support::privileged!();
     let segment = Segment::new();
     let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24", "2001:db8::11/64"]);
     let flooder = Host::on(&segment, "f", 0x0f, &[]);
@@ -170,4 +168,8 @@ fn every_bad_packet_is_counted_and_none_does_harm() {
         "{}",
         a.said()
     );
+}
+
+support::planes! {
+    every_bad_packet_is_counted_and_none_does_harm,
 }

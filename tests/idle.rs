@@ -46,9 +46,7 @@ fn wakes(host: &Host) -> u64 {
     sleeps(host) - before
 }
 
-#[test]
 fn one_group_is_small_and_sleeps() {
-    support::privileged!();
     let segment = Segment::new();
     let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24", "2001:db8::11/64"]);
     let b = Host::on(&segment, "b", 0x0b, &["192.0.2.12/24", "2001:db8::12/64"]);
@@ -75,4 +73,8 @@ fn one_group_is_small_and_sleeps() {
     });
     assert!(master <= 24, "the MASTER woke {master} times in {SPAN:?}");
     assert!(backup <= 24, "the BACKUP woke {backup} times in {SPAN:?}");
+}
+
+support::planes! {
+    one_group_is_small_and_sleeps,
 }

@@ -4,8 +4,10 @@
 mod fake_daemon;
 
 use carp::carp::Reason;
-use carp::carp::config::{Key, Lladdr, Settings, State, Unit};
-use carp::control::{Change, Interface, Refusal, Reply, Request, Setting, Sysctls, Vhost};
+use carp::carp::config::{Dataplane, InputMode, Key, Lladdr, Settings, State, Unit};
+use carp::control::{
+    Change, Interface, Refusal, Reply, Request, Served, Setting, Sysctls, Traffic, Vhost,
+};
 use carp::wire::MacAddr;
 use fake_daemon::{
     Directory, Fake, carp as executable, copied, finish, may_become_others, ran, run,
@@ -46,6 +48,14 @@ fn interface(unit: u16, state: State, groups: &[&str]) -> Interface {
         configured_mtu: None,
         debug: false,
         metric: 0,
+        input: InputMode::Redirect,
+        capture: false,
+        dataplane: Served {
+            by: Dataplane::Copy,
+            why: None,
+            hindrance: None,
+        },
+        traffic: Traffic::default(),
     }
 }
 
@@ -158,7 +168,7 @@ fn a_wrong_line_sends_nothing() {
         ),
         (
             "-z",
-            "usage: ifconfig [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       ifconfig -g group [[-]carpdemote [number]]\n".into(),
+            "usage: ifconfig [-v] [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       ifconfig -g group [[-]carpdemote [number]]\n".into(),
         ),
     ] {
         let fake = Fake::answering(vec![Reply::Done]);
@@ -417,8 +427,8 @@ Usage: carp <COMMAND>
 
 Commands:
   ifconfig  Show and configure carp interfaces, in OpenBSD's words
-  sysctl    Show and set net.inet.carp.allow, preempt, log and replay
-  netstat   Show the counters of the protocol: netstat -s -p carp
+  sysctl    Show and set the names of net.inet.carp
+  netstat   Show the counters of the protocol (-s) or of the interfaces (-i), or the hosts heard (peers)
   netstart  Make the interfaces what the files of /etc/carp say
   dump      Show the running configuration as the files that netstart reads
   import    Turn files of FreeBSD and NetBSD into hostname.carpN files
@@ -467,6 +477,7 @@ fn sysctls_are_read() {
         preempt: true,
         log: 7,
         replay: false,
+        dataplane: Dataplane::Copy,
         ..Settings::default()
     };
     let now = Sysctls {
@@ -476,7 +487,7 @@ fn sysctls_are_read() {
     let own = "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=7\n";
     let listing = &format!(
         "{own}net.inet.carp.replay=0\n\
-        net.inet.carp.grace=300\nnet.inet.carp.demotion=0\nnet.inet.carp.senderr_demotion_factor=240\n\
+        net.inet.carp.dataplane=copy\nnet.inet.carp.grace=300\nnet.inet.carp.demotion=0\nnet.inet.carp.senderr_demotion_factor=240\n\
         net.inet.carp.ifdown_demotion_factor=240\nnet.inet.carp.dscp=4\nnet.inet.carp.arpbalance=0\n\
         net.inet.carp.suppress_preempt=0\n"
     );
@@ -516,6 +527,11 @@ fn sysctls_are_set_all_or_none() {
             "-w net.inet.carp.log=0",
             "net.inet.carp.log: 2 -> 0\n",
             vec![Log(0)],
+        ),
+        (
+            "net.inet.carp.dataplane=tcx",
+            "net.inet.carp.dataplane: auto -> tcx\n",
+            vec![Setting::Dataplane(Dataplane::Tcx)],
         ),
         ("-n net.inet.carp.allow=0", "0\n", vec![Allow(false)]),
         ("-q net.inet.carp.allow=0", "", vec![Allow(false)]),

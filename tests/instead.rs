@@ -4,8 +4,8 @@
 mod fake_daemon;
 
 use carp::carp::Reason;
-use carp::carp::config::{Lladdr, State, Unit};
-use carp::control::{Change, Interface, Reply, Request, Vhost};
+use carp::carp::config::{Dataplane, InputMode, Lladdr, State, Unit};
+use carp::control::{Change, Interface, Reply, Request, Served, Traffic, Vhost};
 use carp::wire::MacAddr;
 use fake_daemon::{Directory, Fake, Ran, finish, ran, run};
 use std::os::unix::fs::symlink;
@@ -85,6 +85,14 @@ fn interface(unit: u16) -> Interface {
         configured_mtu: None,
         debug: false,
         metric: 0,
+        input: InputMode::Redirect,
+        capture: false,
+        dataplane: Served {
+            by: Dataplane::Copy,
+            why: None,
+            hindrance: None,
+        },
+        traffic: Traffic::default(),
     }
 }
 
@@ -211,23 +219,42 @@ fn several_of_us_never_call_each_other_in_a_circle() {
     }
 }
 
+/// Hides the system's in a mount namespace of its own, then becomes what is named.
+const HIDDEN: &str = r#"
+for real in /sbin/ifconfig /usr/sbin/ifconfig; do
+    [ ! -f $real ] || mount --bind /dev/null $real
+done
+exec "$@""#;
+
 #[test]
 fn without_the_systems_it_shows_the_system_itself() {
-    if ["/sbin/ifconfig", "/usr/sbin/ifconfig"]
-        .iter()
-        .any(|path| Path::new(path).exists())
-    {
-        // The daemonless front end of the program shows carp's only, so the display itself is tested by freebsd's.
-        eprintln!(
-            "skipped: without_the_systems_it_shows_the_system_itself: the system has an ifconfig"
-        );
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("skipped: without_the_systems_it_shows_the_system_itself: only root can hide it");
         return;
     }
     let installed = Installed::new();
     let nobody = Directory::new();
-    let shown = installed.run(nobody.path(), &installed.path(&["ours"]), "lo");
-    assert!(shown.out.starts_with("lo: flags="), "{shown:?}");
-    assert!(shown.out.contains("LOOPBACK"), "{shown:?}");
+    let alone = |words: &[&str]| {
+        let mut command = Command::new("unshare");
+        command
+            .args(["-m", "/bin/sh", "-ec", HIDDEN, "sh"])
+            .arg(installed.0.path().join("ours/ifconfig"))
+            .args(words);
+        command.env_clear();
+        command.env("PATH", installed.path(&["ours"]) + ":/usr/sbin:/usr/bin");
+        command.env("CARP_RUN", nobody.path());
+        finish(command, b"")
+    };
+    let shown = alone(&["lo"]);
+    assert_eq!((shown.err.as_str(), shown.code), ("", 0), "{shown:?}");
+    assert!(
+        shown.out.starts_with("lo: flags=") && shown.out.contains("LOOPBACK"),
+        "{shown:?}"
+    );
+    assert!(alone(&["-a"]).out.contains(&shown.out));
+    let err = "ifconfig: lo: Operation not supported\n\
+        ifconfig: only carp interfaces are shown and configured here; the others are the system's, see ip(8)\n";
+    assert_eq!(alone(&["lo", "mtu", "1400"]), ran("", err, 1));
 }
 
 #[test]

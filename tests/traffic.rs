@@ -14,9 +14,7 @@ use support::talk::{Service, bulk, dial, who};
 
 const VIRTUAL: MacAddr = MacAddr::of_vhid(1);
 
-#[test]
 fn tcp_passes_both_ways_intact_with_offloads_on() {
-    support::privileged!();
     let scene = Scene::new();
     let _service = Service::on(&scene.a);
     let (from_a, heard) = (scene.a.sends("eth0"), scene.c.sends("eth0"));
@@ -41,9 +39,7 @@ fn tcp_passes_both_ways_intact_with_offloads_on() {
 }
 
 /// Without an address on carpdev all data takes the way through carpN, in both directions.
-#[test]
 fn tcp_passes_through_carpn_alone() {
-    support::privileged!();
     let segment = Segment::new();
     let a = Host::on(&segment, "a", 0x0a, &[]);
     let c = Host::on(&segment, "c", 0x0c, &["192.0.2.13/24", "2001:db8::13/64"]);
@@ -61,9 +57,7 @@ fn tcp_passes_through_carpn_alone() {
 }
 
 /// The source of our advertisements is the first shared address then, as in OpenBSD 5 and NetBSD 10.
-#[test]
 fn a_carpdev_without_an_address_advertises_from_the_shared_one() {
-    support::privileged!();
     let segment = Segment::new();
     let a = Host::on(&segment, "a", 0x0a, &[]);
     a.sysctl("net/ipv6/conf/eth0/disable_ipv6", "1");
@@ -131,9 +125,7 @@ fn routed() -> (Host, Host, Host, Host) {
     (a, b, c, d)
 }
 
-#[test]
 fn the_master_forwards_as_the_gateway_and_its_successor_goes_on() {
-    support::privileged!();
     let (a, b, c, d) = routed();
     let _service = Service::on(&d);
     let from_c = c.sends("eth0");
@@ -168,9 +160,7 @@ fn the_master_forwards_as_the_gateway_and_its_successor_goes_on() {
 }
 
 /// A host learns fe80::1 as its default router by an advertisement, and keeps it through a failover.
-#[test]
 fn a_shared_link_local_address_is_a_default_router() {
-    support::privileged!();
     let (a, b, _c, d) = routed();
     for host in [&a, &b] {
         host.ok("ifconfig carp1 inet6 alias fe80::1/64");
@@ -217,9 +207,7 @@ fn host_beside(a: &Host) -> Host {
     host
 }
 
-#[test]
 fn the_same_vhid_on_two_carpdevs_is_two_groups() {
-    support::privileged!();
     let (near, far) = (Segment::new(), Segment::new());
     let a = Host::on(&near, "a", 0x0a, &["192.0.2.11/24"]);
     a.plug(&far, "eth1", 0x1a);
@@ -264,4 +252,13 @@ fn the_same_vhid_on_two_carpdevs_is_two_groups() {
     from_far.expect(mark, SOON, "advertisement on eth1", |f| {
         f.advert().is_some_and(|s| s.vhid == 1)
     });
+}
+
+support::planes! {
+    tcp_passes_both_ways_intact_with_offloads_on,
+    tcp_passes_through_carpn_alone,
+    a_carpdev_without_an_address_advertises_from_the_shared_one,
+    the_master_forwards_as_the_gateway_and_its_successor_goes_on,
+    a_shared_link_local_address_is_a_default_router,
+    the_same_vhid_on_two_carpdevs_is_two_groups,
 }

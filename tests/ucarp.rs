@@ -51,9 +51,7 @@ fn stays_quiet(wire: &support::wire::Wire, mark: Instant, who: &str) {
     );
 }
 
-#[test]
 fn we_are_backup_to_it_and_take_over_when_it_dies() {
-    support::privileged!();
     if !installed() {
         return;
     }
@@ -78,9 +76,7 @@ fn we_are_backup_to_it_and_take_over_when_it_dies() {
     a.until_state("carp1", "MASTER");
 }
 
-#[test]
 fn it_is_backup_to_us_and_obeys_our_goodbye() {
-    support::privileged!();
     if !installed() {
         return;
     }
@@ -112,9 +108,7 @@ fn it_is_backup_to_us_and_obeys_our_goodbye() {
     );
 }
 
-#[test]
 fn it_yields_to_us_and_we_to_it_by_priority() {
-    support::privileged!();
     if !installed() {
         return;
     }
@@ -160,9 +154,7 @@ fn it_yields_to_us_and_we_to_it_by_priority() {
     );
 }
 
-#[test]
 fn a_wrong_password_changes_nothing() {
-    support::privileged!();
     if !installed() {
         return;
     }
@@ -195,4 +187,11 @@ fn a_wrong_password_changes_nothing() {
     );
     assert_eq!(a.state("carp1"), "MASTER");
     assert!(ucarp.said().contains("Bad digest"), "{}", ucarp.said());
+}
+
+support::planes! {
+    we_are_backup_to_it_and_take_over_when_it_dies,
+    it_is_backup_to_us_and_obeys_our_goodbye,
+    it_yields_to_us_and_we_to_it_by_priority,
+    a_wrong_password_changes_nothing,
 }

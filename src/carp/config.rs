@@ -124,6 +124,76 @@ pub enum Lladdr {
     Carpdev,
 }
 
+/// Where the stack sees the frames that a carpN receives.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum InputMode {
+    /// On carpN, as on OpenBSD and NetBSD.
+    #[default]
+    Redirect,
+    /// On carpdev, as on FreeBSD; carpN has the addresses and the state.
+    Accept,
+}
+
+impl fmt::Display for InputMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Redirect => "redirect",
+            Self::Accept => "accept",
+        })
+    }
+}
+
+/// What moves frames between a carpdev and its carpN.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Dataplane {
+    /// The best that can be had; never what is in use.
+    #[default]
+    Auto,
+    /// eBPF programs on tcx links.
+    Tcx,
+    /// The same programs as filters of a clsact qdisc.
+    Clsact,
+    /// The daemon copies them.
+    Copy,
+}
+
+impl Dataplane {
+    /// All words, the default first.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Tcx, Self::Clsact, Self::Copy];
+
+    /// As typed.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+impl std::str::FromStr for Dataplane {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|plane| plane.word() == typed);
+        found.ok_or_else(|| format!("it is one of {}", Self::ALL.map(Self::word).join(", ")))
+    }
+}
+
+impl fmt::Display for Dataplane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
 /// The configuration of one carpN.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Config {
@@ -155,6 +225,10 @@ pub struct Config {
     pub debug: bool,
     /// The interface metric, kept and shown.
     pub metric: u32,
+    /// Where received frames are seen.
+    pub input: InputMode,
+    /// What leaves carpN is shown to who looks there, whatever it costs.
+    pub capture: bool,
 }
 
 impl Config {
@@ -201,11 +275,13 @@ impl Default for Config {
             mtu: None,
             debug: false,
             metric: 0,
+            input: InputMode::Redirect,
+            capture: false,
         }
     }
 }
 
-/// `net.inet.carp.*` as far as the protocol reads them.
+/// `net.inet.carp.*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settings {
     /// Receive advertisements at all.
@@ -227,6 +303,8 @@ pub struct Settings {
     pub dscp: u8,
     /// Seconds for which another address list is borne with after a change.
     pub grace: u16,
+    /// Which data plane is wanted; the protocol does not read it.
+    pub dataplane: Dataplane,
 }
 
 /// [`Settings::dscp`] unless set: TOS 0x10 over IPv4. Over IPv6 it stands for traffic class 0, as OpenBSD sends it.
@@ -246,6 +324,7 @@ impl Default for Settings {
             ifdown_demotion_factor: DEMOTED,
             dscp: DSCP,
             grace: 300,
+            dataplane: Dataplane::Auto,
         }
     }
 }

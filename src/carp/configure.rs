@@ -49,6 +49,7 @@ impl Engine {
             self.auths.remove(&(unit, vhid));
             self.formers.remove(&(unit, vhid));
         }
+        self.world.unserved.remove(&unit);
         // One that was never configured is answered all the same.
         let interface = self.world.interfaces.entry(unit).or_default();
         interface.vhosts.clear();
@@ -109,11 +110,12 @@ impl Engine {
     /// Under the old configuration, so that a goodbye says what the peers can verify.
     fn end_old(&mut self, now: Instant, unit: Unit, new: &Config, carpdev: Option<Carpdev>) {
         let up = self.world.carpdev_up(carpdev);
+        let served = !self.world.unserved.contains(&unit);
         let old = self.world.interfaces.get(&unit);
         let same = old.is_none_or(|i| i.carpdev == carpdev && i.config.lladdr == new.lladdr);
         for vhid in self.vhids(unit) {
             let kept = same && new.nodes.iter().any(|node| node.vhid == vhid);
-            let lacks = Interface::lacks(new, up);
+            let lacks = Interface::lacks(new, up, served);
             let reason = if kept {
                 lacks
             } else {

@@ -1,8 +1,8 @@
 //! Demotion: OpenBSD's counts of interface groups, and FreeBSD's number that is added to the skew; must not know packets.
 //!
-//! Every carpN that has a vhid and is up and whose carpdev is missing or down counts one in each of its groups, and so does
-//! every carpN whose advertisements do not leave. A carpN uses the sum of its groups, which are counted up by hand as well:
-//! with all of them in group `carp`, a machine that lost one network gives up all.
+//! Every carpN that has a vhid and is up and whose carpdev is missing or down, or that the data plane cannot serve, counts
+//! one in each of its groups, and so does every carpN whose advertisements do not leave. A carpN uses the sum of its groups,
+//! which are counted up by hand as well: with all of them in group `carp`, a machine that lost one network gives up all.
 
 use super::config::{Config, DEMOTED, Settings, Unit};
 use super::state::World;
@@ -107,7 +107,8 @@ pub(super) fn count(world: &World) -> Demoted {
     let mut vhosts_down = 0i32;
     for (unit, interface) in world.interfaces.iter().filter(|(_, i)| !i.retiring) {
         let wants = wanted(&interface.config) && interface.grace.is_none();
-        if wants && !world.carpdev_up(interface.carpdev) {
+        let lost = !world.carpdev_up(interface.carpdev) || world.unserved.contains(unit);
+        if wants && lost {
             vhosts_down += i32::try_from(interface.vhosts.len()).unwrap_or(255);
             down.push(unit);
         }

@@ -89,6 +89,7 @@ impl Engine {
             Input::Parent { carpdev, parent } => self.parent(now, carpdev, parent),
             Input::Configure { unit, config } => self.configure(now, unit, config),
             Input::State { unit, state } => self.state(now, unit, state),
+            Input::Served { unit, ok } => self.served(now, unit, ok),
             Input::Settings(settings) => self.settings(settings),
             Input::Local(addresses) => self.world.local = addresses,
             Input::Demotion { group, count } => {
@@ -262,6 +263,17 @@ impl Engine {
         self.setrun_all(now);
     }
 
+    fn served(&mut self, now: Instant, unit: Unit, ok: bool) {
+        let changed = if ok {
+            self.world.unserved.remove(&unit)
+        } else {
+            self.world.unserved.insert(unit)
+        };
+        if changed {
+            self.setrun_all(now);
+        }
+    }
+
     fn settings(&mut self, settings: Settings) {
         self.touched = true;
         self.world.settings = settings;
@@ -365,6 +377,7 @@ impl Engine {
                 .carpdev
                 .and_then(|carpdev| world.parents.get(&carpdev))
                 .copied(),
+            served: !world.unserved.contains(&unit),
             config: &interface.config,
             preempt: world.settings.preempt,
             replay: world.settings.replay,

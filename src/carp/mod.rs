@@ -91,6 +91,13 @@ pub enum Input<'a> {
         /// The state asked for.
         state: State,
     },
+    /// Whether the data plane can serve a carpN as it is configured. Until told, it can; a destroy forgets it.
+    Served {
+        /// Which carpN.
+        unit: Unit,
+        /// False: its vhosts stay in INIT.
+        ok: bool,
+    },
     /// The sysctls.
     Settings(Settings),
     /// The host's own addresses, shared ones not among them, each with its interface: needed for unicast peers.
@@ -178,6 +185,8 @@ pub enum Reason {
     Reconfigured,
     /// vhid, carpdev or address is missing.
     Incomplete,
+    /// The data plane cannot do what is configured.
+    Unserved,
     /// This host did nothing past its lease.
     Stalled,
     /// The kernel refused what a MASTER needs.
@@ -201,6 +210,7 @@ impl fmt::Display for Reason {
             Self::Down => "interface down",
             Self::Reconfigured => "configuration changed",
             Self::Incomplete => "vhid, carpdev or address is missing",
+            Self::Unserved => "no data plane for what is configured",
             Self::Stalled => "stalled past its lease",
             Self::ArmFailed => "the kernel refused to make it master",
             Self::Destroyed => "interface destroyed",

@@ -135,10 +135,10 @@ impl Engine {
         if replayed {
             return Ok(());
         }
-        if priority(ad) != Priority::GOODBYE && self.awaits(received.carpdev, vhid) {
+        if self.awaits(received.carpdev, vhid) {
             let clock = self.world.wall_clock(now);
             let heard = (echo, heard(now, clock, received, ad, received.src.into()));
-            valid |= self.successor(now, (received.carpdev, vhid), heard, &ad.digest);
+            valid |= self.successor(now, (received.carpdev, vhid), heard, ad);
         }
         if valid { Ok(()) } else { Err(Error::BadAuth) }
     }
@@ -276,7 +276,7 @@ fn as_echo(received: Received<'_>, ad: &carp::Advertisement) -> Echo {
     }
 }
 
-fn priority(ad: &carp::Advertisement) -> Priority {
+pub(super) fn priority(ad: &carp::Advertisement) -> Priority {
     Priority {
         advbase: ad.advbase,
         advskew: ad.advskew,
@@ -355,7 +355,8 @@ impl Turn<'_> {
         let verdict = self.vhost.memory.judge(self.auth, &heard);
         // Once used, it is of no more use.
         let _ = self.vhost.memory.learn(&heard, verdict, self.random);
-        self.restart_family(received.family);
+        let (priority, demote) = (priority(ad), ad.demote);
+        self.heard_master(received.family, Theirs { priority, demote });
         let (unit, src) = (self.unit, received.src);
         let until = self.vhost.heard_ours.map(|at| at + self.grace);
         let left = until.map_or(0, |until| until.since(self.now).as_secs());
@@ -407,26 +408,28 @@ impl Turn<'_> {
                 Some(reason) if standing == Standing::New || reason == Reason::Goodbye => {
                     self.arm(reason);
                 }
-                _ => self.restart_family(family),
+                _ => self.heard_master(family, theirs),
             },
             // The MASTER that was thought dead is heard at the last moment.
             Phase::Arming(Reason::MasterTimedOut(_))
                 if election::takes_over(mine, theirs, self.preempt).is_none() =>
             {
-                self.give_way();
+                self.give_way(family, theirs);
             }
-            Phase::Arming(_) if election::yields(mine, theirs) => self.give_way(),
+            Phase::Arming(_) if election::yields(mine, theirs) => self.give_way(family, theirs),
             Phase::Arming(_) => {}
             Phase::Master if election::yields(mine, theirs) => {
                 self.step_down(Leaving::Yielding, Reason::BetterMaster);
+                self.heard_master(family, theirs);
             }
             Phase::Master => self.reassert(),
         }
     }
 
-    fn give_way(&mut self) {
+    fn give_way(&mut self, family: Family, theirs: Theirs) {
         self.withdraw();
         self.become_backup(Reason::BetterMaster);
+        self.heard_master(family, theirs);
     }
 
     /// With advbase 0 nobody takes over from a slow MASTER by its priority; its interval just exceeds the dead time.

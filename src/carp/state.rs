@@ -54,13 +54,15 @@ impl Interface {
     }
 
     /// What is missing before a vhost can take part, if anything.
-    pub(super) fn lacks(config: &Config, carpdev_up: bool) -> Option<Reason> {
+    pub(super) fn lacks(config: &Config, carpdev_up: bool, served: bool) -> Option<Reason> {
         if !config.up {
             Some(Reason::Down)
         } else if config.carpdev.is_none() || hashed(addresses(config)).is_empty() {
             Some(Reason::Incomplete)
         } else if !carpdev_up {
             Some(Reason::CarpdevDown)
+        } else if !served {
+            Some(Reason::Unserved)
         } else {
             None
         }
@@ -88,6 +90,8 @@ pub(super) fn families(config: &Config) -> impl Iterator<Item = Family> + '_ {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct World {
     pub(super) interfaces: BTreeMap<Unit, Interface>,
+    /// carpN that the data plane cannot serve as they are configured.
+    pub(super) unserved: BTreeSet<Unit>,
     pub(super) parents: BTreeMap<Carpdev, Parent>,
     pub(super) settings: Settings,
     pub(super) random: Random,
@@ -109,6 +113,7 @@ impl World {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             interfaces: BTreeMap::new(),
+            unserved: BTreeSet::new(),
             parents: BTreeMap::new(),
             settings: Settings::default(),
             random: Random(seed),
@@ -138,7 +143,8 @@ impl World {
     /// moments count from `origin` (what is past becomes zero), counters are replaced by `rename` (which the checker also
     /// applies to packets on their way; `None` for one that will not be heard any more), attempts to arm keep their order
     /// only, random numbers start anew, and why a vhost is in its state is forgotten. With `net.inet.carp.replay` on the
-    /// numbers must have the order of the counters.
+    /// numbers must tell identities apart and keep distances, from each other and from twice the wall clock in seconds, and
+    /// `None` is for counters below all that can still be heard or sent; what is left of a second is part of the state then.
     #[must_use]
     pub fn rebased(&self, origin: Instant, mut rename: impl FnMut(u64) -> Option<u64>) -> Self {
         let mut world = self.clone();

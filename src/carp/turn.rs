@@ -6,7 +6,7 @@
 use super::auth::Auth;
 use super::config::{Carpdev, Config, State, Unit};
 use super::demote::Demotion;
-use super::election::{Mine, Priority};
+use super::election::{Mine, Priority, Theirs};
 use super::outbox::{Outbox, Topic};
 use super::random::Random;
 use super::state::{Departure, Interface, addresses, families};
@@ -45,6 +45,8 @@ pub(super) struct Turn<'a> {
     pub(super) carpdev: Option<Carpdev>,
     pub(super) parent: Option<Parent>,
     pub(super) config: &'a Config,
+    /// The data plane can do what is configured.
+    pub(super) served: bool,
     pub(super) preempt: bool,
     /// Replays are rejected.
     pub(super) replay: bool,
@@ -70,7 +72,10 @@ impl Turn<'_> {
     /// Brings what runs in line with what is configured. Idempotent.
     pub(super) fn setrun(&mut self) {
         let up = self.parent.is_some_and(|parent| parent.up);
-        match (Interface::lacks(self.config, up), self.vhost.phase) {
+        match (
+            Interface::lacks(self.config, up, self.served),
+            self.vhost.phase,
+        ) {
             (Some(reason), Phase::Init) => {
                 self.vhost.reason = reason;
                 self.vhost.held &= reason != Reason::Down;
@@ -237,7 +242,7 @@ impl Turn<'_> {
             Family::Inet6 => Family::Inet,
         };
         // The other timer was restarted by an advertisement of late: this group will flap.
-        let half = vhost::dead_time(self.config.advbase, self.vhost.advskew) / 2;
+        let half = self.dead_time() / 2;
         let unit = self.unit;
         if self
             .vhost
@@ -268,17 +273,32 @@ impl Turn<'_> {
             let timer = vhost::master_down(family);
             let wanted = families(self.config).any(|f| f == family);
             match (wanted, self.vhost.timers.get(timer)) {
-                (true, None) => self.restart_family(family),
+                (true, None) => self.restart_family(family, self.dead_time()),
                 (false, Some(_)) => self.vhost.timers.stop(timer),
                 _ => {}
             }
         }
     }
 
-    /// The MASTER was heard over this family.
-    pub(super) fn restart_family(&mut self, family: Family) {
+    fn dead_time(&self) -> Duration {
+        vhost::dead_time(self.config.advbase, self.vhost.advskew)
+    }
+
+    /// The MASTER was heard over this family. A demoted host waits for one that is healthier and would be timed out between
+    /// two of its advertisements: it would have to give back at once what it took, again and again.
+    pub(super) fn heard_master(&mut self, family: Family, theirs: Theirs) {
+        let (own, Priority { advbase, advskew }) = (self.dead_time(), theirs.priority);
+        let slow = vhost::interval(advbase, advskew) >= own && theirs.priority != Priority::GOODBYE;
+        let dead = if slow && theirs.demote < self.demotion.count {
+            vhost::dead_time(advbase, advskew)
+        } else {
+            own
+        };
+        self.restart_family(family, dead);
+    }
+
+    fn restart_family(&mut self, family: Family, dead: Duration) {
         if families(self.config).any(|f| f == family) {
-            let dead = vhost::dead_time(self.config.advbase, self.vhost.advskew);
             self.vhost
                 .timers
                 .set(vhost::master_down(family), self.now + dead);
@@ -287,7 +307,7 @@ impl Turn<'_> {
 
     /// A shorter dead time counts at once, a longer one from the next advertisement on.
     pub(super) fn hasten_master_down(&mut self) {
-        let dead = self.now + vhost::dead_time(self.config.advbase, self.vhost.advskew);
+        let dead = self.now + self.dead_time();
         for timer in [Timer::MasterDown, Timer::MasterDown6] {
             if let Some(at) = self.vhost.timers.get(timer) {
                 self.vhost.timers.set(timer, at.min(dead));

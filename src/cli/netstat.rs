@@ -1,5 +1,9 @@
-//! `netstat -s -p carp`: the protocol's counters in each system's words; must not know when anything is counted.
+//! `netstat`: the protocol's counters (`-s -p carp`) in each system's words, the interfaces' (`-i`), and the hosts heard
+//! (`peers`); must not know when anything is counted.
 #![forbid(unsafe_code)]
+
+mod interfaces;
+mod peers;
 
 use super::personality::Personality;
 use super::{because, plain, refuse, say, unanswered};
@@ -11,11 +15,15 @@ use std::process::ExitCode;
 
 /// Under this name errors are printed.
 const NAME: &str = "netstat";
+const SOMETHING_ELSE: &str = "the carp daemon answered something else";
 
 /// What `carp netstat` takes.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Args {
-    /// Show the counters; twice: only those that are not 0
+    /// Show the hosts heard, and what protects against replays of their advertisements
+    #[arg(value_name = "peers", exclusive = true)]
+    what: Option<What>,
+    /// Show the counters of the protocol; twice: only those that are not 0
     #[arg(short, action = clap::ArgAction::Count)]
     statistics: u8,
     /// Of this protocol; there is only carp
@@ -24,9 +32,24 @@ pub struct Args {
     /// Also what no BSD counts
     #[arg(short)]
     verbose: bool,
+    /// Show the frames that passed each carp interface
+    #[arg(short, conflicts_with_all = ["statistics", "protocol", "verbose"])]
+    interfaces: bool,
+    /// Only of this interface, as with -i
+    #[arg(short = 'I', value_name = "interface", conflicts_with_all = ["statistics", "protocol", "verbose"])]
+    interface: Option<String>,
+    /// With -i or -I bytes instead of frames
+    #[arg(short)]
+    bytes: bool,
     /// In the words of openbsd, freebsd9, freebsd or netbsd
     #[arg(long = "as", value_name = "personality")]
     personality: Option<String>,
+}
+
+/// What is shown by a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    Peers,
 }
 
 /// One line.
@@ -153,6 +176,12 @@ const PREEMPT: &str = "transition% to master";
 #[must_use]
 pub fn run(args: &Args, called: Option<Personality>) -> ExitCode {
     let done = Personality::chosen(args.personality.as_deref(), called).and_then(|personality| {
+        if args.what == Some(What::Peers) {
+            return peers::shown();
+        }
+        if args.interfaces || args.interface.is_some() {
+            return interfaces::shown(args.interface.as_deref(), args.bytes);
+        }
         wanted(args)?;
         Ok(text(args, personality, &read()?))
     });
@@ -166,7 +195,9 @@ pub fn run(args: &Args, called: Option<Personality>) -> ExitCode {
 fn wanted(args: &Args) -> Result<(), Refusal> {
     match args.protocol.as_deref() {
         None | Some("carp") if args.statistics > 0 => Ok(()),
-        None | Some("carp") => Err(plain("only the counters are here: netstat -s -p carp")),
+        None | Some("carp") => Err(plain(
+            "only counters are here: netstat -s -p carp, or netstat -i",
+        )),
         Some(other) => Err(because(
             format!("{other}: unknown or uninstrumented protocol"),
             "only carp is here",
@@ -176,16 +207,22 @@ fn wanted(args: &Args) -> Result<(), Refusal> {
 
 /// The counters; without a daemon nothing was counted.
 fn read() -> Result<Stats, Refusal> {
-    match Client::find() {
-        Err(Error::NotRunning) => Ok(Stats::default()),
-        client => {
-            let reply = client.and_then(|client| client.ask(&Request::Stats));
-            match reply.map_err(|error| unanswered(&error))? {
-                Reply::Stats(stats) => Ok(stats),
-                Reply::Refused(refusal) => Err(refusal),
-                _ => Err(plain("the carp daemon answered something else")),
-            }
-        }
+    match ask(&Request::Stats)? {
+        None => Ok(Stats::default()),
+        Some(Reply::Stats(stats)) => Ok(stats),
+        Some(_) => Err(plain(SOMETHING_ELSE)),
+    }
+}
+
+/// `None`: there is no daemon.
+fn ask(request: &Request) -> Result<Option<Reply>, Refusal> {
+    let reply = match Client::find() {
+        Err(Error::NotRunning) => return Ok(None),
+        client => client.and_then(|client| client.ask(request)),
+    };
+    match reply.map_err(|error| unanswered(&error))? {
+        Reply::Refused(refusal) => Err(refusal),
+        reply => Ok(Some(reply)),
     }
 }
 
@@ -216,7 +253,7 @@ mod tests {
             statistics,
             verbose,
             protocol: Some("carp".to_owned()),
-            personality: None,
+            ..Args::default()
         }
     }
 

@@ -6,6 +6,7 @@ mod texts;
 
 use super::personality::Personality;
 use super::{because, plain, refuse, say, start, unanswered};
+use crate::carp::config::Dataplane;
 use crate::control::socket::{Client, Error};
 use crate::control::{Refusal, Reply, Request, Setting, Sysctls};
 use std::fmt::Write;
@@ -43,79 +44,96 @@ pub struct Args {
 struct Variable {
     /// After `net.inet.carp.`.
     leaf: &'static str,
-    /// The values taken; none for what is only read.
-    range: RangeInclusive<i32>,
-    /// What it reads.
+    /// What it takes.
+    values: Values,
+    /// What it reads: the number, or the place among the words.
     get: fn(&Sysctls) -> i64,
     /// The change to a value within its range.
     set: fn(i32) -> Setting,
 }
 
+/// What a variable takes.
+#[derive(Debug, Clone)]
+enum Values {
+    /// These.
+    Numbers(RangeInclusive<i32>),
+    /// One of the data planes.
+    Dataplanes,
+    /// Nothing.
+    ReadOnly,
+}
+
 /// In OpenBSD's order, then ours, then FreeBSD's.
-static VARIABLES: [Variable; 11] = [
+static VARIABLES: [Variable; 12] = [
     Variable {
         leaf: "allow",
-        range: 0..=1,
+        values: Values::Numbers(0..=1),
         get: |s| s.settings.allow.into(),
         set: |v| Setting::Allow(v == 1),
     },
     Variable {
         leaf: "preempt",
-        range: 0..=1,
+        values: Values::Numbers(0..=1),
         get: |s| s.settings.preempt.into(),
         set: |v| Setting::Preempt(v == 1),
     },
     Variable {
         leaf: "log",
-        range: 0..=7,
+        values: Values::Numbers(0..=7),
         get: |s| s.settings.log.into(),
         set: |v| Setting::Log(small(v)),
     },
     Variable {
         leaf: "replay",
-        range: 0..=1,
+        values: Values::Numbers(0..=1),
         get: |s| s.settings.replay.into(),
         set: |v| Setting::Replay(v == 1),
     },
     Variable {
+        leaf: "dataplane",
+        values: Values::Dataplanes,
+        get: |s| s.settings.dataplane as i64,
+        set: |v| Setting::Dataplane(Dataplane::ALL[usize::from(small::<u8>(v))]),
+    },
+    Variable {
         leaf: "grace",
-        range: 0..=3600,
+        values: Values::Numbers(0..=3600),
         get: |s| s.settings.grace.into(),
         set: |v| Setting::Grace(small(v)),
     },
     Variable {
         leaf: "demotion",
-        range: i32::MIN..=i32::MAX,
+        values: Values::Numbers(i32::MIN..=i32::MAX),
         get: |s| s.demotion.into(),
         set: Setting::Demotion,
     },
     Variable {
         leaf: "senderr_demotion_factor",
-        range: 0..=i32::MAX,
+        values: Values::Numbers(0..=i32::MAX),
         get: |s| s.settings.senderr_demotion_factor.into(),
         set: Setting::SenderrDemotionFactor,
     },
     Variable {
         leaf: "ifdown_demotion_factor",
-        range: 0..=i32::MAX,
+        values: Values::Numbers(0..=i32::MAX),
         get: |s| s.settings.ifdown_demotion_factor.into(),
         set: Setting::IfdownDemotionFactor,
     },
     Variable {
         leaf: "dscp",
-        range: 0..=63,
+        values: Values::Numbers(0..=63),
         get: |s| s.settings.dscp.into(),
         set: |v| Setting::Dscp(small(v)),
     },
     Variable {
         leaf: "arpbalance",
-        range: 0..=1,
+        values: Values::Numbers(0..=1),
         get: |_| 0,
         set: |v| Setting::Arpbalance(v == 1),
     },
     Variable {
         leaf: "suppress_preempt",
-        range: RangeInclusive::new(1, 0),
+        values: Values::ReadOnly,
         get: |s| s.suppress_preempt.into(),
         set: |_| Setting::Arpbalance(false),
     },
@@ -131,6 +149,45 @@ fn small<T: TryFrom<i32> + Default>(value: i32) -> T {
 impl Variable {
     fn name(&self) -> String {
         format!("{}.{}", TREE.join("."), self.leaf)
+    }
+
+    /// A value as it is printed.
+    fn text(&self, value: i64) -> String {
+        match self.values {
+            Values::Numbers(_) | Values::ReadOnly => value.to_string(),
+            Values::Dataplanes => {
+                let plane = usize::try_from(value)
+                    .ok()
+                    .and_then(|at| Dataplane::ALL.get(at));
+                plane.copied().unwrap_or_default().to_string()
+            }
+        }
+    }
+
+    /// A value as it was typed after `name`.
+    fn read(&self, name: &str, typed: &str) -> Result<i32, Refusal> {
+        let invalid = || plain(format!("{name}: value is invalid: {typed}"));
+        let range = |takes: String| {
+            because(
+                format!("{name}: Invalid argument"),
+                format!("{name} takes {takes}"),
+            )
+        };
+        match &self.values {
+            Values::Numbers(numbers) => {
+                let number: i64 = typed.trim().parse().map_err(|_| invalid())?;
+                let number = i32::try_from(number).ok();
+                let number = number.filter(|number| numbers.contains(number));
+                number.ok_or_else(|| range(format!("{} to {}", numbers.start(), numbers.end())))
+            }
+            Values::Dataplanes => {
+                let words = Dataplane::ALL.map(Dataplane::word);
+                let place = words.iter().position(|word| *word == typed.trim());
+                let place = place.and_then(|place| i32::try_from(place).ok());
+                place.ok_or_else(|| range(words.join(", ")))
+            }
+            Values::ReadOnly => Err(plain(format!("{name}: Operation not permitted"))),
+        }
     }
 }
 
@@ -181,24 +238,7 @@ fn item(word: &str, texts: &Texts) -> Result<Item, Refusal> {
             format!("set one of those below {name}"),
         ));
     };
-    let number: i64 = value
-        .trim()
-        .parse()
-        .map_err(|_| plain(format!("{name}: value is invalid: {value}")))?;
-    if variable.range.is_empty() {
-        return Err(plain(format!("{name}: Operation not permitted")));
-    }
-    let range = || {
-        let (least, most) = (variable.range.start(), variable.range.end());
-        because(
-            format!("{name}: Invalid argument"),
-            format!("{name} takes {least} to {most}"),
-        )
-    };
-    let number = i32::try_from(number)
-        .ok()
-        .filter(|number| variable.range.contains(number))
-        .ok_or_else(range)?;
+    let number = variable.read(name, value)?;
     Ok(Item::Set(variable, number))
 }
 
@@ -291,8 +331,9 @@ fn answer(args: &Args, texts: &Texts, items: &[Item]) -> Result<String, Refusal>
                 let new = (variable.get)(&settings);
                 if !args.quiet {
                     let told = if args.numeric {
-                        new.to_string()
+                        variable.text(new)
                     } else {
+                        let (old, new) = (variable.text(old), variable.text(new));
                         format!("{}: {old} -> {new}", variable.name())
                     };
                     // Writing into a String does not fail.
@@ -312,6 +353,7 @@ fn change(item: &Item) -> Option<Setting> {
 }
 
 fn line(text: &mut String, args: &Args, texts: &Texts, variable: &Variable, value: i64) {
+    let value = variable.text(value);
     // Writing into a String does not fail.
     let _ = if args.numeric {
         writeln!(text, "{value}")
@@ -327,6 +369,7 @@ fn apply(sysctls: &mut Sysctls, setting: Setting) {
     }
     sysctls.settings.set(setting);
 }
+
 /// The settings as they are; without a daemon those that it would start with.
 pub(super) fn read() -> Result<Sysctls, Refusal> {
     match Client::find() {

@@ -45,6 +45,8 @@ pub(super) fn set(
                 first.advskew = *skew;
             }
         }
+        Change::Input(mode) => config.input = *mode,
+        Change::Capture(on) => config.capture = *on,
         Change::State(asked) => *state = Some(*asked),
         Change::Peers(family, peers) => set_peers(config, *family, peers)?,
         Change::Lladdr(lladdr) => config.lladdr = *lladdr,

@@ -9,10 +9,10 @@ pub mod socket;
 pub mod started;
 
 use crate::carp::Status;
-use crate::carp::config::{Config, Key, Lladdr, Settings, State, Unit};
+use crate::carp::config::{Config, Dataplane, InputMode, Key, Lladdr, Settings, State, Unit};
 
-pub use crate::carp::Reason;
 pub use crate::carp::stats::Stats;
+pub use crate::carp::{Protection, Reason};
 pub use crate::wire::{Family, MacAddr};
 
 use ipnetwork::IpNetwork;
@@ -53,6 +53,8 @@ pub enum Request {
     Settings,
     /// The counters.
     Stats,
+    /// The hosts heard.
+    Peers,
     /// Change sysctls.
     Set(Vec<Setting>),
     /// An interface group: answered with [`Reply::Group`], or `SIOCGIFGATTR`.
@@ -89,7 +91,9 @@ impl Request {
                 .map_or("SIOCIFCREATE", Change::call),
             Self::Demote { .. } => "SIOCSIFGATTR",
             Self::Group(_) => "SIOCGIFGATTR",
-            Self::Dump { .. } | Self::Show(_) | Self::Settings | Self::Stats => "SIOCGVH",
+            Self::Dump { .. } | Self::Show(_) | Self::Settings | Self::Stats | Self::Peers => {
+                "SIOCGVH"
+            }
         };
         Refusal {
             text: format!("{call}: Operation not permitted"),
@@ -121,6 +125,10 @@ pub enum Change {
     Advskew(u8),
     /// `state S`.
     State(State),
+    /// `input MODE`.
+    Input(InputMode),
+    /// `capture`, `-capture`.
+    Capture(bool),
     /// An address; without `alias` it takes the place of the first one of its family.
     Address {
         /// The address with its prefix length.
@@ -172,7 +180,9 @@ impl Change {
             | Self::Nodes(_)
             | Self::Balancing(_)
             | Self::Peers(..)
-            | Self::State(_) => "SIOCSVH",
+            | Self::State(_)
+            | Self::Input(_)
+            | Self::Capture(_) => "SIOCSVH",
             Self::Address { .. } => "SIOCAIFADDR",
             Self::Delete(_) => "SIOCDIFADDR",
             Self::Detach(_) => "SIOCIFAFDETACH",
@@ -210,6 +220,8 @@ pub enum Setting {
     Grace(u16),
     /// net.inet.carp.arpbalance: only false so far.
     Arpbalance(bool),
+    /// net.inet.carp.dataplane; only while there is no carp interface.
+    Dataplane(Dataplane),
 }
 
 impl Setting {
@@ -227,6 +239,7 @@ impl Setting {
             Self::Dscp(_) => "net.inet.carp.dscp",
             Self::Grace(_) => "net.inet.carp.grace",
             Self::Arpbalance(_) => "net.inet.carp.arpbalance",
+            Self::Dataplane(_) => "net.inet.carp.dataplane",
         }
     }
 }
@@ -244,6 +257,7 @@ impl Settings {
             Setting::IfdownDemotionFactor(factor) => self.ifdown_demotion_factor = factor,
             Setting::Dscp(point) => self.dscp = point,
             Setting::Grace(seconds) => self.grace = seconds,
+            Setting::Dataplane(plane) => self.dataplane = plane,
             // The daemon refuses anything but what it is.
             Setting::Arpbalance(_) => {}
         }
@@ -265,6 +279,8 @@ pub enum Reply {
     Stats(Stats),
     /// The configurations asked for, by unit.
     Dumped(Vec<Dumped>),
+    /// The hosts heard, by interface and vhid, of each the one heard first in front.
+    Peers(Vec<Peer>),
     /// Nothing was changed.
     Refused(Refusal),
     /// Nothing was changed, because of this line of a [`Request::Load`], counted from 0.
@@ -315,6 +331,19 @@ pub struct Refusal {
     pub why: Option<String>,
 }
 
+/// A host heard, as one vhost of a carpN knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Which carpN.
+    pub unit: Unit,
+    /// Which group.
+    pub vhid: u8,
+    /// The source of its advertisements.
+    pub address: IpAddr,
+    /// What protects against replays of them.
+    pub protection: Protection,
+}
+
 /// All that can be shown of one carpN.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
@@ -350,6 +379,42 @@ pub struct Interface {
     pub debug: bool,
     /// The interface metric.
     pub metric: u32,
+    /// Where received frames are seen.
+    pub input: InputMode,
+    /// What leaves is shown to who looks at carpN.
+    pub capture: bool,
+    /// What moves its frames.
+    pub dataplane: Served,
+    /// What passed since it was created or last attached to a carpdev.
+    pub traffic: Traffic,
+}
+
+/// The data plane of a carpN.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// Never `auto`.
+    pub by: Dataplane,
+    /// Why not by a better one, if one was tried.
+    pub why: Option<String>,
+    /// Why the carpN cannot be served as it is configured, if so: its vhosts stay in INIT.
+    pub hindrance: Option<String>,
+}
+
+/// Frames and bytes of a carpN. A super-packet counts as one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Frames for the virtual MAC that the stack got.
+    pub ipackets: u64,
+    /// Their bytes, from the Ethernet header on.
+    pub ibytes: u64,
+    /// Frames for the virtual MAC that it did not get.
+    pub idrops: u64,
+    /// Frames that left by carpN.
+    pub opackets: u64,
+    /// Their bytes.
+    pub obytes: u64,
+    /// Frames that were to leave by carpN and did not.
+    pub odrops: u64,
 }
 
 /// One vhost as it is now.

@@ -1,21 +1,31 @@
 //! What a front end asks: answered at once where it only looks, queued where it changes; must not know how changes are made.
 
 use super::carpdev::Attached;
+use super::door::Effect;
 use super::interface::Interface;
-use super::{Asked, Daemon, Ending};
+use super::{Asked, Daemon, Ending, Purpose};
 use crate::carp::Input;
 use crate::carp::config::{FAMILY_GROUP, Key, Unit};
 use crate::control::plan::refusal;
-use crate::control::{Dumped, Group, Refusal, Reply, Request, Setting, Stats, Sysctls};
+use crate::control::{Dumped, Group, Peer, Refusal, Reply, Request, Setting, Stats, Sysctls};
 
 impl Daemon {
     /// A front end asks. What only looks is answered at once, what changes waits its turn.
     pub(super) fn asked(&mut self, asked: Asked) {
         let reply = match &asked.request {
+            // What programs in the kernel count, the far end of the door has to be asked for first.
+            Request::Show(_) if self.plane.in_kernel() => {
+                self.looking.push(asked);
+                if !self.under_way(&Purpose::Count) {
+                    self.order(Purpose::Count, Effect::Count);
+                }
+                return;
+            }
             Request::Show(which) => self.show(*which),
             Request::Dump { unit, keys } => self.dump(*unit, *keys && asked.may_change),
             Request::Settings => Reply::Settings(self.sysctls()),
             Request::Stats => Reply::Stats(self.stats()),
+            Request::Peers => self.peers(),
             Request::Group(name) => self.group(name).map_or_else(Reply::Refused, Reply::Group),
             request if request.changes_anything() && !asked.may_change => {
                 Reply::Refused(request.denied())
@@ -36,6 +46,15 @@ impl Daemon {
         let _ = asked.reply.send(reply);
     }
 
+    /// The counters are there, or cannot be had: those who look get their answer.
+    pub(super) fn counted(&mut self) {
+        for asked in std::mem::take(&mut self.looking) {
+            if let Request::Show(which) = asked.request {
+                let _ = asked.reply.send(self.show(which));
+            }
+        }
+    }
+
     fn show(&self, which: Option<Unit>) -> Reply {
         let shown = self
             .interfaces
@@ -45,7 +64,7 @@ impl Daemon {
             shown
                 .map(|(unit, interface)| {
                     let vhosts = self.engine.vhosts(*unit).map(Into::into);
-                    interface.shown(*unit, vhosts.collect())
+                    interface.shown(*unit, vhosts.collect(), self.served(interface))
                 })
                 .collect(),
         )
@@ -74,6 +93,27 @@ impl Daemon {
         )
     }
 
+    fn peers(&self) -> Reply {
+        if !self.settings.replay {
+            return Reply::Refused(Refusal {
+                text: "nothing protects against replays".to_owned(),
+                why: Some("net.inet.carp.replay is 0".to_owned()),
+            });
+        }
+        let units = self.interfaces.keys();
+        let vhosts = units.flat_map(|unit| self.engine.vhosts(*unit).map(|v| (*unit, v.vhid)));
+        let peers = vhosts.flat_map(|(unit, vhid)| {
+            let peers = self.engine.peers(unit, vhid);
+            peers.map(move |(address, protection)| Peer {
+                unit,
+                vhid: vhid.get(),
+                address,
+                protection,
+            })
+        });
+        Reply::Peers(peers.collect())
+    }
+
     /// The engine's counters, and that of what never reached it.
     fn stats(&mut self) -> Stats {
         self.fullsock += self.carpdevs.values().map(Attached::missed).sum::<u64>();
@@ -99,7 +139,12 @@ impl Daemon {
             ));
         }
         let before = self.sysctls();
-        changes.iter().for_each(|change| self.settings.set(*change));
+        let mut next = self.settings;
+        changes.iter().for_each(|change| next.set(*change));
+        if let Err(refusal) = self.choose_plane(next.dataplane) {
+            return Reply::Refused(refusal);
+        }
+        self.settings = next;
         self.begun = true;
         self.tell(Input::Settings(self.settings));
         Reply::Settings(before)

@@ -2,7 +2,7 @@
 
 use super::Event;
 use super::pace::{Pace, REST};
-use crate::carp::config::Carpdev;
+use crate::carp::config::{Carpdev, Config, Lladdr, Unit};
 use crate::linux::clock::{self, TimerFd};
 use crate::linux::filter::Filter;
 use crate::linux::frames::{Frames, MOST, Slots};
@@ -10,7 +10,7 @@ use crate::linux::packet::PacketSocket;
 use crate::linux::raw::RawSocket;
 use crate::linux::readiness::Readiness;
 use crate::wire::MacAddr;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
@@ -25,6 +25,12 @@ pub struct Listening {
     pub groups: BTreeSet<IpAddr>,
     /// Virtual MACs.
     pub macs: BTreeSet<MacAddr>,
+    /// Shared addresses, each with the lowest vhid that it belongs to.
+    pub shared: BTreeMap<IpAddr, u8>,
+    /// The carpN on it.
+    pub units: BTreeSet<Unit>,
+    /// The bridge that it is a port of.
+    pub bridge: Option<u32>,
 }
 
 impl Listening {
@@ -37,12 +43,30 @@ impl Listening {
         ];
         Self {
             groups: groups.into(),
-            macs: BTreeSet::new(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds what one carpN needs.
+    pub fn serve(&mut self, unit: Unit, config: &Config) {
+        self.units.insert(unit);
+        // Frames to its own address reach a carpdev anyway.
+        if config.lladdr != Lladdr::Carpdev {
+            let macs = config.nodes.iter().map(|node| config.mac(node.vhid, None));
+            self.macs.extend(macs);
+        }
+        let lowest = config.nodes.iter().map(|node| node.vhid.get()).min();
+        for address in config.addresses.iter().map(ipnetwork::IpNetwork::ip) {
+            self.solicit(address);
+            if let Some(vhid) = lowest {
+                let held = self.shared.entry(address).or_insert(vhid);
+                *held = vhid.min(*held);
+            }
         }
     }
 
     /// Adds the solicited-node group of a shared address (RFC 4291 section 2.7.1), needed in BACKUP too (T9).
-    pub fn solicit(&mut self, address: IpAddr) {
+    fn solicit(&mut self, address: IpAddr) {
         if let IpAddr::V6(ip) = address {
             let [.., a, b, c] = ip.octets();
             let group = Ipv6Addr::new(

@@ -53,6 +53,8 @@ pub struct Interface {
     pub ordered: BTreeSet<IpNetwork>,
     /// The gate is not shut: neighbours are answered as far as the engine wants.
     pub answering: bool,
+    /// Why the data plane cannot serve it as it is configured.
+    pub hindrance: Option<String>,
 }
 
 impl Interface {
@@ -85,7 +87,12 @@ impl Interface {
 
     /// For the front ends; the vhosts come from the engine.
     #[must_use]
-    pub fn shown(&self, unit: Unit, vhosts: Vec<control::Vhost>) -> control::Interface {
+    pub fn shown(
+        &self,
+        unit: Unit,
+        vhosts: Vec<control::Vhost>,
+        (dataplane, traffic): (control::Served, control::Traffic),
+    ) -> control::Interface {
         control::Interface {
             unit,
             index: self.index,
@@ -103,6 +110,10 @@ impl Interface {
             configured_mtu: self.config.mtu,
             debug: self.config.debug,
             metric: self.config.metric,
+            input: self.config.input,
+            capture: self.config.capture,
+            dataplane,
+            traffic,
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use crate::carp::Parent;
 use crate::carp::config::Carpdev;
+use crate::dataplane::Own;
 use crate::linux::Error;
 use crate::linux::monitor::{Event, Monitor};
 use crate::linux::netlink::{Address, Link};
 use ipnetwork::IpNetwork;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The links and addresses of this namespace.
 #[derive(Debug, Default)]
@@ -89,19 +90,46 @@ impl Kernel {
             .collect()
     }
 
-    /// The link as a carpdev; `router` says whether the host forwards IPv6 there.
+    /// The bridge that a link is a port of.
     #[must_use]
-    pub fn parent(&self, index: u32, router: bool) -> Option<Parent> {
-        let link = self.links.get(&index)?;
+    pub fn bridge_of(&self, index: u32) -> Option<u32> {
+        let master = self.links.get(&index)?.master?;
+        let bridges = self.links.get(&master)?.kind.as_deref() == Some("bridge");
+        bridges.then_some(master)
+    }
+
+    /// The link as a data plane has to know it. A port of a bridge speaks with the bridge's address.
+    #[must_use]
+    pub fn own(&self, index: u32) -> Own {
+        let bridge = self.bridge_of(index);
+        let speaker = bridge.unwrap_or(index);
+        Own {
+            mac: self
+                .links
+                .get(&index)
+                .map(|link| link.mac)
+                .unwrap_or_default(),
+            inet: self.inet(speaker),
+            bridged: bridge.is_some(),
+        }
+    }
+
+    fn inet(&self, index: u32) -> Option<Ipv4Addr> {
         let usable = |address: &&Address| address.index == index && !address.tentative();
-        let inet = self
-            .addresses
+        self.addresses
             .iter()
             .filter(usable)
             .find_map(|address| match address.net {
                 IpNetwork::V4(net) => Some(net.ip()),
                 IpNetwork::V6(_) => None,
-            });
+            })
+    }
+
+    /// The link as a carpdev; `router` says whether the host forwards IPv6 there.
+    #[must_use]
+    pub fn parent(&self, index: u32, router: bool) -> Option<Parent> {
+        let link = self.links.get(&index)?;
+        let usable = |address: &&Address| address.index == index && !address.tentative();
         let six: Vec<Ipv6Addr> = self
             .addresses
             .iter()
@@ -119,7 +147,7 @@ impl Kernel {
         Some(Parent {
             up: link.up && link.running,
             mac: link.mac,
-            inet,
+            inet: self.inet(index),
             inet6,
             router,
         })

@@ -20,15 +20,16 @@ mod load;
 mod log;
 mod pace;
 mod perform;
+mod plane;
 mod run;
 mod settle;
 mod start;
 mod transact;
 
 use crate::carp::Engine;
-use crate::carp::config::{Carpdev, Settings, Unit};
+use crate::carp::config::{Carpdev, InputMode, Settings, Unit};
 use crate::control::{Reply, Request};
-use crate::dataplane::copy::Copier;
+use crate::dataplane::{Counters, Plane};
 use crate::linux::clock;
 use crate::linux::frames::Frames;
 use crate::linux::monitor::Monitor;
@@ -43,6 +44,7 @@ use std::rc::Rc;
 use tokio::sync::{mpsc, oneshot};
 use transact::Transaction;
 
+pub use crate::carp::config::Dataplane;
 pub use links::links;
 pub use start::{Options, daemon, door_process, engine_process};
 
@@ -83,6 +85,8 @@ enum Purpose {
     Arm(Unit, u64),
     /// The end of mastership.
     Disarm(Unit),
+    /// The counters of the data plane in the kernel.
+    Count,
     /// The link of a carpN.
     Shape(Unit),
     /// What a carpdev listens for.
@@ -115,7 +119,9 @@ struct Daemon {
     /// By how much each interface group is demoted by hand, where that is not 0.
     demoted: BTreeMap<String, u8>,
     door: Client,
-    copier: Copier,
+    plane: Plane,
+    /// What programs in the kernel had counted when they were last asked: carpdev, vhid, counters.
+    counted: Vec<(u32, u8, Counters)>,
     kernel: Kernel,
     monitor: Rc<crate::linux::readiness::Readiness<Monitor>>,
     interfaces: BTreeMap<Unit, Interface>,
@@ -130,6 +136,15 @@ struct Daemon {
     doubts: BTreeSet<Unit>,
     /// The host's own addresses as the engine knows them.
     local: Vec<(Carpdev, std::net::IpAddr)>,
+    /// Who looks, until the counters are there.
+    looking: Vec<Asked>,
+    /// The data planes that can be had, and the one in use.
+    offer: plane::Offer,
+    choice: plane::Choice,
+    /// Carpdevs, by name, that got another data plane than the one chosen.
+    fallbacks: BTreeMap<String, plane::Choice>,
+    /// For which carpdev, by name, and input mode the log has told what a packet filter sees.
+    told: BTreeSet<(String, InputMode)>,
     /// carpN that the engine has let go of.
     retired: BTreeSet<Unit>,
     /// Frames that were lost for want of room, as far as they were asked for.

@@ -70,7 +70,7 @@ impl Daemon {
             Action::Gate { unit, gate, .. } => self.gate(unit, gate),
             Action::Lease { unit, until, .. } => {
                 if let Some(interface) = self.interfaces.get(&unit) {
-                    self.copier.set_lease(interface.index, until);
+                    self.plane.set_lease(interface.index, until);
                 }
             }
             Action::Transition {
@@ -128,7 +128,7 @@ impl Daemon {
             Gate::Open => dataplane::Gate::Open,
             Gate::Yielded => dataplane::Gate::Yielded,
         };
-        self.copier.set_gate(interface.index, passage);
+        self.plane.set_gate(interface.index, passage);
         if let Some(carpdev) = interface.carpdev {
             self.refresh_answers(carpdev);
         }

@@ -1,12 +1,13 @@
 //! Makes what is there into what is wanted, after every event; must not know transactions' inside.
 
 use super::carpdev::{Attached, Listening};
-use super::door::{Effect, Failure, Outcome};
+use super::door::{Effect, Failure, Outcome, Said};
 use super::interface::Shape;
 use super::log::level;
 use super::{Daemon, Ending, Event, Purpose};
 use crate::carp::Input;
-use crate::carp::config::{Carpdev, Config, Lladdr, Unit};
+use crate::carp::config::{Carpdev, Config, Unit};
+use crate::linux::packet::PacketSocket;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -33,15 +34,9 @@ impl Daemon {
             if replaced || config.carpdev.as_deref() != Some(name) {
                 continue;
             }
-            if config.lladdr != Lladdr::Carpdev {
-                let macs = config.nodes.iter().map(|node| config.mac(node.vhid, None));
-                wanted.macs.extend(macs);
-            }
-            config
-                .addresses
-                .iter()
-                .for_each(|net| wanted.solicit(net.ip()));
+            wanted.serve(unit, config);
         }
+        wanted.bridge = self.kernel.bridge_of(index);
         wanted
     }
 
@@ -79,6 +74,7 @@ impl Daemon {
                 if open.is_none() {
                     let effect = Effect::OpenCarpdev {
                         name: name.to_owned(),
+                        planes: self.choice.planes(),
                     };
                     orders.push((Purpose::Reopen(name.to_owned()), effect));
                 }
@@ -147,6 +143,7 @@ impl Daemon {
         let Some((purpose, effect)) = self.pending.remove(&outcome.id) else {
             return;
         };
+        self.heard(&effect, outcome.said);
         match (purpose, outcome.result) {
             (Purpose::Step, result) => self.stepped(effect, result, descriptors),
             (Purpose::Arm(unit, attempt), result) => self.armed(unit, attempt, result),
@@ -155,8 +152,20 @@ impl Daemon {
             (Purpose::Reopen(name), Ok(index)) => self.reopened(&name, index, descriptors),
             (Purpose::CloseCarpdev(index), _) => self.closed(index),
             (Purpose::Close, _) => self.ending = Ending::Over,
+            (Purpose::Count, _) => self.counted(),
             (Purpose::Disarm(_), Ok(_)) => {}
             (purpose, Err(failure)) => self.try_again(purpose, &effect, &failure),
+        }
+    }
+
+    /// What an effect says besides its value.
+    fn heard(&mut self, effect: &Effect, said: Said) {
+        match (effect, said) {
+            (Effect::OpenCarpdev { name, .. }, Said::Plane(plane, why)) => {
+                self.tell_fallback(name, plane, why);
+            }
+            (_, Said::Counted(counted)) => self.counted = counted,
+            _ => {}
         }
     }
 
@@ -206,13 +215,28 @@ impl Daemon {
     }
 
     pub(super) fn listens(&mut self, index: u32, effect: &Effect) {
-        if let (Some(attached), Effect::Listen { groups, macs, .. }) =
-            (self.carpdevs.get_mut(&index), effect)
+        if let (
+            Some(attached),
+            Effect::Listen {
+                groups,
+                macs,
+                shared,
+                units,
+                bridge,
+                ..
+            },
+        ) = (self.carpdevs.get_mut(&index), effect)
         {
             let heard_before = attached.listening.is_some();
             attached.listening = Some(Listening {
                 groups: groups.iter().copied().collect(),
                 macs: macs.iter().copied().collect(),
+                shared: shared.iter().copied().collect(),
+                units: units
+                    .iter()
+                    .filter_map(|unit| Unit::from_name(unit))
+                    .collect(),
+                bridge: *bridge,
             });
             if !heard_before {
                 self.parent(index);
@@ -222,7 +246,7 @@ impl Daemon {
 
     fn closed(&mut self, index: u32) {
         self.carpdevs.remove(&index);
-        self.copier.remove_carpdev(index);
+        self.plane.remove_carpdev(index);
     }
 
     /// A carpdev that was deleted and came back: its interfaces are attached to the new index.
@@ -247,20 +271,15 @@ impl Daemon {
         &mut self,
         name: &str,
         index: u32,
-        mut descriptors: Vec<OwnedFd>,
+        descriptors: Vec<OwnedFd>,
     ) -> std::io::Result<()> {
-        let missing = || std::io::Error::other("the door gave no sockets");
-        if descriptors.len() < 3 {
-            return Err(missing());
-        }
-        let routed = descriptors.split_off(3);
-        let [adverts, neighbours, data] =
-            <[OwnedFd; 3]>::try_from(descriptors).map_err(|_| missing())?;
-        let mac = self
-            .kernel
-            .link(index)
-            .map(|link| link.mac)
-            .unwrap_or_default();
+        let mut descriptors = descriptors.into_iter();
+        let mut next = || descriptors.next();
+        let (Some(adverts), Some(neighbours), Some(data)) = (next(), next(), next()) else {
+            return Err(std::io::Error::other("the door gave no sockets"));
+        };
+        let routed = [next(), next()].into_iter().flatten().collect();
+        let map = next();
         let attached = Attached::new(
             index,
             name,
@@ -269,8 +288,10 @@ impl Daemon {
             self.adverts.clone(),
             self.events.clone(),
         )?;
-        self.copier
-            .add_carpdev(index, mac, crate::linux::packet::PacketSocket::from(data));
+        let data = PacketSocket::from(data);
+        self.plane
+            .add_carpdev(index, self.kernel.own(index), data, map)
+            .map_err(std::io::Error::other)?;
         self.carpdevs.insert(index, attached);
         Ok(())
     }
@@ -288,8 +309,8 @@ impl Daemon {
                 parent.up &= !deaf;
                 parent
             });
-        if let Some(parent) = &parent {
-            self.copier.carpdev_mac(index, parent.mac);
+        if parent.is_some() {
+            self.plane.change_carpdev(index, self.kernel.own(index));
         }
         self.tell(Input::Parent {
             carpdev: Carpdev(index),
@@ -342,6 +363,13 @@ pub(super) fn listen(index: u32, wanted: &Listening) -> Effect {
         index,
         groups: wanted.groups.iter().copied().collect(),
         macs: wanted.macs.iter().copied().collect(),
+        shared: wanted
+            .shared
+            .iter()
+            .map(|(ip, vhid)| (*ip, *vhid))
+            .collect(),
+        units: wanted.units.iter().map(Unit::to_string).collect(),
+        bridge: wanted.bridge,
     }
 }
 
@@ -349,6 +377,8 @@ pub(super) fn listen(index: u32, wanted: &Listening) -> Effect {
 fn what(effect: &Effect) -> &'static str {
     match effect {
         Effect::Open => "open",
+        Effect::Offer => "offer",
+        Effect::Count => "count",
         Effect::Create { .. } => "create",
         Effect::Destroy { .. } => "destroy",
         Effect::Configure { .. } => "configure",

@@ -1,16 +1,17 @@
 //! Puts the processes together: door and engine as threads of one process, or apart; must not know what either does.
 
 use super::door::client::{Client, Outcomes};
-use super::door::{Effect, Outcome, serve};
+use super::door::{Effect, Outcome, Said, serve};
 use super::log::{Log, level};
+use super::plane::{Choice, Offer, choose};
 use super::run::{Queues, listen_to_door, run, watch};
 use super::{Daemon, Ending, Event, attend};
 use crate::carp::Engine;
-use crate::carp::config::Settings;
+use crate::carp::config::{Dataplane, Settings};
 use crate::control::plan::refusal;
 use crate::control::started::Started;
 use crate::control::{Refusal, path};
-use crate::dataplane::copy::Copier;
+use crate::dataplane::Plane;
 use crate::linux::channel::Channel;
 use crate::linux::clock::{self, TimerFd};
 use crate::linux::monitor::Monitor;
@@ -43,6 +44,8 @@ pub struct Options {
     pub autostarted: bool,
     /// The engine in a process of its own, without privilege.
     pub separate: bool,
+    /// The data plane to begin with.
+    pub dataplane: Dataplane,
 }
 
 /// `carp daemon`: runs until it is told to end.
@@ -56,6 +59,8 @@ pub fn daemon(options: Options) -> ExitCode {
         // What the shell of the command had open (a pipe, a lock) must not stay open for as long as we run.
         let _ = sandbox::close_inherited(3);
     }
+    // With the old limit it serves fewer interfaces.
+    let _ = sandbox::raise_descriptors();
     let pair = Channel::pair().map_err(refused);
     concluded(
         options,
@@ -89,6 +94,7 @@ fn apart(options: Options, near: Channel, far: &Channel) -> Result<(), Started> 
     if options.autostarted {
         command.arg("--autostarted");
     }
+    command.args(["--dataplane", options.dataplane.word()]);
     let mut child = command.spawn().map_err(refused)?;
     drop(command);
     pass_signals_to(&child).map_err(refused)?;
@@ -176,7 +182,9 @@ fn engine(options: Options, channel: Channel) -> Result<(), Started> {
         let mut door = Client::new(channel).map_err(refused)?;
         let outcomes = door.outcomes();
         let opened = opened(&mut door, &outcomes).await?;
-        begin(options, door, outcomes, opened)
+        let offer = offered(&mut door, &outcomes).await?;
+        let choice = choose(options.dataplane, &offer).map_err(Started::Failed)?;
+        begin(options, door, outcomes, opened, (offer, choice))
             .await
             .map_err(refused)
     })
@@ -187,18 +195,23 @@ async fn begin(
     door: Client,
     outcomes: Outcomes,
     (listener, monitor): (UnixListener, Monitor),
+    (offer, choice): (Offer, Choice),
 ) -> io::Result<()> {
     let monitor = Rc::new(Readiness::new(monitor)?);
     let (adverts, adverts_in) = mpsc::channel(QUEUE);
     let (events, events_in) = mpsc::channel(QUEUE);
     let mut daemon = Daemon {
         engine: Engine::new(random::u64()?).with_clock(clock::now(), wall_clock()),
-        settings: Settings::default(),
+        settings: Settings {
+            dataplane: options.dataplane,
+            ..Settings::default()
+        },
         demoted: BTreeMap::new(),
         doubts: BTreeSet::new(),
         local: Vec::new(),
         door,
-        copier: Copier::start()?,
+        plane: Plane::start()?,
+        counted: Vec::new(),
         kernel: super::Kernel::default(),
         monitor: Rc::clone(&monitor),
         interfaces: BTreeMap::new(),
@@ -207,6 +220,11 @@ async fn begin(
         failed: BTreeSet::new(),
         transaction: None,
         waiting: VecDeque::new(),
+        looking: Vec::new(),
+        offer,
+        choice,
+        fallbacks: BTreeMap::new(),
+        told: BTreeSet::new(),
         retired: BTreeSet::new(),
         fullsock: 0,
         stirred: true,
@@ -232,6 +250,7 @@ async fn begin(
     if options.autostarted {
         tokio::task::spawn_local(end_when_idle(events));
     }
+    daemon.tell_plane();
     daemon.log.line(level::INFO, "ready");
     ready(options);
     let timer = Readiness::new(TimerFd::new().map_err(io::Error::other)?)?;
@@ -270,6 +289,22 @@ async fn opened(
     let [listener, monitor] =
         sockets.map_err(|_| refused(io::Error::other("the door gave no sockets")))?;
     Ok((UnixListener::from(listener), Monitor::from(monitor)))
+}
+
+/// The second order, waited for as well: which data planes there are.
+async fn offered(door: &mut Client, outcomes: &Outcomes) -> Result<Offer, Started> {
+    door.order(Effect::Offer);
+    match outcomes.next().await.map_err(refused)? {
+        Some((
+            Outcome {
+                said: Said::Offer { tcx, clsact },
+                ..
+            },
+            _,
+        )) => Ok(Offer { tcx, clsact }),
+        Some(_) => Ok(Offer::none("the privileged side knows of none")),
+        None => Err(refused(io::Error::other("the privileged side is gone"))),
+    }
 }
 
 fn end_on_signals(events: &mpsc::Sender<Event>) -> io::Result<()> {

@@ -6,7 +6,7 @@ use super::log::level;
 use super::settle::{configure, listen};
 use super::{Asked, Daemon, Purpose, kernel};
 use crate::carp::Input;
-use crate::carp::config::{Carpdev, Config, Lladdr, State, Unit};
+use crate::carp::config::{Carpdev, Config, InputMode, Lladdr, State, Unit};
 use crate::control::plan::{Plan, refusal};
 use crate::control::{Refusal, Reply};
 use crate::wire::{Family, MacAddr};
@@ -211,6 +211,7 @@ impl Daemon {
             let Some(attached) = self.carpdevs.get(&link.index) else {
                 return Some(Effect::OpenCarpdev {
                     name: link.name.clone(),
+                    planes: self.choice.planes(),
                 });
             };
             let wanted = self.listening_for(link.index, Some((unit, config)));
@@ -272,10 +273,11 @@ impl Daemon {
                     owning: false,
                     answering: false,
                     ordered: BTreeSet::new(),
+                    hindrance: None,
                 };
                 self.interfaces.insert(unit, interface);
             }
-            Effect::OpenCarpdev { name } => self.attach(name, value, descriptors)?,
+            Effect::OpenCarpdev { name, .. } => self.attach(name, value, descriptors)?,
             Effect::Listen { index, .. } => self.listens(*index, effect),
             Effect::Configure { .. } => self.shaped(unit, effect),
             _ => return Ok(true),
@@ -353,7 +355,7 @@ impl Daemon {
         self.retired.remove(&unit);
         self.doubts.remove(&unit);
         if let Some(interface) = self.interfaces.remove(&unit) {
-            self.copier.remove_port(interface.index);
+            self.plane.remove_port(interface.index);
             if let Some(carpdev) = interface.carpdev {
                 self.refresh_answers(carpdev);
             }
@@ -381,10 +383,14 @@ impl Daemon {
             self.parent(index);
         }
         self.tell_local();
+        self.tell_served(unit);
         self.tell(Input::Configure {
             unit,
             config: Some((config, carpdev.map(Carpdev))),
         });
+        if carpdev.is_some() {
+            self.tell_rules(unit);
+        }
         if let Some(index) = carpdev {
             self.refresh_answers(index);
         }
@@ -406,7 +412,7 @@ impl Daemon {
         };
         let Some(carpdev) = interface.carpdev else {
             if before.is_some() {
-                self.copier.remove_port(interface.index);
+                self.plane.remove_port(interface.index);
             }
             return Ok(());
         };
@@ -420,10 +426,12 @@ impl Daemon {
                 .iter()
                 .map(ipnetwork::IpNetwork::ip)
                 .collect(),
+            accept: interface.config.input == InputMode::Accept,
+            capture: interface.config.capture,
         };
         match before {
-            None => self.copier.add_port(port, interface.tap.try_clone()?),
-            Some(_) => self.copier.change_port(port),
+            None => self.plane.add_port(port, interface.tap.try_clone()?),
+            Some(_) => self.plane.change_port(port),
         }
         Ok(())
     }

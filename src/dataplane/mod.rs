@@ -13,11 +13,15 @@
 //! carpdev is missing, down or without room, frames are dropped and counted, never kept.
 #![forbid(unsafe_code)]
 
+pub mod bpf;
 pub mod copy;
+mod plane;
+
+pub use plane::Plane;
 
 use crate::wire::MacAddr;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What may pass for a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,6 +36,17 @@ pub enum Gate {
     Yielded,
 }
 
+/// What a data plane has to know of a carpdev itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// Its own MAC.
+    pub mac: MacAddr,
+    /// Its own IPv4 address, or that of the bridge that it is a port of.
+    pub inet: Option<Ipv4Addr>,
+    /// It is a port of a bridge, which passes on what is not for this host.
+    pub bridged: bool,
+}
+
 /// A port: one carpN on one carpdev. `id` is carpN's interface index.
 #[derive(Debug, Clone)]
 pub struct Port {
@@ -43,10 +58,14 @@ pub struct Port {
     pub mac: MacAddr,
     /// Addresses whose ARP requests and solicitations never reach carpN.
     pub shared: Vec<IpAddr>,
+    /// Frames for the virtual MAC are left to the stack on carpdev instead of handed to carpN.
+    pub accept: bool,
+    /// What leaves carpN is to be seen by who listens there.
+    pub capture: bool,
 }
 
-/// What passed for a port since it was added. A super-packet counts as one frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What passed for a port (in the kernel: for a vhid) since it was added. A super-packet counts as one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
     /// Frames handed to carpN.
     pub in_frames: u64,
@@ -60,4 +79,15 @@ pub struct Counters {
     pub out_bytes: u64,
     /// Frames from carpN that did not leave.
     pub out_drops: u64,
+}
+
+impl std::ops::AddAssign for Counters {
+    fn add_assign(&mut self, more: Self) {
+        self.in_frames += more.in_frames;
+        self.in_bytes += more.in_bytes;
+        self.in_drops += more.in_drops;
+        self.out_frames += more.out_frames;
+        self.out_bytes += more.out_bytes;
+        self.out_drops += more.out_drops;
+    }
 }

@@ -5,6 +5,7 @@
 
 #![doc = include_str!("traps.md")]
 
+pub mod bpf;
 pub mod channel;
 pub mod clock;
 pub mod filter;

@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -93,6 +94,13 @@ pub fn detach() -> Result<()> {
     nix::unistd::setsid()
         .map(drop)
         .map_err(|errno| Error::new("start session", "", errno))
+}
+
+/// As many open descriptors as the hard limit allows: every carpN takes a handful, and there may be 255.
+pub fn raise_descriptors() -> Result<()> {
+    let failed = |errno: Errno| Error::new("raise limit", "of descriptors", errno);
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(failed)
 }
 
 /// Closes what this process inherited by execve(2) at `first_fd` and above. What it has opened itself stays: all of that is

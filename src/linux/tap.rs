@@ -36,6 +36,16 @@ nix::ioctl_write_ptr_bad!(tun_set_iff, libc::TUNSETIFF, libc::ifreq);
 nix::ioctl_read_bad!(tun_get_iff, libc::TUNGETIFF, libc::ifreq);
 nix::ioctl_write_ptr_bad!(tun_set_carrier, libc::TUNSETCARRIER, libc::c_int);
 nix::ioctl_write_ptr_bad!(tun_set_header_size, libc::TUNSETVNETHDRSZ, libc::c_int);
+nix::ioctl_write_ptr_bad!(
+    tun_attach_filter,
+    libc::TUNATTACHFILTER as libc::Ioctl,
+    libc::sock_fprog
+);
+nix::ioctl_write_ptr_bad!(
+    tun_detach_filter,
+    libc::TUNDETACHFILTER as libc::Ioctl,
+    libc::sock_fprog
+);
 
 /// A TAP interface that exists as long as its descriptor: without carrier when made, non-blocking, closed on exec.
 ///
@@ -122,6 +132,34 @@ pub fn set_carrier(tap: impl AsFd, on: bool) -> io::Result<()> {
     let value = libc::c_int::from(on);
     // SAFETY: the descriptor is open and value is the int that TUNSETCARRIER reads.
     unsafe { tun_set_carrier(tap.as_fd().as_raw_fd(), &raw const value) }?;
+    Ok(())
+}
+
+/// A deaf TAP drops what the interface sends before it is queued; what is queued already stays.
+///
+/// # Errors
+/// EBADFD when the interface was deleted.
+pub fn set_deaf(tap: impl AsFd, deaf: bool) -> io::Result<()> {
+    // "Keep nothing of the frame."
+    let mut none = libc::sock_filter {
+        code: 0x06,
+        jt: 0,
+        jf: 0,
+        k: 0,
+    };
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut none,
+    };
+    let fd = tap.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open, and program is a whole filter that the kernel copies (or, detaching, does not read).
+    unsafe {
+        if deaf {
+            tun_attach_filter(fd, &raw const program)
+        } else {
+            tun_detach_filter(fd, &raw const program)
+        }
+    }?;
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! A configuration that changes under a running vhost.
 
-use crate::rig::{Ad, Host, V4, V6, config, parent};
+use crate::rig::{Ad, Host, UNIT, V4, V6, config, parent};
 use carp::carp::config::{Key, State};
-use carp::carp::{Parent, Reason};
+use carp::carp::{Input, Parent, Reason};
 
 #[test]
 fn the_same_configuration_again_changes_nothing() {
@@ -168,4 +168,30 @@ fn what_is_not_there_is_retired_at_once() {
     assert_eq!(host.destroy(0.0), ["retired"]);
     assert!(host.armed(0.0, 1, false).is_empty());
     assert!(host.ask(0.0, State::Master).is_empty());
+}
+
+#[test]
+fn what_the_data_plane_cannot_serve_stays_in_init_and_demotes() {
+    let mut host = Host::backup(&[V4], 1, 0);
+    let served = |host: &mut Host, at, ok| host.input(at, Input::Served { unit: UNIT, ok });
+    let lines = served(&mut host, 600.0, false);
+    assert_eq!(
+        lines,
+        [
+            "BACKUP -> INIT (unserved)",
+            "log 3: carp: demoted group carp by 1 to 1 (carpdev)"
+        ]
+    );
+    assert_eq!(host.timeout(), None);
+    assert!(served(&mut host, 601.0, false).is_empty());
+    assert!(host.configure(602.0, config(&[V4], 1, 0)).is_empty());
+    assert!(host.parent(603.0, Some(parent())).is_empty());
+    let lines = served(&mut host, 604.0, true);
+    assert_eq!(lines[0], "INIT -> BACKUP (ready)");
+    assert_eq!(host.timeout(), Some(3604.0));
+
+    let (mut host, at) = Host::master(&[V4], 1, 0);
+    let lines = served(&mut host, at + 1.0, false);
+    assert_eq!(lines[0], "goodbye inet");
+    assert_eq!(host.state(), State::Init);
 }

@@ -4,7 +4,7 @@ use crate::TIME;
 use crate::corpus::from;
 use crate::texts::{Piece, refused};
 use bolero::TypeGenerator;
-use carp::carp::config::{Config, Key, Lladdr, Node, Unit, Vhid};
+use carp::carp::config::{Config, InputMode, Key, Lladdr, Node, Unit, Vhid};
 use carp::cli::files::hostname::{self, What};
 use carp::cli::files::{canonical, shell};
 use carp::cli::ifconfig::parse::{Phrase, Typed};
@@ -166,6 +166,7 @@ struct Wanted {
     #[generator(0..2000)]
     mtu: u16,
     debug: bool,
+    capture: bool,
     #[generator(0..3)]
     metric: u8,
 }
@@ -243,6 +244,12 @@ impl Wanted {
             mtu: (self.mtu >= 1280).then_some(self.mtu.into()),
             debug: self.debug,
             metric: self.metric.into(),
+            input: if self.capture {
+                InputMode::Accept
+            } else {
+                InputMode::Redirect
+            },
+            capture: self.capture,
         }
     }
 }

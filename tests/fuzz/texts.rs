@@ -4,16 +4,17 @@ use crate::TIME;
 use crate::corpus::{Edit, from};
 use bolero::TypeGenerator;
 use carp::carp::Reason;
-use carp::carp::config::{Key, Lladdr, State, Unit};
+use carp::carp::config::{Dataplane, InputMode, Key, Lladdr, State, Unit};
 use carp::cli::ifconfig::parse::{self, Command, Typed};
 use carp::cli::ifconfig::words::WORDS;
-use carp::cli::ifconfig::{address, print};
+use carp::cli::ifconfig::{address, dataplane, print};
 use carp::control::socket::{REQUEST_MAX, read_frame, reply_frame, request_frame};
 use carp::control::started::Started;
 use carp::control::{
-    Change, Family, Interface, MacAddr, Refusal, Reply, Request, Setting, Sysctls, Vhost,
+    Change, Family, Interface, MacAddr, Peer, Protection, Refusal, Reply, Request, Served, Setting,
+    Stats, Sysctls, Traffic, Vhost,
 };
-use carp::daemon::door::{Effect, Failure, Order, Outcome};
+use carp::daemon::door::{Effect, Failure, Order, Outcome, Said};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ffi::OsString;
@@ -150,7 +151,7 @@ fn decode(bytes: &[u8]) {
         assert!(reply_frame(&reply).is_ok());
         if let Reply::Interfaces(all) = &reply {
             for interface in all {
-                let text = print::interface(interface, None);
+                let text = print::interface(interface, None) + &dataplane::lines(interface, true);
                 assert!(is_plain(&text), "{text:?}");
             }
         }
@@ -189,6 +190,14 @@ fn interface() -> Interface {
         configured_mtu: Some(1400),
         debug: true,
         metric: 7,
+        input: InputMode::Accept,
+        capture: true,
+        dataplane: Served {
+            by: Dataplane::Copy,
+            why: Some("\u{1b}[2J\n".into()),
+            hindrance: Some("\u{1b}[2J\n".into()),
+        },
+        traffic: Traffic::default(),
     }
 }
 
@@ -236,6 +245,7 @@ fn messages() -> Vec<Vec<u8>> {
             Setting::Allow(true),
             Setting::Preempt(false),
             Setting::Log(7),
+            Setting::Replay(false),
             Setting::Demotion(-240),
             Setting::SenderrDemotionFactor(0),
             Setting::IfdownDemotionFactor(10),
@@ -248,11 +258,21 @@ fn messages() -> Vec<Vec<u8>> {
             group: "carp".into(),
             by: -1,
         },
+        Request::Stats,
+        Request::Peers,
+        Request::Show(None),
     ];
     let replies = [
         Reply::Done,
         Reply::Interfaces(vec![interface()]),
         Reply::Settings(Sysctls::default()),
+        Reply::Stats(Stats::default()),
+        Reply::Peers(vec![Peer {
+            unit: Unit(1),
+            vhid: 1,
+            address: "fe80::2".parse().unwrap(),
+            protection: Protection::Repeats,
+        }]),
         Reply::Refused(refusal.clone()),
     ];
     let name = || "carp1".to_owned();
@@ -271,6 +291,9 @@ fn messages() -> Vec<Vec<u8>> {
             index: 2,
             groups: vec!["224.0.0.18".parse().unwrap()],
             macs: vec![MacAddr::of_vhid(1)],
+            shared: vec![("192.0.2.10".parse().unwrap(), 1)],
+            units: vec![name()],
+            bridge: None,
         },
     ];
     let failure = Failure {
@@ -283,9 +306,14 @@ fn messages() -> Vec<Vec<u8>> {
         .collect();
     all.extend(replies.iter().map(|m| serde_json::to_vec(m).unwrap()));
     all.extend(effects.map(|effect| serde_json::to_vec(&Order { id: 3, effect }).unwrap()));
-    all.extend(
-        [Ok(3), Err(failure)].map(|result| serde_json::to_vec(&Outcome { id: 3, result }).unwrap()),
-    );
+    all.extend([Ok(3), Err(failure)].map(|result| {
+        serde_json::to_vec(&Outcome {
+            id: 3,
+            result,
+            said: Said::Nothing,
+        })
+        .unwrap()
+    }));
     all.extend([Started::Ready, Started::Failed(refusal)].map(|m| serde_json::to_vec(&m).unwrap()));
     all
 }
@@ -307,6 +335,21 @@ fn command_lines() {
             let line: Vec<OsString> = pieces.iter().map(Piece::text).collect();
             ifconfig(&line);
             // Most lines begin with an interface.
+            let named: Vec<OsString> = std::iter::once("carp1".into()).chain(line).collect();
+            ifconfig(&named);
+        });
+}
+
+/// Bytes as an argv could carry them: anything but 0, in words.
+#[test]
+fn raw_command_lines() {
+    bolero::check!()
+        .with_max_len(128)
+        .with_test_time(TIME)
+        .for_each(|bytes: &[u8]| {
+            let words = bytes.split(|byte| *byte <= b' ');
+            let line: Vec<_> = words.map(|word| OsString::from_vec(word.into())).collect();
+            ifconfig(&line);
             let named: Vec<OsString> = std::iter::once("carp1".into()).chain(line).collect();
             ifconfig(&named);
         });

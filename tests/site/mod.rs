@@ -74,6 +74,8 @@ impl Site {
             carpdev: self.carpdev,
             mac,
             shared,
+            accept: false,
+            capture: false,
         };
         self.member.accept_unicast(mac).unwrap();
         self.copier.add_port(port.clone(), tap.into());

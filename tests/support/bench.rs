@@ -325,12 +325,12 @@ fn after(frames: &[Frame], port: usize, first: Instant) -> Vec<Duration> {
     late.map(|f| f.at.since(first)).collect()
 }
 
-/// How many moves of a kind a test makes: `CARP_MOVES`, or few.
+/// How many moves of a kind a test makes: `CARP_MOVES`, or few, and fewer on all data planes but the first.
 pub fn moves() -> usize {
     std::env::var("CARP_MOVES")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(3)
+        .unwrap_or(if super::plane::first() { 3 } else { 1 })
 }
 
 /// The middle of some figures.

@@ -69,8 +69,18 @@ impl Host {
     /// Starts `carp daemon` in the foreground and waits until it answers.
     #[track_caller]
     pub fn daemon(&self) {
+        self.daemon_with(&[]);
+    }
+
+    /// The same with more words on its command line.
+    #[track_caller]
+    pub fn daemon_with(&self, words: &[&str]) {
         let log = std::fs::File::create(self.log()).unwrap();
         let mut command = self.command(&["daemon"]);
+        if !words.contains(&"--dataplane") {
+            command.args(["--dataplane", self.plane.word()]);
+        }
+        command.args(words);
         command.stdout(Stdio::null()).stderr(log);
         let child = self.place.run(|| command.spawn().unwrap());
         let old = self.daemon.lock().unwrap().replace(child);
@@ -202,6 +212,11 @@ impl Host {
         line.and_then(|l| l.split_whitespace().next())
             .unwrap_or("none")
             .to_owned()
+    }
+
+    /// Tells the plane to a daemon that was started by a command, or starts one.
+    pub fn choose_plane(&self) {
+        self.ok(&format!("sysctl -q net.inet.carp.dataplane={}", self.plane));
     }
 
     /// Waits for a state.

@@ -3,6 +3,7 @@
 
 pub use super::driver::Done;
 use super::wire::{Wire, tap};
+use carp::carp::config::Dataplane;
 use carp::linux::clock;
 use carp::linux::netlink::{AddressFlags, Netlink};
 use carp::linux::netns::Namespace;
@@ -73,6 +74,8 @@ pub struct Host {
     pub name: &'static str,
     pub place: Namespace,
     pub run: PathBuf,
+    /// What its daemons are told to use.
+    pub plane: Dataplane,
     cables: Mutex<Vec<Cable>>,
     pub(super) daemon: Mutex<Option<Child>>,
 }
@@ -89,6 +92,7 @@ impl Host {
             name,
             place: Namespace::new().unwrap(),
             run,
+            plane: super::plane::current(),
             cables: Mutex::default(),
             daemon: Mutex::default(),
         }

@@ -8,11 +8,13 @@ pub mod frames;
 pub mod hosts;
 pub mod pcap;
 pub mod peer;
+pub mod plane;
 pub mod privilege;
 pub mod scene;
 pub mod talk;
 pub mod wire;
 
+pub(crate) use plane::planes;
 pub use privilege::may_become_nobody;
 
 /// First line of a test that needs root's power.

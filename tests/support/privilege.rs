@@ -113,6 +113,17 @@ pub fn run_elsewhere() -> bool {
     true
 }
 
+/// Says that the calling test, named by its thread, cannot run here; in a child for its parent.
+pub fn skip_here(reason: &str) {
+    let thread = std::thread::current();
+    let name = thread.name().expect("a test's thread has its name");
+    if is_child(IN_USERNS, name) {
+        let _ = writeln!(std::io::stderr(), "{reason}");
+        std::process::exit(SKIPPED);
+    }
+    skip(name, reason);
+}
+
 /// Whether this root may become another user: not in a user namespace that maps one only.
 pub fn may_become_nobody() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();

@@ -19,12 +19,18 @@ pub struct Scene {
 impl Scene {
     /// The hosts only, each with a foreground daemon where carp is to run, no carp interface yet.
     pub fn bare() -> Self {
+        let scene = Self::unborn();
+        scene.a.daemon();
+        scene.b.daemon();
+        scene
+    }
+
+    /// The hosts only, without daemons.
+    pub fn unborn() -> Self {
         let segment = Segment::new();
         let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24", "2001:db8::11/64"]);
         let b = Host::on(&segment, "b", 0x0b, &["192.0.2.12/24", "2001:db8::12/64"]);
         let c = Host::on(&segment, "c", 0x0c, &["192.0.2.13/24", "2001:db8::13/64"]);
-        a.daemon();
-        b.daemon();
         Self { segment, a, b, c }
     }
 

@@ -29,9 +29,7 @@ fn answer(frame: &Frame, target: IpAddr) -> Option<MacAddr> {
 
 /// Fails without arp_ignore on carpdev (the kernel answers with carpdev's MAC too), without arp_ignore on carpN or when the
 /// copier hands carpN requests (carpN answers for carpdev's address).
-#[test]
 fn t01_each_address_has_one_answer() {
-    super::support::privileged!();
     let scene = Scene::new();
     let heard = scene.c.hears("eth0");
     let out = scene.c.outlet("eth0");
@@ -74,9 +72,7 @@ fn t01_each_address_has_one_answer() {
 }
 
 /// Fails without arp_announce=2 on carpdev.
-#[test]
 fn t02_a_packet_from_the_shared_address_does_not_move_it() {
-    super::support::privileged!();
     let scene = Scene::new();
     let d = Host::on(&scene.segment, "d", 0x0d, &["192.0.2.14/24"]);
     let _service = Service::on(&scene.a);
@@ -114,9 +110,7 @@ fn t02_a_packet_from_the_shared_address_does_not_move_it() {
 }
 
 /// Fails without rp_filter=2 on carpN.
-#[test]
 fn t03_strict_reverse_path_filtering_elsewhere_does_no_harm() {
-    super::support::privileged!();
     let scene = Scene::bare();
     for interface in ["all", "default", "eth0"] {
         scene
@@ -135,9 +129,7 @@ fn t03_strict_reverse_path_filtering_elsewhere_does_no_harm() {
 }
 
 /// Fails when addresses stay on carpN in BACKUP: packets of the MASTER from the shared address are martians then.
-#[test]
 fn t11_a_backup_hears_what_the_master_says_as_the_shared_address() {
-    super::support::privileged!();
     let scene = Scene::new();
     let _service = Service::on(&scene.b);
     for (shared, to) in [(SHARED, "192.0.2.12"), (SHARED6, "2001:db8::12")] {
@@ -157,9 +149,7 @@ fn t11_a_backup_hears_what_the_master_says_as_the_shared_address() {
 }
 
 /// Fails when addresses stay on carpN in BACKUP (b reaches itself), or when the MASTER's copier takes what it sends itself.
-#[test]
 fn t12_both_hosts_reach_the_shared_address_and_find_the_master() {
-    super::support::privileged!();
     let scene = Scene::new();
     let (_a, _b) = (Service::on(&scene.a), Service::on(&scene.b));
     let (from_a, from_b) = (scene.a.sends("eth0"), scene.b.sends("eth0"));
@@ -182,9 +172,7 @@ fn t12_both_hosts_reach_the_shared_address_and_find_the_master() {
 }
 
 /// Also T11: a host that has just left MASTER owns as little as one that never was.
-#[test]
 fn t11_a_former_master_reaches_its_successor() {
-    super::support::privileged!();
     let scene = Scene::bare();
     join(&scene.a, "eth0", 0);
     join(&scene.b, "eth0", 100);
@@ -198,4 +186,13 @@ fn t11_a_former_master_reaches_its_successor() {
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(who(&scene.a, shared, None).unwrap(), "b", "{shared}");
     }
+}
+
+super::support::planes! {
+    t01_each_address_has_one_answer,
+    t02_a_packet_from_the_shared_address_does_not_move_it,
+    t03_strict_reverse_path_filtering_elsewhere_does_no_harm,
+    t11_a_backup_hears_what_the_master_says_as_the_shared_address,
+    t12_both_hosts_reach_the_shared_address_and_find_the_master,
+    t11_a_former_master_reaches_its_successor,
 }

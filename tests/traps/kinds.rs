@@ -34,9 +34,7 @@ fn bridged() -> (Host, Host) {
 }
 
 /// Fails without the unicast membership for the virtual MAC on carpdev.
-#[test]
 fn t08_a_bridge_can_be_carpdev() {
-    super::support::privileged!();
     let (a, c) = bridged();
     let _service = Service::on(&a);
     join(&a, "br0", 0);
@@ -49,9 +47,7 @@ fn t08_a_bridge_can_be_carpdev() {
 }
 
 /// Fails when the bridge keeps its arp_ignore: it hears what its port hears, and answers for the shared address too.
-#[test]
 fn t17_a_bridge_port_can_be_carpdev() {
-    super::support::privileged!();
     let (a, c) = bridged();
     let _service = Service::on(&a);
     let from_a = a.sends("eth0");
@@ -80,9 +76,7 @@ fn t17_a_bridge_port_can_be_carpdev() {
 }
 
 /// Fails when one group's end closes what the other one needs: sockets, groups, memberships, settings of carpdev.
-#[test]
 fn t17_two_vhids_on_one_carpdev_live_and_die_apart() {
-    super::support::privileged!();
     let scene = Scene::bare();
     let _services = (Service::on(&scene.a), Service::on(&scene.b));
     join_numbered(&scene.a, "eth0", 1, 0);
@@ -119,9 +113,7 @@ fn t17_two_vhids_on_one_carpdev_live_and_die_apart() {
 }
 
 /// Fails when the daemon keeps to the index of a carpdev that is gone.
-#[test]
 fn t17_a_carpdev_that_returns_serves_again() {
-    super::support::privileged!();
     let scene = Scene::bare();
     let _service = Service::on(&scene.a);
     join_numbered(&scene.a, "eth0", 1, 0);
@@ -188,4 +180,11 @@ fn t17_a_macvlan_is_refused_or_serves() {
         );
         assert_eq!(scene.a.carrier("carp1"), None, "nothing was made");
     }
+}
+
+super::support::planes! {
+    t08_a_bridge_can_be_carpdev,
+    t17_a_bridge_port_can_be_carpdev,
+    t17_two_vhids_on_one_carpdev_live_and_die_apart,
+    t17_a_carpdev_that_returns_serves_again,
 }

@@ -15,9 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Fails when a taken name is an answer instead of tried again: the line of words is refused and nobody serves.
-#[test]
 fn t21_a_name_that_somebody_just_gives_up_is_waited_for() {
-    super::support::privileged!();
     let scene = Scene::bare();
     let _service = Service::on(&scene.a);
     for _ in 0..5 {
@@ -37,9 +35,7 @@ fn t21_a_name_that_somebody_just_gives_up_is_waited_for() {
 
 /// What the admin sees of T21: mostly the kernel's own lock makes a new daemon wait for the dying one, so that the patience is
 /// tested above.
-#[test]
 fn t21_a_successor_need_not_wait_for_a_dying_daemon() {
-    super::support::privileged!();
     let scene = Scene::bare();
     let _service = Service::on(&scene.a);
     // The last interface of a dead process goes last: its name is asked for first.
@@ -58,9 +54,7 @@ fn t21_a_successor_need_not_wait_for_a_dying_daemon() {
 
 /// Fails when the kernel is not asked for carpN right after "carrier on", or when the data plane drops what carpN sends while
 /// arming: then the ARP request for the asker is lost, and the next one follows a second later.
-#[test]
 fn t24_what_is_asked_after_the_first_advertisement_is_answered() {
-    super::support::privileged!();
     let segment = Segment::new();
     // Without an address on carpdev all answers leave by carpN.
     let a = Host::on(&segment, "a", 0x0a, &[]);
@@ -171,9 +165,7 @@ fn departures(host: &Host, over: &AtomicBool) -> Vec<Instant> {
 }
 
 /// Fails when the interfaces are deleted one by one, or when answers go on while they are.
-#[test]
 fn t26_a_polite_end_removes_all_interfaces_at_once() {
-    super::support::privileged!();
     let (a, c) = many();
     let from_a = a.sends("eth0");
     let mark = clock::now();
@@ -216,9 +208,7 @@ fn t26_a_polite_end_removes_all_interfaces_at_once() {
 }
 
 /// Fails when the kernel can answer for addresses that are still there (arp_ignore on carpdev).
-#[test]
 fn t26_a_killed_host_answers_nothing_while_its_interfaces_die() {
-    super::support::privileged!();
     let (a, c) = many();
     let from_a = a.sends("eth0");
     let mark = clock::now();
@@ -251,4 +241,12 @@ fn t26_a_killed_host_answers_nothing_while_its_interfaces_die() {
     );
     let gone = || (1..=16).all(|number| a.carrier(&format!("carp{number}")).is_none());
     assert!(until(SOON, gone), "interfaces stay behind");
+}
+
+super::support::planes! {
+    t21_a_name_that_somebody_just_gives_up_is_waited_for,
+    t21_a_successor_need_not_wait_for_a_dying_daemon,
+    t24_what_is_asked_after_the_first_advertisement_is_answered,
+    t26_a_polite_end_removes_all_interfaces_at_once,
+    t26_a_killed_host_answers_nothing_while_its_interfaces_die,
 }

@@ -48,9 +48,7 @@ fn answers(frame: &Frame) -> bool {
 }
 
 /// Fails without the tag tests in the socket filters: the tag is not in the frame but beside it.
-#[test]
 fn t23_another_vlans_frames_change_nothing() {
-    super::support::privileged!();
     let scene = Scene::bare();
     join(&scene.a, "eth0", 100);
     scene.a.master("carp1");
@@ -102,9 +100,7 @@ fn t23_another_vlans_frames_change_nothing() {
 }
 
 /// Fails when the groups are joined as filters only (PACKET_MR_MULTICAST): snooping switches see no report.
-#[test]
 fn t27_group_membership_is_reported() {
-    super::support::privileged!();
     for addresses in [&["192.0.2.11/24", "2001:db8::11/64"][..], &[]] {
         let segment = Segment::new();
         let a = Host::on(&segment, "a", 0x0a, addresses);
@@ -135,4 +131,9 @@ fn t27_group_membership_is_reported() {
             );
         }
     }
+}
+
+super::support::planes! {
+    t23_another_vlans_frames_change_nothing,
+    t27_group_membership_is_reported,
 }

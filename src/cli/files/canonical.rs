@@ -32,6 +32,8 @@ pub fn lines(dumped: &Dumped) -> Vec<String> {
         mtu,
         debug,
         metric,
+        input,
+        capture,
     } = &dumped.config;
     let fresh = Config::default();
     let mut lines = Vec::new();
@@ -63,6 +65,12 @@ pub fn lines(dumped: &Dumped) -> Vec<String> {
     }
     if *metric != fresh.metric {
         lines.push(format!("metric {metric}"));
+    }
+    if *input != fresh.input {
+        lines.push(format!("input {input}"));
+    }
+    if *capture {
+        lines.push("capture".to_owned());
     }
     if *debug {
         lines.push("debug".to_owned());
@@ -191,7 +199,7 @@ pub fn difference(before: &[String], after: &[String]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::carp::config::{Node, Unit, Vhid};
+    use crate::carp::config::{InputMode, Node, Unit, Vhid};
 
     fn dumped(config: Config) -> Dumped {
         Dumped {
@@ -228,13 +236,15 @@ mod tests {
             mtu: Some(1400),
             debug: true,
             metric: 3,
+            input: InputMode::Accept,
+            capture: true,
         }
     }
 
     #[test]
     fn a_configuration_has_a_line_for_each_aspect() {
         let expected = "carpdev eth0\nvhid 7\nadvbase 2\nadvskew 100\npass 'it'\\''s secret'\n\
-            peer6 2001:db8::7\ncarppeer 192.0.2.7,192.0.2.8\nlladdr carpdev\nmtu 1400\nmetric 3\ndebug\n\
+            peer6 2001:db8::7\ncarppeer 192.0.2.7,192.0.2.8\nlladdr carpdev\nmtu 1400\nmetric 3\ninput accept\ncapture\ndebug\n\
             -group carp\ngroup ha\ngroup wan\ndescription 'the gate'\n\
             inet6 2001:db8::1 64\ninet 192.0.2.1 255.255.255.0\ninet alias 192.0.2.2 255.255.255.255\n\
             inet6 alias 2001:db8::2 64\nup";

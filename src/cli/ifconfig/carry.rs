@@ -28,6 +28,9 @@ pub fn out(facts: &Facts, words: &[OsString], around: &Around) -> Result<String,
     {
         return Ok(text);
     }
+    if let ([name, _, ..], true) = (words, around.system && !facts.on_parent) {
+        others(&name.to_string_lossy(), words, around)?;
+    }
     let mut line: Vec<_> = words.iter().take(1).cloned().collect();
     line.extend(read(
         facts,
@@ -60,8 +63,13 @@ pub fn out(facts: &Facts, words: &[OsString], around: &Around) -> Result<String,
         Command::Show {
             which: Which::All,
             family,
-        } if facts.on_parent || around.system => Ok(show::all(facts, family, around)?),
-        Command::Show { which, family } => Ok(show::carp(facts, &which, family)?),
+            verbose,
+        } if facts.on_parent || around.system => Ok(show::all(facts, family, verbose, around)?),
+        Command::Show {
+            which,
+            family,
+            verbose,
+        } => Ok(show::carp(facts, &which, family, verbose)?),
         Command::Apply { unit, changes } => {
             let changes = keys(changes)?;
             let changes = completed(facts, unit, changes, around)?;
@@ -69,6 +77,21 @@ pub fn out(facts: &Facts, words: &[OsString], around: &Around) -> Result<String,
             Ok(String::new())
         }
     }
+}
+
+/// In the place of the system's ifconfig, but with none behind us: what that would have done is not done.
+fn others(name: &str, typed: &[OsString], around: &Around) -> Result<(), Refusal> {
+    let carps = Unit::from_name(name).is_some()
+        || typed
+            .iter()
+            .any(|word| words::is_carps(&word.to_string_lossy()));
+    if !carps && around.links()?.iter().any(|link| link.name == name) {
+        return Err(because(
+            format!("{name}: Operation not supported"),
+            parse::ONLY_CARP,
+        ));
+    }
+    Ok(())
 }
 
 /// Where a grammar reads the line its refusal of a word is the usage.

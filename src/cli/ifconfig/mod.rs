@@ -4,6 +4,7 @@
 pub mod address;
 pub mod argument;
 mod carry;
+pub mod dataplane;
 mod dialect;
 pub mod facts;
 mod freebsd;
@@ -137,7 +138,8 @@ pub(super) fn hosts(name: &str, family: Family) -> Option<IpAddr> {
     address::in_hosts(&String::from_utf8_lossy(&text), name, family)
 }
 
-fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
+/// The interfaces, or the one asked for if it is there; none without a daemon.
+pub fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
     let client = match Client::find() {
         Err(Error::NotRunning) => return Ok(Vec::new()),
         client => client.map_err(|error| unanswered(&error))?,

@@ -9,7 +9,7 @@ use crate::control::{Family, Interface};
 
 /// ifconfig-carp.md 2.
 pub static FACTS: Facts = Facts {
-    usage: "usage: ifconfig [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       \
+    usage: "usage: ifconfig [-v] [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       \
         ifconfig -g group [[-]carpdemote [number]]\n",
     grammar: false,
     lacking: &[],

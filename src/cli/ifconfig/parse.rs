@@ -6,7 +6,7 @@
 use super::address::{self, Hosts};
 use super::argument;
 use super::words::{self, Sense};
-use crate::carp::config::{State, Unit};
+use crate::carp::config::{InputMode, State, Unit};
 use crate::cli::{because, plain};
 use crate::control::Family;
 use crate::control::{Change, Refusal};
@@ -46,6 +46,8 @@ pub enum Command {
         which: Which,
         /// Only addresses of this family.
         family: Option<Family>,
+        /// `-v`: the data plane and its counters, too.
+        verbose: bool,
     },
     /// To be done.
     Apply {
@@ -114,28 +116,29 @@ impl From<Refusal> for Error {
 
 /// Reads what stands after `ifconfig`.
 pub fn parse(arguments: &[OsString], hosts: Hosts<'_>) -> Result<Command, Error> {
+    let (verbose, arguments) = match arguments.split_first() {
+        Some((first, rest)) if first == "-v" => (true, rest),
+        _ => (false, arguments),
+    };
+    let show = |which, family| Command::Show {
+        which,
+        family,
+        verbose,
+    };
     let Some((first, rest)) = arguments.split_first() else {
-        return Ok(Command::Show {
-            which: Which::All,
-            family: None,
-        });
+        return Ok(show(Which::All, None));
     };
     let name = first.to_string_lossy();
     if name.starts_with('-') {
-        return option(&name, rest);
+        return option(&name, rest, verbose);
     }
     if first.len() > NAME_MAX {
         return Err(plain(format!("interface name '{name}' too long")).into());
     }
     match rest {
-        [] => Ok(Command::Show {
-            which: shown(&name)?,
-            family: None,
-        }),
-        [word] if family(word).is_some() => Ok(Command::Show {
-            which: shown(&name)?,
-            family: family(word),
-        }),
+        [] => Ok(show(shown(&name)?, None)),
+        [word] if family(word).is_some() => Ok(show(shown(&name)?, family(word))),
+        _ if verbose => Err(Error::Usage),
         _ => {
             let changes = Line::read(&name, rest, hosts)?;
             let unit = Unit::from_name(&name).ok_or_else(|| foreign(&name, changes.first()))?;
@@ -145,12 +148,13 @@ pub fn parse(arguments: &[OsString], hosts: Hosts<'_>) -> Result<Command, Error>
 }
 
 /// A word with a minus before any interface.
-fn option(name: &str, rest: &[OsString]) -> Result<Command, Error> {
+fn option(name: &str, rest: &[OsString], verbose: bool) -> Result<Command, Error> {
     let letters = &name[1..];
     let all = |family| {
         Ok(Command::Show {
             which: Which::All,
             family,
+            verbose,
         })
     };
     match (letters, rest) {
@@ -290,6 +294,7 @@ impl<'a> Line<'a> {
         };
         match word.sense {
             Sense::Alias => self.fate = if negated { Fate::Delete } else { Fate::Beside },
+            Sense::Switch(make) => self.change(make(!negated)),
             Sense::Later => return Err(plain(format!("{typed}: not supported yet"))),
             _ if negated => return Err(plain(format!("{typed}: not supported yet"))),
             Sense::Delete => self.fate = Fate::Delete,
@@ -311,6 +316,18 @@ impl<'a> Line<'a> {
             }
             Sense::Nothing => {}
             Sense::Refused(why) => return Err(because(format!("{typed}: bad value"), why)),
+            Sense::Input => {
+                let value = argument()?.to_string_lossy();
+                let modes = [InputMode::Redirect, InputMode::Accept];
+                let mode = modes.into_iter().find(|mode| mode.to_string() == value);
+                let wrong = || {
+                    because(
+                        format!("{typed} {value}: invalid"),
+                        "it is redirect or accept",
+                    )
+                };
+                self.change(Change::Input(mode.ok_or_else(wrong)?));
+            }
             Sense::Carpdev => {
                 let device = carpdev(argument()?)?;
                 self.change(Change::Carpdev(device));

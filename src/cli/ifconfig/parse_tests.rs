@@ -173,7 +173,14 @@ fn addresses_go_by_delete_and_minus_alias() {
 
 #[test]
 fn displays_are_told_from_changes() {
-    let show = |which, family| Ok(Command::Show { which, family });
+    let showing = |which, family, verbose| {
+        Ok(Command::Show {
+            which,
+            family,
+            verbose,
+        })
+    };
+    let show = |which, family| showing(which, family, false);
     for (text, expected) in [
         ("", show(Which::All, None)),
         ("-a", show(Which::All, None)),
@@ -183,6 +190,10 @@ fn displays_are_told_from_changes() {
         ("carp1 inet", show(Which::One(Unit(1)), Some(Family::Inet))),
         ("carp", show(Which::Group("carp".into()), None)),
         ("egress", show(Which::Group("egress".into()), None)),
+        ("-v", showing(Which::All, None, true)),
+        ("-v -a", showing(Which::All, None, true)),
+        ("-v carp1", showing(Which::One(Unit(1)), None, true)),
+        ("-v carp1 down", Err(Error::Usage)),
         ("-C", Ok(Command::Cloners)),
         ("--help", Ok(Command::Help)),
         ("-C carp1", Err(Error::Usage)),

@@ -90,11 +90,11 @@ const fn status(state: State) -> &'static str {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::carp::config::{Lladdr, Unit};
-    use crate::control::{MacAddr, Reason, Vhost};
+    use crate::carp::config::{Dataplane, InputMode, Lladdr, Unit};
+    use crate::control::{MacAddr, Reason, Served, Traffic, Vhost};
 
     pub fn fresh() -> Interface {
         Interface {
@@ -114,6 +114,14 @@ pub(super) mod tests {
             configured_mtu: None,
             debug: false,
             metric: 0,
+            input: InputMode::Redirect,
+            capture: false,
+            dataplane: Served {
+                by: Dataplane::Copy,
+                why: None,
+                hindrance: None,
+            },
+            traffic: Traffic::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::facts::Facts;
 use super::parse::{self, Which};
-use super::{Around, Wrong, interfaces, parent, print, words};
+use super::{Around, Wrong, dataplane, interfaces, parent, print, words};
 use crate::carp::config::{FAMILY_GROUP, Unit};
 use crate::cli::{plain, unanswered};
 use crate::control::link::Link;
@@ -53,7 +53,12 @@ pub fn link(
 }
 
 /// The carp interfaces that are meant. A look never starts a daemon: without one there is none.
-pub fn carp(facts: &Facts, which: &Which, family: Option<Family>) -> Result<String, Refusal> {
+pub fn carp(
+    facts: &Facts,
+    which: &Which,
+    family: Option<Family>,
+    verbose: bool,
+) -> Result<String, Refusal> {
     let wanted = match which {
         Which::One(unit) => Some(*unit),
         Which::All | Which::Group(_) => None,
@@ -65,9 +70,14 @@ pub fn carp(facts: &Facts, which: &Which, family: Option<Family>) -> Result<Stri
         Which::Group(name) if chosen.is_empty() => Err(parse::missing(name)),
         _ => Ok(chosen
             .into_iter()
-            .map(|i| (facts.carp)(i, family))
+            .map(|i| text(facts, i, family, verbose))
             .collect()),
     }
+}
+
+/// A carpN in the system's words, then in ours.
+fn text(facts: &Facts, interface: &Interface, family: Option<Family>, verbose: bool) -> String {
+    (facts.carp)(interface, family) + &dataplane::lines(interface, verbose)
 }
 
 fn is_meant(facts: &Facts, interface: &Interface, which: &Which) -> bool {
@@ -79,7 +89,12 @@ fn is_meant(facts: &Facts, interface: &Interface, which: &Which) -> bool {
 }
 
 /// All of carp and of the system, in the order of the kernel.
-pub fn all(facts: &Facts, family: Option<Family>, around: &Around) -> Result<String, Refusal> {
+pub fn all(
+    facts: &Facts,
+    family: Option<Family>,
+    verbose: bool,
+    around: &Around,
+) -> Result<String, Refusal> {
     let (carp, links) = everything(around)?;
     let mut texts: Vec<(u32, String)> = Vec::new();
     for link in &links {
@@ -93,7 +108,7 @@ pub fn all(facts: &Facts, family: Option<Family>, around: &Around) -> Result<Str
         }
     }
     if !facts.on_parent {
-        let texts_of = |i: &Interface| (i.index, (facts.carp)(i, family));
+        let texts_of = |i: &Interface| (i.index, text(facts, i, family, verbose));
         texts.extend(carp.iter().map(texts_of));
     }
     texts.sort_by_key(|(index, _)| *index);

@@ -52,6 +52,10 @@ pub enum Sense {
     Passfile,
     /// A state to go to.
     State,
+    /// A change that its negation takes back.
+    Switch(fn(bool) -> Change),
+    /// Where received frames are seen.
+    Input,
     /// How the address is read.
     Family(Family),
     /// The address comes beside the others; negated it goes.
@@ -170,6 +174,21 @@ pub static WORDS: &[Word] = &[
         Sense::State,
         "go to init, backup or master now",
     ),
+    word(
+        "input",
+        "mode",
+        Sense::Input,
+        "where received frames are seen: redirect (on carpN) or accept (on carpdev)",
+    ),
+    Word {
+        negation: Some("-capture"),
+        ..word(
+            "capture",
+            "",
+            Sense::Switch(Change::Capture),
+            "show what leaves carpN to who listens there, at some cost",
+        )
+    },
     Word {
         negation: Some("-carpdev"),
         ..word(

@@ -3,7 +3,7 @@
 //! A write to net.inet.carp.demotion adds; a file says what all that is added comes to, so that it may be read again.
 #![forbid(unsafe_code)]
 
-use super::{Item, VARIABLES, Variable, item, texts};
+use super::{Item, VARIABLES, Values, Variable, item, texts};
 use crate::carp::config::Settings;
 use crate::cli::personality::Personality;
 use crate::cli::plain;
@@ -40,9 +40,8 @@ pub const fn change(settings: &Settings, line: Setting) -> Setting {
 
 /// What can be written.
 fn variables() -> impl Iterator<Item = &'static Variable> {
-    VARIABLES
-        .iter()
-        .filter(|variable| !variable.range.is_empty())
+    let written = |variable: &&Variable| !matches!(variable.values, Values::ReadOnly);
+    VARIABLES.iter().filter(written)
 }
 
 /// The names of all.
@@ -60,7 +59,10 @@ pub fn lines(settings: &Settings) -> Vec<String> {
         ..Sysctls::default()
     };
     variables()
-        .map(|variable| format!("{}={}", variable.name(), (variable.get)(&written)))
+        .map(|variable| {
+            let value = variable.text((variable.get)(&written));
+            format!("{}={value}", variable.name())
+        })
         .collect()
 }
 

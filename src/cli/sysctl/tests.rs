@@ -22,7 +22,7 @@ fn names_are_whole_or_a_beginning() {
 fn wrong_names_are_told_by_level_with_a_suggestion() {
     let meant = |name: &str| Some(format!("did you mean net.inet.carp.{name}?"));
     let text = |level, part, name| format!("{level} level name {part} in {name} is invalid");
-    let only = "only net.inet.carp is here: allow, preempt, log, replay, grace, demotion, \
+    let only = "only net.inet.carp is here: allow, preempt, log, replay, dataplane, grace, demotion, \
         senderr_demotion_factor, ifdown_demotion_factor, dscp, arpbalance, suppress_preempt";
     let only = Some(only.to_owned());
     for (name, level, part, why) in [
@@ -74,6 +74,10 @@ fn values_have_their_range() {
             "net.inet.carp.suppress_preempt=0",
             "net.inet.carp.suppress_preempt: Operation not permitted",
         ),
+        (
+            "net.inet.carp.dataplane=bpf",
+            "net.inet.carp.dataplane: Invalid argument",
+        ),
     ] {
         assert_eq!(refusal(word).0, text, "{word}");
     }
@@ -88,6 +92,21 @@ fn values_have_their_range() {
         ),
         Ok(Item::Set(_, -240))
     ));
+}
+
+#[test]
+fn the_data_plane_is_a_word() {
+    for (place, word) in ["auto", "tcx", "clsact", "copy"].into_iter().enumerate() {
+        let typed = format!("net.inet.carp.dataplane={word}");
+        let Ok(Item::Set(variable, value)) = item(&typed, texts::of(Personality::Openbsd)) else {
+            panic!("{word} was not taken");
+        };
+        assert_eq!(usize::try_from(value), Ok(place));
+        assert_eq!(variable.text(value.into()), word);
+        let mut settings = Sysctls::default();
+        apply(&mut settings, (variable.set)(value));
+        assert_eq!((variable.get)(&settings), i64::from(value));
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! A message is JSON over a sequenced-packet socketpair, descriptors beside it. The far end ([`serve`]) performs effects in
 //! the order in which they arrive and decides nothing; it may be a thread of the same process or a privileged parent.
 
+use crate::carp::config::Dataplane;
+use crate::dataplane::Counters;
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use std::net::IpAddr;
 
 pub mod client;
 mod parents;
+mod planes;
 pub mod serve;
 mod settings;
 mod taps;
@@ -29,6 +32,10 @@ pub enum Effect {
     /// Take the instance lock, put back what a predecessor left changed, open the control socket.
     /// Descriptors: the listening socket, a netlink socket that hears link and address changes.
     Open,
+    /// Find out which data planes can be had beside `copy`. Said: them.
+    Offer,
+    /// Read the counters of the data plane in the kernel. Said: them.
+    Count,
     /// Make a TAP of this name with this MAC: carrier off, down, in our link group, the kernel's defaults replaced (T3, T10).
     /// Value: its index. Descriptors: the TAP.
     Create {
@@ -68,14 +75,17 @@ pub enum Effect {
         /// carpN.
         name: String,
     },
-    /// Sockets on a carpdev, and arp_ignore and arp_announce raised there (T1, T2), the old values kept on disk.
-    /// Value: its index. Descriptors: advertisements, neighbours (ARP and NS), data,
-    /// and for each family that the kernel has one that sends packets to unicast peers (T28).
+    /// Sockets on a carpdev, and its data plane: programs in the kernel, or arp_ignore and arp_announce raised there (T1, T2),
+    /// the old values kept on disk. Value: its index. Descriptors: advertisements, neighbours (ARP and NS), data, two that
+    /// send packets to IPv4 and IPv6 peers (T28), and with programs the map of their ports. Said: which data plane.
     OpenCarpdev {
         /// Its name.
         name: String,
+        /// Data planes to try, one after the other.
+        planes: Vec<Dataplane>,
     },
-    /// Join exactly these groups on an open carpdev and accept exactly these unicast MACs (T8, T9, T27).
+    /// Join exactly these groups on an open carpdev, accept exactly these unicast MACs (T8, T9, T27), keep exactly these
+    /// addresses from the kernel's responders, and lead what exactly these carpN send to the carpdev.
     Listen {
         /// carpdev's index.
         index: u32,
@@ -83,6 +93,12 @@ pub enum Effect {
         groups: Vec<IpAddr>,
         /// Virtual MACs.
         macs: Vec<MacAddr>,
+        /// Shared addresses, each with a vhid that it belongs to.
+        shared: Vec<(IpAddr, u8)>,
+        /// carpN.
+        units: Vec<String>,
+        /// The index of the bridge that the carpdev is a port of.
+        bridge: Option<u32>,
     },
     /// Leave the groups and put the settings of a carpdev back.
     CloseCarpdev {
@@ -100,6 +116,28 @@ pub struct Outcome {
     pub id: u64,
     /// The value (an interface index, else 0), or why nothing was done.
     pub result: Result<u32, Failure>,
+    /// What else there is to say.
+    #[serde(default)]
+    pub said: Said,
+}
+
+/// What an effect has to say besides its value.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Said {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Which data planes can be had beside `copy`, or why not.
+    Offer {
+        /// eBPF programs on tcx links.
+        tcx: Result<(), String>,
+        /// The same as filters of a clsact qdisc.
+        clsact: Result<(), String>,
+    },
+    /// The data plane of a carpdev, and why it is none that was to be tried before.
+    Plane(Dataplane, Option<String>),
+    /// carpdev's index, vhid, what its programs have counted since the vhid came to it.
+    Counted(Vec<(u32, u8, Counters)>),
 }
 
 /// Why an effect was not carried out.

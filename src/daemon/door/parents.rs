@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::serve::{Done, Door, Opened, failed, gone, of};
+use crate::carp::config::Dataplane;
 use crate::linux::Error;
 use crate::linux::groups::Groups;
 use crate::linux::packet::{PacketSocket, Vnet};
@@ -12,7 +13,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 impl Door {
-    pub(super) fn open_carpdev(&mut self, name: &str) -> Done {
+    pub(super) fn open_carpdev(&mut self, name: &str, planes: &[Dataplane]) -> Done {
         let link = self
             .netlink
             .link(name)
@@ -24,20 +25,30 @@ impl Door {
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::Yes)?),
             ];
-            for family in [Family::Inet, Family::Inet6] {
-                match RawSocket::open(name, family) {
-                    Ok(socket) => sockets.push(OwnedFd::from(socket)),
-                    // A kernel without IPv6.
-                    Err(e) if e.errno() == libc::EAFNOSUPPORT => {}
-                    Err(e) => return Err(e),
+            sockets.push(RawSocket::open(name, Family::Inet)?.into());
+            sockets.push(match RawSocket::open(name, Family::Inet6) {
+                // A kernel without IPv6 has no such peers either.
+                Err(e) if e.errno() == libc::EAFNOSUPPORT => {
+                    RawSocket::open(name, Family::Inet)?.into()
                 }
-            }
+                socket => socket?.into(),
+            });
             Ok((sockets, Groups::open(link.index)?))
         };
-        let (sockets, groups) = open().map_err(|e| of(&e))?;
-        let quiet = self.quiet(name, link.master).map_err(|e| of(&e))?;
+        let (mut sockets, groups) = open().map_err(|e| of(&e))?;
+        let kernel = self.open_kernel(name, link.index, planes)?;
+        let quiet = match &kernel {
+            None => self.quiet(name, link.master).map_err(|e| of(&e))?,
+            Some(kernel) => {
+                let map = kernel.ports().try_clone_to_owned();
+                sockets.push(map.map_err(|e| failed(name, &e))?);
+                // Its settings are put back with it.
+                kernel.half().then(|| name.to_owned()).into_iter().collect()
+            }
+        };
         let opened = Opened {
             quiet,
+            kernel,
             groups,
             joined: BTreeSet::new(),
             accepted: BTreeMap::new(),
@@ -116,6 +127,9 @@ impl Door {
 
     pub(super) fn close_carpdev(&mut self, index: u32) {
         if let Some(opened) = self.carpdevs.remove(&index) {
+            if let Some(kernel) = opened.kernel {
+                self.close_kernel(kernel);
+            }
             self.restore(&opened.quiet);
         }
     }

@@ -1,8 +1,10 @@
 //! The far end of the door: performs effects in order, decides nothing, parses no packet; must not know the protocol.
 
+use super::planes::Planes;
 use super::settings::Settings;
-use super::{Effect, Failure, Order, Outcome};
+use super::{Effect, Failure, Order, Outcome, Said};
 use crate::control::path::Place;
+use crate::dataplane::bpf;
 use crate::linux::groups::Groups;
 use crate::linux::monitor::Monitor;
 use crate::linux::netlink::Netlink;
@@ -31,6 +33,9 @@ pub(super) struct Door {
     pub(super) taps: BTreeMap<String, Held>,
     pub(super) carpdevs: BTreeMap<u32, Opened>,
     pub(super) settings: Settings,
+    pub(super) planes: Planes,
+    /// Goes out with the next outcome.
+    pub(super) said: Said,
 }
 
 #[derive(Debug)]
@@ -41,8 +46,10 @@ pub(super) struct Held {
 
 #[derive(Debug)]
 pub(super) struct Opened {
-    /// The interfaces that must not answer for it: itself, and the bridge that it is a port of.
+    /// The interfaces whose settings keep them from answering for it: without programs itself, and the bridge that it is a port of.
     pub(super) quiet: Vec<String>,
+    /// The programs that move its frames; `None` where the copier does.
+    pub(super) kernel: Option<bpf::Carpdev>,
     pub(super) groups: Groups,
     pub(super) joined: BTreeSet<IpAddr>,
     /// A deaf socket per virtual MAC; its end ends the membership.
@@ -58,6 +65,7 @@ pub(super) struct Opened {
 pub fn serve(channel: &Channel, place: Place, group: u32) -> io::Result<()> {
     let netlink = Netlink::open().map_err(io::Error::other)?;
     let settings = Settings::at(place.directory().join("settings"));
+    let planes = Planes::at(place.directory().join("qdiscs"));
     let mut door = Door {
         netlink,
         place,
@@ -66,6 +74,8 @@ pub fn serve(channel: &Channel, place: Place, group: u32) -> io::Result<()> {
         taps: BTreeMap::new(),
         carpdevs: BTreeMap::new(),
         settings,
+        planes,
+        said: Said::Nothing,
     };
     while let Some((bytes, _)) = channel.recv()? {
         let order: Order = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
@@ -76,6 +86,7 @@ pub fn serve(channel: &Channel, place: Place, group: u32) -> io::Result<()> {
         let reply = serde_json::to_vec(&Outcome {
             id: order.id,
             result,
+            said: std::mem::take(&mut door.said),
         })
         .map_err(io::Error::other)?;
         let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
@@ -93,6 +104,8 @@ impl Door {
     fn perform(&mut self, effect: Effect) -> Done {
         match effect {
             Effect::Open => self.open(),
+            Effect::Offer => self.offer(),
+            Effect::Count => self.count(),
             Effect::Create { name, mac } => self.create(&name, mac),
             Effect::Destroy { name } => self.destroy(&name).map(plain),
             Effect::Configure { name, mac, mtu, up } => {
@@ -104,12 +117,18 @@ impl Door {
                 like,
             } => self.arm(&name, &addresses, &like).map(value),
             Effect::Disarm { name } => self.disarm(&name).map(plain),
-            Effect::OpenCarpdev { name } => self.open_carpdev(&name),
+            Effect::OpenCarpdev { name, planes } => self.open_carpdev(&name, &planes),
             Effect::Listen {
                 index,
                 groups,
                 macs,
-            } => self.listen(index, &groups, &macs).map(plain),
+                shared,
+                units,
+                bridge,
+            } => self
+                .listen(index, &groups, &macs)
+                .and_then(|()| self.steer(index, &macs, &shared, &units, bridge))
+                .map(plain),
             Effect::CloseCarpdev { index } => {
                 self.close_carpdev(index);
                 Ok((0, Vec::new()))
@@ -126,6 +145,7 @@ impl Door {
         let lock = self.lock().map_err(|e| failed("lock", &e))?;
         self.lock = Some(lock);
         self.settings.restore_all();
+        self.sweep();
         let listener = self.bind().map_err(|e| failed("control socket", &e))?;
         let monitor = Monitor::open().map_err(|e| of(&e))?;
         let descriptor = monitor

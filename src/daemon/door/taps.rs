@@ -31,6 +31,8 @@ impl Door {
             self.netlink.set_mac(index, mac)?;
             self.netlink.set_group(index, self.group)?;
             sysctl::write(&format!("net/ipv4/conf/{}/rp_filter", name), "2")?;
+            // T1: asked on carpN for carpdev's address, it would answer with the virtual MAC.
+            sysctl::write(&format!("net/ipv4/conf/{}/arp_ignore", name), "1")?;
             if present(&format!("net/ipv6/conf/{name}/accept_ra")) {
                 for (key, wanted) in [
                     ("addr_gen_mode", "1"),

@@ -42,13 +42,16 @@ impl Line {
 pub(super) struct Carpdev {
     mac: AtomicU64,
     pub(super) data: PacketSocket,
+    /// What arrives is moved by the kernel.
+    pub(super) deaf: bool,
 }
 
 impl Carpdev {
-    pub(super) fn new(mac: MacAddr, data: PacketSocket) -> Self {
+    pub(super) fn new(mac: MacAddr, data: PacketSocket, deaf: bool) -> Self {
         Self {
             mac: AtomicU64::new(packed(mac)),
             data,
+            deaf,
         }
     }
 

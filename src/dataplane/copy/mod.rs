@@ -14,6 +14,7 @@ mod worker;
 use super::{Counters, Gate, Port};
 use crate::linux::filter::Filter;
 use crate::linux::packet::PacketSocket;
+use crate::linux::tap;
 use crate::time::Instant;
 use crate::wire::MacAddr;
 use line::{Carpdev, Line, Live};
@@ -78,10 +79,17 @@ impl Copier {
     /// Adds a carpdev with its own MAC and its data socket (opened with virtio headers, filter still shut), or
     /// replaces the one of this index.
     pub fn add_carpdev(&self, index: u32, mac: MacAddr, data: PacketSocket) {
+        self.plug(index, Carpdev::new(mac, data, false));
+    }
+
+    /// The same for a carpdev whose frames the kernel moves: only what carpN sends into its TAP is carried.
+    pub(super) fn add_deaf_carpdev(&self, index: u32, mac: MacAddr, data: PacketSocket) {
+        self.plug(index, Carpdev::new(mac, data, true));
+    }
+
+    fn plug(&self, index: u32, carpdev: Carpdev) {
         self.change(|table| {
-            table
-                .carpdevs
-                .insert(index, Arc::new(Carpdev::new(mac, data)));
+            table.carpdevs.insert(index, Arc::new(carpdev));
             table.heard.remove(&index);
             table.listen(index);
         });
@@ -173,6 +181,13 @@ impl Copier {
         }
     }
 
+    /// Whether a port's TAP is to throw away what carpN sends. Where the kernel refuses, the copier sees it and drops it.
+    pub(super) fn deafen(&self, id: u32, deaf: bool) {
+        if let Some(line) = self.table().lines.get(&id) {
+            let _ = tap::set_deaf(&*line.tap, deaf);
+        }
+    }
+
     /// What passed for a port; `None` when there is no such port.
     #[must_use]
     pub fn counters(&self, id: u32) -> Option<Counters> {
@@ -221,7 +236,7 @@ impl Drop for Copier {
 impl Table {
     /// Lets the carpdev's socket hear the MACs of its ports that are not shut, and no other.
     fn listen(&mut self, index: u32) {
-        let Some(carpdev) = self.carpdevs.get(&index) else {
+        let Some(carpdev) = self.carpdevs.get(&index).filter(|found| !found.deaf) else {
             return;
         };
         let on_it = self

@@ -3,12 +3,14 @@
 //! The only module tree that knows the netlink crates. A request is answered before it returns, and none waits longer than ten seconds.
 
 mod addresses;
+mod filters;
 mod links;
 mod neighbours;
 mod routes;
 mod socket;
 
 pub use addresses::{Address, AddressFlags};
+pub use filters::{Classifying, Mark};
 pub use links::{Link, MacvlanMode};
 pub use neighbours::{Neighbour, NeighbourState};
 pub use routes::Route;

@@ -1,0 +1,204 @@
+//! The programs and maps of one carpdev, loaded; must not know where they are attached or who holds the gate.
+
+use crate::dataplane::Counters;
+use crate::linux::Error;
+use aya::maps::{HashMap, Map, MapData, PerCpuArray, PerCpuValues};
+use aya::programs::SchedClassifier;
+use aya::util::nr_cpus;
+use aya::{Ebpf, EbpfLoader};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Compiled from `carp.bpf.c`; a test compares.
+const OBJECT: &[u8] = include_bytes!("carp.bpf.o");
+
+/// `struct counters`: frames, bytes, drops of either way.
+type Tally = [u64; 6];
+
+/// The programs of the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Program {
+    /// At a carpdev, for what arrives.
+    Ingress,
+    /// At a carpdev, for what leaves.
+    Egress,
+    /// At the bridge that the carpdev is a port of, for what arrives.
+    Bridge,
+    /// At a carpN, for what leaves.
+    Outward,
+}
+
+impl Program {
+    const ALL: [Self; 4] = [Self::Ingress, Self::Egress, Self::Bridge, Self::Outward];
+
+    const fn symbol(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+            Self::Bridge => "bridge",
+            Self::Outward => "outward",
+        }
+    }
+}
+
+/// One instance of the object, for a carpdev and all carpN on it.
+pub(super) struct Object {
+    loaded: Ebpf,
+    ports: OwnedFd,
+    shared: HashMap<MapData, [u8; 16], u32>,
+    tallies: PerCpuArray<MapData, Tally>,
+    /// What `shared` holds.
+    known: BTreeMap<[u8; 16], u8>,
+}
+
+impl Object {
+    /// Makes the maps and loads the programs. Nothing is attached.
+    pub(super) fn load() -> Result<Self, Error> {
+        if cfg!(target_endian = "big") {
+            return Err(broken("the programs are for little-endian machines"));
+        }
+        let mut loaded = EbpfLoader::new().btf(None).load(OBJECT).map_err(refused)?;
+        let mut take = |name: &str| {
+            loaded
+                .take_map(name)
+                .ok_or_else(|| broken("the object lacks a map"))
+        };
+        let Map::Array(ports) = take("ports")? else {
+            return Err(broken("the map of ports is no array"));
+        };
+        let ports = ports.fd().as_fd().try_clone_to_owned().map_err(refused)?;
+        let shared = HashMap::try_from(take("shared")?).map_err(refused)?;
+        let tallies = PerCpuArray::try_from(take("tallies")?).map_err(refused)?;
+        for program in Program::ALL {
+            classifier(&mut loaded, program)?.load().map_err(refused)?;
+        }
+        let known = BTreeMap::new();
+        Ok(Self {
+            loaded,
+            ports,
+            shared,
+            tallies,
+            known,
+        })
+    }
+
+    /// The map of gates and leases, to be mapped by whoever decides.
+    pub(super) fn ports(&self) -> BorrowedFd<'_> {
+        self.ports.as_fd()
+    }
+
+    pub(super) fn program(&self, program: Program) -> Result<BorrowedFd<'_>, Error> {
+        let held = self.loaded.program(program.symbol());
+        let held = held.ok_or_else(|| broken("the object lacks a program"))?;
+        Ok(held.fd().map_err(refused)?.as_fd())
+    }
+
+    /// From now on exactly these addresses are shared, each with the vhid that answers for it. What was shared before and is
+    /// still shared is so without a gap.
+    pub(super) fn share(&mut self, addresses: &[(IpAddr, u8)]) -> Result<(), Error> {
+        let wanted: BTreeMap<[u8; 16], u8> = addresses
+            .iter()
+            .map(|(address, vhid)| (key(*address), *vhid))
+            .collect();
+        let stale: Vec<_> = self
+            .known
+            .keys()
+            .filter(|key| !wanted.contains_key(*key))
+            .copied()
+            .collect();
+        for key in stale {
+            self.shared.remove(&key).map_err(refused)?;
+            self.known.remove(&key);
+        }
+        for (key, vhid) in wanted {
+            if self.known.get(&key) != Some(&vhid) {
+                self.shared
+                    .insert(key, u32::from(vhid), 0)
+                    .map_err(refused)?;
+                self.known.insert(key, vhid);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to count anew for a vhid.
+    pub(super) fn clear(&mut self, vhid: u8) -> Result<(), Error> {
+        let processors = nr_cpus().map_err(|(_, error)| refused(error))?;
+        let zeroes = PerCpuValues::try_from(vec![Tally::default(); processors]).map_err(refused)?;
+        self.tallies
+            .set(u32::from(vhid), zeroes, 0)
+            .map_err(refused)
+    }
+
+    /// What the programs have counted for a vhid.
+    pub(super) fn counters(&self, vhid: u8) -> Result<Counters, Error> {
+        let by_processor = self.tallies.get(&u32::from(vhid), 0).map_err(refused)?;
+        let mut sum = Tally::default();
+        for tally in by_processor.iter() {
+            for (total, one) in sum.iter_mut().zip(tally) {
+                *total = total.wrapping_add(*one);
+            }
+        }
+        let [
+            in_frames,
+            in_bytes,
+            in_drops,
+            out_frames,
+            out_bytes,
+            out_drops,
+        ] = sum;
+        Ok(Counters {
+            in_frames,
+            in_bytes,
+            in_drops,
+            out_frames,
+            out_bytes,
+            out_drops,
+        })
+    }
+}
+
+impl std::fmt::Debug for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Object")
+            .field("shared", &self.known.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn classifier(loaded: &mut Ebpf, program: Program) -> Result<&mut SchedClassifier, Error> {
+    let found = loaded.program_mut(program.symbol());
+    let found = found.ok_or_else(|| broken("the object lacks a program"))?;
+    found.try_into().map_err(refused)
+}
+
+/// IPv4 addresses as ::ffff:a.b.c.d.
+fn key(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
+/// The errno where there is one: the wrappers around it only say that a call failed, and which.
+fn refused(error: impl std::error::Error + 'static) -> Error {
+    let mut source: &(dyn std::error::Error + 'static) = &error;
+    loop {
+        let errno = source
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error);
+        if let Some(errno) = errno {
+            return Error::new("load programs", "", io::Error::from_raw_os_error(errno));
+        }
+        match source.source() {
+            Some(inner) => source = inner,
+            None => return broken(&source.to_string()),
+        }
+    }
+}
+
+fn broken(why: &str) -> Error {
+    Error::new("load programs", "", io::Error::other(why.to_owned()))
+}

@@ -1,0 +1,15 @@
+//! The data plane in the kernel: its object, verdicts on the wire, death, leftovers and what it needs.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+#[path = "bpf/death.rs"]
+mod death;
+#[path = "bpf/life.rs"]
+mod life;
+#[path = "bpf/object.rs"]
+mod object;
+#[path = "bpf/site.rs"]
+mod site;
+#[path = "bpf/verdicts.rs"]
+mod verdicts;
