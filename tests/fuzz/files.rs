@@ -166,7 +166,6 @@ struct Wanted {
     #[generator(0..2000)]
     mtu: u16,
     debug: bool,
-    capture: bool,
     #[generator(0..3)]
     metric: u8,
 }

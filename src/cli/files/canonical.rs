@@ -66,12 +66,6 @@ pub fn lines(dumped: &Dumped) -> Vec<String> {
     if *metric != fresh.metric {
         lines.push(format!("metric {metric}"));
     }
-    if *input != fresh.input {
-        lines.push(format!("input {input}"));
-    }
-    if *capture {
-        lines.push("capture".to_owned());
-    }
     if *debug {
         lines.push("debug".to_owned());
     }

@@ -3,7 +3,7 @@
 //! A write to net.inet.carp.demotion adds; a file says what all that is added comes to, so that it may be read again.
 #![forbid(unsafe_code)]
 
-use super::{Item, VARIABLES, Values, Variable, item, texts};
+use super::{Item, VARIABLES, Variable, item, texts};
 use crate::carp::config::Settings;
 use crate::cli::personality::Personality;
 use crate::cli::plain;
