@@ -85,6 +85,14 @@ fn interface(unit: u16) -> Interface {
         configured_mtu: None,
         debug: false,
         metric: 0,
+        input: carp::carp::config::InputMode::default(),
+        capture: false,
+        dataplane: carp::control::Served {
+            by: carp::carp::config::Dataplane::Copy,
+            why: None,
+            hindrance: None,
+        },
+        traffic: carp::control::Traffic::default(),
     }
 }
 
