@@ -10,6 +10,8 @@
     clippy::cast_precision_loss
 )]
 
+#[path = "sim/attack.rs"]
+mod attack;
 #[path = "sim/cast.rs"]
 mod cast;
 #[path = "sim/divergent.rs"]
@@ -20,6 +22,8 @@ mod faults;
 mod host;
 #[path = "sim/invariants.rs"]
 mod invariants;
+#[path = "sim/ledger.rs"]
+mod ledger;
 #[path = "sim/link.rs"]
 mod link;
 #[path = "sim/model.rs"]
@@ -34,6 +38,8 @@ mod peers;
 mod random;
 #[path = "sim/ranking.rs"]
 mod ranking;
+#[path = "sim/recorder.rs"]
+mod recorder;
 #[path = "sim/rules.rs"]
 mod rules;
 #[path = "sim/scenario.rs"]

@@ -1,11 +1,11 @@
 //! A new configuration meets the old one: what it ends, what goes on under it, and what starts.
 
-use super::auth::{Auth, Kind};
+use super::auth::{Auth, Kind, hashed};
 use super::config::{Carpdev, Config, Unit};
 use super::engine::Engine;
 use super::state::{Interface, addresses};
 use super::turn::Turn;
-use super::vhost::{self, Phase, Vhost};
+use super::vhost::{self, Former, Phase, Vhost};
 use super::{Reason, demote, timer::Timer};
 use crate::time::Instant;
 use std::collections::BTreeSet;
@@ -13,6 +13,9 @@ use std::net::IpAddr;
 
 /// Shared addresses of one family on one carpN; the daemon refuses more, and the engine does not look at them.
 pub const ADDRESSES_MAX: usize = 256;
+
+/// Address lists of late that count at most.
+const FORMER: usize = 8;
 
 impl Engine {
     pub(super) fn configure(
@@ -44,6 +47,7 @@ impl Engine {
                 turn.stop(Reason::Destroyed);
             }
             self.auths.remove(&(unit, vhid));
+            self.formers.remove(&(unit, vhid));
         }
         self.world.unserved.remove(&unit);
         // One that was never configured is answered all the same.
@@ -81,12 +85,24 @@ impl Engine {
         interface.vhosts = vhosts;
         self.auths
             .retain(|(u, vhid), _| *u != unit || config.nodes.iter().any(|n| n.vhid == *vhid));
+        self.formers.retain(|(u, _), _| *u != unit);
         for node in &config.nodes {
-            let auth = Auth::new(&config.key, node.vhid, addresses(&config));
+            let keyed = |addresses: &mut dyn Iterator<Item = IpAddr>| {
+                let mac = config.hashed_mac(node.vhid);
+                Auth::with_mac(&config.key, node.vhid, mac, addresses)
+            };
+            let auth = keyed(&mut addresses(&config));
             self.auths.insert((unit, node.vhid), auth);
             if let Some(mut turn) = self.turn(now, unit, node.vhid) {
                 turn.follow(&old, node.advskew);
                 turn.setrun();
+                let former = turn.vhost.former.iter();
+                let former: Vec<_> = former
+                    .map(|list| (list.until, keyed(&mut list.addresses.iter().copied())))
+                    .collect();
+                if !former.is_empty() {
+                    self.formers.insert((unit, node.vhid), former);
+                }
             }
         }
     }
@@ -95,13 +111,10 @@ impl Engine {
     fn end_old(&mut self, now: Instant, unit: Unit, new: &Config, carpdev: Option<Carpdev>) {
         let up = self.world.carpdev_up(carpdev);
         let served = !self.world.unserved.contains(&unit);
-        let old_carpdev = self
-            .world
-            .interfaces
-            .get(&unit)
-            .and_then(|interface| interface.carpdev);
+        let old = self.world.interfaces.get(&unit);
+        let same = old.is_none_or(|i| i.carpdev == carpdev && i.config.lladdr == new.lladdr);
         for vhid in self.vhids(unit) {
-            let kept = old_carpdev == carpdev && new.nodes.iter().any(|node| node.vhid == vhid);
+            let kept = same && new.nodes.iter().any(|node| node.vhid == vhid);
             let lacks = Interface::lacks(new, up, served);
             let reason = if kept {
                 lacks
@@ -129,6 +142,29 @@ fn bounded(mut config: Config) -> Config {
 }
 
 impl Turn<'_> {
+    /// Another host may get its new address list a little later than this one.
+    fn remember_list(&mut self, old: &Config) {
+        let now = self.now;
+        let former = &mut self.vhost.former;
+        former.retain(|list| now < list.until);
+        if old.key != self.config.key || old.lladdr != self.config.lladdr {
+            former.clear();
+            return;
+        }
+        let (before, after) = (hashed(addresses(old)), hashed(addresses(self.config)));
+        former.retain(|list| list.addresses != before && list.addresses != after);
+        let listened = self.vhost.phase != Phase::Init;
+        if listened && before != after && !before.is_empty() && !self.grace.is_zero() {
+            if former.len() == FORMER {
+                former.pop_front();
+            }
+            former.push_back(Former {
+                addresses: before,
+                until: now + self.grace,
+            });
+        }
+    }
+
     /// Goes on under the present configuration, which was `old` before.
     fn follow(&mut self, old: &Config, advskew: u8) {
         let rearm = old.addresses != self.config.addresses;
@@ -139,6 +175,8 @@ impl Turn<'_> {
             self.vhost.briefest = None;
             self.vhost.warned_slow = false;
         }
+        let repeer = old.peers != self.config.peers;
+        self.remember_list(old);
         if rekey {
             // What was learned from packets of the old group.
             self.vhost.kind = Kind::Orig;
@@ -149,7 +187,7 @@ impl Turn<'_> {
         }
         match self.vhost.phase {
             Phase::Init => {}
-            Phase::Backup if rekey => self.restart_master_down(),
+            Phase::Backup if rekey || repeer => self.restart_master_down(),
             Phase::Backup if retime => self.hasten_master_down(),
             Phase::Backup => {}
             Phase::Arming(reason) if rearm => {
@@ -167,7 +205,7 @@ impl Turn<'_> {
                     .collect();
                 self.announce(&new);
             }
-            Phase::Master if rekey || retime => self.advertise(),
+            Phase::Master if rekey || retime || repeer => self.advertise(),
             Phase::Master => {}
         }
     }

@@ -2,13 +2,16 @@
 
 use super::auth::Auth;
 use super::config::{Carpdev, Unit, Vhid};
+use super::election::Priority;
 use super::engine::Engine;
+use super::receive::priority;
 use super::replay::Heard;
 use super::state::Departure;
 use super::turn::LINGER_HEARD;
 use super::vhost::Echo;
 use super::{Action, Gate};
 use crate::time::Instant;
+use crate::wire::carp;
 
 impl Engine {
     /// Ends the departures whose moment has come.
@@ -71,13 +74,13 @@ impl Engine {
         departures.any(|left| (left.carpdev, left.vhid) == (carpdev, vhid))
     }
 
-    /// An advertisement that may be the successor's. True if its digest is right.
+    /// An advertisement that may be the successor's, unless it is a goodbye. True if its digest is right.
     pub(super) fn successor(
         &mut self,
         now: Instant,
         (carpdev, vhid): (Carpdev, Vhid),
         (echo, heard): (Echo, Heard),
-        digest: &[u8; 20],
+        ad: &carp::Advertisement,
     ) -> bool {
         self.touched = true;
         let judged = self.world.settings.replay;
@@ -85,13 +88,20 @@ impl Engine {
         for (unit, interface) in &mut self.world.interfaces {
             for left in &mut interface.departures {
                 // Made anew for the few packets of a tenth of a second, so that nothing need be kept for it.
-                let auth = || Auth::new(&left.key, left.vhid, left.addresses.iter().copied());
+                let auth = || {
+                    let addresses = left.addresses.iter().copied();
+                    Auth::with_mac(&left.key, left.vhid, left.mac, addresses)
+                };
                 let asked = (left.carpdev, left.vhid) == (carpdev, vhid);
                 let auth = asked.then(auth);
-                let Some(auth) = auth.filter(|a| a.verify(echo.counter, digest).is_some()) else {
+                let Some(auth) = auth.filter(|a| a.verify(echo.counter, &ad.digest).is_some())
+                else {
                     continue;
                 };
                 valid = true;
+                if priority(ad) == Priority::GOODBYE {
+                    continue;
+                }
                 if judged && left.memory.judge(&auth, &heard).is_replay() {
                     continue;
                 }

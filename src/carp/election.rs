@@ -38,9 +38,13 @@ pub struct Theirs {
     pub demote: u8,
 }
 
-/// Does a MASTER step down? Equality yields, as in every BSD: no tie-break by address.
+/// Does a MASTER step down? Equality yields, as in every BSD: no tie-break by address. Nobody yields to a goodbye, however
+/// little its sender was demoted.
 #[must_use]
 pub fn yields(mine: Mine, theirs: Theirs) -> bool {
+    if theirs.priority == Priority::GOODBYE {
+        return false;
+    }
     let not_better = mine.priority >= theirs.priority;
     (not_better && theirs.demote <= mine.demote) || theirs.demote < mine.demote
 }
@@ -58,7 +62,9 @@ pub fn takes_over(mine: Mine, theirs: Theirs, preempt: bool) -> Option<Reason> {
     if demote > mine.demote {
         return Some(Reason::MasterDemoted);
     }
-    will_time_out(mine.priority, theirs.priority).then_some(Reason::MasterWillTimeOut)
+    // OpenBSD asks for no equality: its demoted host takes over, is preempted for its demotion, and so on without end.
+    let slow = demote == mine.demote && will_time_out(mine.priority, theirs.priority);
+    slow.then_some(Reason::MasterWillTimeOut)
 }
 
 /// The MASTER's interval is longer than three of ours. Not with advbase 0, where only a goodbye counts.
@@ -91,6 +97,7 @@ mod tests {
         assert!(yields(mine(1, 100, 0), theirs(1, 100, 0)));
         assert!(!yields(mine(1, 100, 0), theirs(1, 101, 0)));
         assert!(!yields(mine(1, 0, 0), theirs(2, 0, 0)));
+        assert!(!yields(mine(1, 240, 1), theirs(255, 255, 0)), "a goodbye");
     }
 
     #[test]
@@ -130,6 +137,37 @@ mod tests {
                     !yields(mine(m.0, m.1, m.2), theirs(t.0, t.1, t.2))
                 };
                 assert!(!(stays(a, b) && stays(b, a)), "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_slow_master_that_is_less_demoted_is_left_in_peace() {
+        let slow = theirs(4, 0, 0);
+        assert_eq!(takes_over(mine(1, 240, 1), slow, true), None);
+        let as_bad = theirs(4, 0, 1);
+        assert_eq!(
+            takes_over(mine(1, 240, 1), as_bad, false),
+            Some(Reason::MasterWillTimeOut)
+        );
+    }
+
+    /// Whoever takes over must not be such that the one it took over from takes it back on its first advertisement.
+    #[test]
+    fn nobody_takes_over_from_whom_would_take_it_back() {
+        let sides = [0, 1, 2, 4, 100].into_iter().flat_map(|base| {
+            let skews = [0, 100, 240, 254];
+            skews
+                .into_iter()
+                .flat_map(move |skew| [0, 1, 2].map(|demote| (base, skew, demote)))
+        });
+        let sides: Vec<_> = sides.collect();
+        for a in &sides {
+            for b in &sides {
+                let takes = |m: &(u8, u8, u8), t: &(u8, u8, u8)| {
+                    takes_over(mine(m.0, m.1, m.2), theirs(t.0, t.1, t.2), true).is_some()
+                };
+                assert!(!(takes(a, b) && takes(b, a)), "{a:?} {b:?}");
             }
         }
     }

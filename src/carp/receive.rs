@@ -11,7 +11,7 @@ use super::state::addresses;
 use super::turn::{Leaving, Turn};
 use super::vhost::{self, Echo, Phase};
 use crate::time::Instant;
-use crate::wire::{Error, Family, carp, frame, ip};
+use crate::wire::{Error, Family, MacAddr, carp, frame, ip};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -22,8 +22,16 @@ struct Received<'a> {
     family: Family,
     src: IpAddr,
     dst: IpAddr,
+    dst_mac: MacAddr,
     ttl: u8,
     payload: &'a [u8],
+}
+
+/// How an advertisement was addressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cast {
+    Multicast,
+    Unicast,
 }
 
 impl Engine {
@@ -33,6 +41,7 @@ impl Engine {
                 family,
                 src,
                 dst,
+                dst_mac,
                 ttl,
                 payload,
                 ..
@@ -42,6 +51,7 @@ impl Engine {
                     family,
                     src,
                     dst,
+                    dst_mac,
                     ttl,
                     payload,
                 };
@@ -65,16 +75,15 @@ impl Engine {
         if !self.world.settings.allow {
             return Ok(());
         }
-        // No unicast peers yet, so only the groups are ours, as on NetBSD.
-        let to_group = received.dst == ip::GROUP_V4 || received.dst == ip::GROUP_V6;
-        if !to_group || !self.world.parents.contains_key(&received.carpdev) {
-            return Err(Error::BadIf);
-        }
-        let form = carp::verify(received.ttl, received.payload, pseudo_header(received))?;
-        let vhid = carp::vhid(received.payload)
-            .and_then(Vhid::new)
-            .ok_or(Error::BadVhid)?;
-        let listening = self.listening(received.carpdev, vhid);
+        let cast = self.cast(received).ok_or(Error::BadIf)?;
+        let vhid = carp::vhid(received.payload).and_then(Vhid::new);
+        // A peer may be routers away, as FreeBSD has it: only the digest tells who it is.
+        let far = cast == Cast::Unicast
+            && vhid.is_some_and(|vhid| !self.listening(received, vhid, cast).is_empty());
+        let ttl = if far { carp::TTL } else { received.ttl };
+        let form = carp::verify(ttl, received.payload, pseudo_header(received))?;
+        let vhid = vhid.ok_or(Error::BadVhid)?;
+        let listening = self.listening(received, vhid, cast);
         if listening.is_empty() && !self.awaits(received.carpdev, vhid) {
             return Err(Error::BadVhid);
         }
@@ -95,41 +104,101 @@ impl Engine {
         for unit in listening {
             let auth = self.auths.get(&(*unit, vhid));
             let verified = auth.and_then(|auth| auth.verify(echo.counter, &ad.digest));
-            let Some(verified) = verified else { continue };
+            let who = (*unit, vhid);
+            let former = verified.is_none() && self.is_former(now, who, &echo, ad);
+            let borne = verified.is_none() && !former && self.is_borne_with(now, who, received, ad);
+            if verified.is_none() && !former && !borne {
+                continue;
+            }
             let Some(mut turn) = self.turn(now, *unit, vhid) else {
                 continue;
             };
+            if borne {
+                turn.bear_with(received, ad);
+                continue;
+            }
             valid = true;
             if turn.vhost.echoes.contains(&echo) {
                 turn.note_echo(received.src);
                 return Ok(());
             }
-            let standing = turn.standing(received, ad);
+            let standing = turn.standing(received, ad, former);
             if standing == Standing::Old {
                 replayed = true;
                 continue;
             }
-            turn.learn_form(received.family, form, verified);
+            if let Some(verified) = verified {
+                turn.learn_form(received.family, form, verified);
+            }
             turn.hear(received, ad, standing);
         }
         if replayed {
             return Ok(());
         }
-        if priority(ad) != Priority::GOODBYE && self.awaits(received.carpdev, vhid) {
+        if self.awaits(received.carpdev, vhid) {
             let clock = self.world.wall_clock(now);
             let heard = (echo, heard(now, clock, received, ad, received.src.into()));
-            valid |= self.successor(now, (received.carpdev, vhid), heard, &ad.digest);
+            valid |= self.successor(now, (received.carpdev, vhid), heard, ad);
         }
         if valid { Ok(()) } else { Err(Error::BadAuth) }
     }
 
-    /// The carpN with this vhid on this carpdev, unless in INIT. One, unless the admin made two of a kind.
-    fn listening(&self, carpdev: Carpdev, vhid: Vhid) -> Vec<Unit> {
-        let interfaces = self
-            .world
-            .interfaces
+    /// Whether its destination makes it ours. What a promiscuous carpdev hears, or what this host only forwards, is not.
+    fn cast(&self, received: Received<'_>) -> Option<Cast> {
+        let parent = self.world.parents.get(&received.carpdev)?;
+        if received.dst == ip::GROUP_V4 || received.dst == ip::GROUP_V6 {
+            return Some(Cast::Multicast);
+        }
+        let own = |(_, own): &(Carpdev, IpAddr)| *own == received.dst;
+        let ours = received.dst_mac == parent.mac && self.world.local.iter().any(own);
+        ours.then_some(Cast::Unicast)
+    }
+
+    /// It is right for an address list that was this host's a little while ago.
+    fn is_former(
+        &self,
+        now: Instant,
+        who: (Unit, Vhid),
+        echo: &Echo,
+        ad: &carp::Advertisement,
+    ) -> bool {
+        let lists = self.formers.get(&who).map_or(&[][..], Vec::as_slice);
+        lists
             .iter()
-            .filter(|(_, i)| i.carpdev == Some(carpdev));
+            .any(|(until, auth)| now < *until && auth.verify(echo.counter, &ad.digest).is_some())
+    }
+
+    /// The digest is wrong, but the counter is one that only a host of ours with this key makes, and not long ago one of ours
+    /// was heard with the right digest: the MASTER has got another address list, and this BACKUP will get it, too.
+    fn is_borne_with(
+        &self,
+        now: Instant,
+        (unit, vhid): (Unit, Vhid),
+        received: Received<'_>,
+        ad: &carp::Advertisement,
+    ) -> bool {
+        let settings = &self.world.settings;
+        let grace = Duration::from_secs(settings.grace.into());
+        let interface = self.world.interfaces.get(&unit);
+        let vhost = interface.and_then(|i| i.vhosts.iter().find(|vhost| vhost.vhid == vhid));
+        let Some((vhost, auth)) = vhost.zip(self.auths.get(&(unit, vhid))) else {
+            return false;
+        };
+        let recent = vhost.heard_ours.is_some_and(|at| now < at + grace);
+        let waits = vhost.phase == Phase::Backup && priority(ad) != Priority::GOODBYE;
+        let clock = self.world.wall_clock(now);
+        let heard = || heard(now, clock, received, ad, None);
+        let ours = || vhost.memory.judge(auth, &heard()).is_of_ours();
+        settings.replay && recent && waits && ours()
+    }
+
+    /// The carpN with this vhid on this carpdev, unless in INIT. One, unless the admin made two of a kind. As in OpenBSD one
+    /// with unicast peers hears no multicast, and the other way round.
+    fn listening(&self, received: Received<'_>, vhid: Vhid, cast: Cast) -> Vec<Unit> {
+        let interfaces = self.world.interfaces.iter().filter(|(_, i)| {
+            let peers = i.config.peers(received.family).next().is_some();
+            i.carpdev == Some(received.carpdev) && peers == (cast == Cast::Unicast)
+        });
         let takes_part = interfaces.filter(|(_, interface)| {
             interface
                 .vhosts
@@ -207,7 +276,7 @@ fn as_echo(received: Received<'_>, ad: &carp::Advertisement) -> Echo {
     }
 }
 
-fn priority(ad: &carp::Advertisement) -> Priority {
+pub(super) fn priority(ad: &carp::Advertisement) -> Priority {
     Priority {
         advbase: ad.advbase,
         advskew: ad.advskew,
@@ -237,18 +306,21 @@ fn heard(
 
 impl Turn<'_> {
     /// Whether it was heard before, or is older than what was heard; counted.
-    fn standing(&mut self, received: Received<'_>, ad: &carp::Advertisement) -> Standing {
+    fn standing(
+        &mut self,
+        received: Received<'_>,
+        ad: &carp::Advertisement,
+        former: bool,
+    ) -> Standing {
         if !self.replay {
             return Standing::New;
         }
         let src = received.src;
-        // What several hosts may have as their source tells nothing about one of them.
-        let shared = src.is_unspecified() || addresses(self.config).any(|address| address == src);
-        let mut heard = heard(self.now, self.clock, received, ad, (!shared).then_some(src));
-        // The header is not covered by the digest: no longer than it takes to time out.
-        let dead = vhost::dead_time(self.config.advbase, self.vhost.advskew);
-        heard.interval = heard.interval.min(dead * 2 / 3);
+        let heard = self.heard(received, ad);
         let verdict = self.vhost.memory.judge(self.auth, &heard);
+        if verdict.is_of_ours() && !former {
+            self.vhost.heard_ours = Some(self.now);
+        }
         let learnt = self.vhost.memory.learn(&heard, verdict, self.random);
         let unit = self.unit;
         if let Some(protection) = learnt {
@@ -263,6 +335,36 @@ impl Turn<'_> {
             });
         }
         verdict.standing()
+    }
+
+    /// An advertisement as the memory of counters sees it.
+    fn heard(&self, received: Received<'_>, ad: &carp::Advertisement) -> Heard {
+        let src = received.src;
+        // What several hosts may have as their source tells nothing about one of them.
+        let shared = src.is_unspecified() || addresses(self.config).any(|address| address == src);
+        let mut heard = heard(self.now, self.clock, received, ad, (!shared).then_some(src));
+        // The header is not covered by the digest: no longer than it takes to time out.
+        let dead = vhost::dead_time(self.config.advbase, self.vhost.advskew);
+        heard.interval = heard.interval.min(dead * 2 / 3);
+        heard
+    }
+
+    /// See [`Engine::is_borne_with`]: the MASTER lives, and nothing else is believed of it.
+    fn bear_with(&mut self, received: Received<'_>, ad: &carp::Advertisement) {
+        let heard = self.heard(received, ad);
+        let verdict = self.vhost.memory.judge(self.auth, &heard);
+        // Once used, it is of no more use.
+        let _ = self.vhost.memory.learn(&heard, verdict, self.random);
+        let (priority, demote) = (priority(ad), ad.demote);
+        self.heard_master(received.family, Theirs { priority, demote });
+        let (unit, src) = (self.unit, received.src);
+        let until = self.vhost.heard_ours.map(|at| at + self.grace);
+        let left = until.map_or(0, |until| until.since(self.now).as_secs());
+        self.out.warn(self.now, Topic::OtherList, 4, || {
+            format!(
+                "{unit}: {src} has other addresses than this host, which gives it {left} s before it takes no notice of it"
+            )
+        });
     }
 
     /// What is sent from now on is what this peer can read.
@@ -306,26 +408,28 @@ impl Turn<'_> {
                 Some(reason) if standing == Standing::New || reason == Reason::Goodbye => {
                     self.arm(reason);
                 }
-                _ => self.restart_family(family),
+                _ => self.heard_master(family, theirs),
             },
             // The MASTER that was thought dead is heard at the last moment.
             Phase::Arming(Reason::MasterTimedOut(_))
                 if election::takes_over(mine, theirs, self.preempt).is_none() =>
             {
-                self.give_way();
+                self.give_way(family, theirs);
             }
-            Phase::Arming(_) if election::yields(mine, theirs) => self.give_way(),
+            Phase::Arming(_) if election::yields(mine, theirs) => self.give_way(family, theirs),
             Phase::Arming(_) => {}
             Phase::Master if election::yields(mine, theirs) => {
                 self.step_down(Leaving::Yielding, Reason::BetterMaster);
+                self.heard_master(family, theirs);
             }
             Phase::Master => self.reassert(),
         }
     }
 
-    fn give_way(&mut self) {
+    fn give_way(&mut self, family: Family, theirs: Theirs) {
         self.withdraw();
         self.become_backup(Reason::BetterMaster);
+        self.heard_master(family, theirs);
     }
 
     /// With advbase 0 nobody takes over from a slow MASTER by its priority; its interval just exceeds the dead time.

@@ -5,8 +5,8 @@
 
 use super::auth::Auth;
 use super::config::{Carpdev, Config, State, Unit};
-use super::demote::effective_skew;
-use super::election::{Mine, Priority};
+use super::demote::Demotion;
+use super::election::{Mine, Priority, Theirs};
 use super::outbox::{Outbox, Topic};
 use super::random::Random;
 use super::state::{Departure, Interface, addresses, families};
@@ -50,9 +50,14 @@ pub(super) struct Turn<'a> {
     pub(super) preempt: bool,
     /// Replays are rejected.
     pub(super) replay: bool,
+    /// For how long another address list is borne with.
+    pub(super) grace: Duration,
+    pub(super) dscp: u8,
+    /// See [`super::World`].
+    pub(super) local: &'a [(Carpdev, std::net::IpAddr)],
     /// Wall clock time in seconds, see [`super::Engine::with_clock`].
     pub(super) clock: u64,
-    pub(super) demotion: u8,
+    pub(super) demotion: Demotion,
     /// Another vhost of this carpN serves, so carpN stays armed.
     pub(super) shared: bool,
     pub(super) attempts: &'a mut u64,
@@ -71,11 +76,25 @@ impl Turn<'_> {
             Interface::lacks(self.config, up, self.served),
             self.vhost.phase,
         ) {
-            (Some(reason), Phase::Init) => self.vhost.reason = reason,
+            (Some(reason), Phase::Init) => {
+                self.vhost.reason = reason;
+                self.vhost.held &= reason != Reason::Down;
+            }
             (Some(reason), _) => self.stop(reason),
+            (None, Phase::Init) if self.vhost.held => self.vhost.reason = Reason::Requested,
             (None, Phase::Init) => self.become_backup(Reason::Ready),
             (None, Phase::Backup) => self.sync_master_down(),
             (None, Phase::Arming(_) | Phase::Master) => {}
+        }
+    }
+
+    /// Stays in INIT until another state is asked for or the interface goes down; or no longer.
+    pub(super) fn hold(&mut self, yes: bool) {
+        let held = std::mem::replace(&mut self.vhost.held, yes);
+        if yes && self.vhost.phase != Phase::Init {
+            self.stop(Reason::Requested);
+        } else if held != yes {
+            self.setrun();
         }
     }
 
@@ -223,7 +242,7 @@ impl Turn<'_> {
             Family::Inet6 => Family::Inet,
         };
         // The other timer was restarted by an advertisement of late: this group will flap.
-        let half = vhost::dead_time(self.config.advbase, self.vhost.advskew) / 2;
+        let half = self.dead_time() / 2;
         let unit = self.unit;
         if self
             .vhost
@@ -254,17 +273,32 @@ impl Turn<'_> {
             let timer = vhost::master_down(family);
             let wanted = families(self.config).any(|f| f == family);
             match (wanted, self.vhost.timers.get(timer)) {
-                (true, None) => self.restart_family(family),
+                (true, None) => self.restart_family(family, self.dead_time()),
                 (false, Some(_)) => self.vhost.timers.stop(timer),
                 _ => {}
             }
         }
     }
 
-    /// The MASTER was heard over this family.
-    pub(super) fn restart_family(&mut self, family: Family) {
+    fn dead_time(&self) -> Duration {
+        vhost::dead_time(self.config.advbase, self.vhost.advskew)
+    }
+
+    /// The MASTER was heard over this family. A demoted host waits for one that is healthier and would be timed out between
+    /// two of its advertisements: it would have to give back at once what it took, again and again.
+    pub(super) fn heard_master(&mut self, family: Family, theirs: Theirs) {
+        let (own, Priority { advbase, advskew }) = (self.dead_time(), theirs.priority);
+        let slow = vhost::interval(advbase, advskew) >= own && theirs.priority != Priority::GOODBYE;
+        let dead = if slow && theirs.demote < self.demotion.count {
+            vhost::dead_time(advbase, advskew)
+        } else {
+            own
+        };
+        self.restart_family(family, dead);
+    }
+
+    fn restart_family(&mut self, family: Family, dead: Duration) {
         if families(self.config).any(|f| f == family) {
-            let dead = vhost::dead_time(self.config.advbase, self.vhost.advskew);
             self.vhost
                 .timers
                 .set(vhost::master_down(family), self.now + dead);
@@ -273,7 +307,7 @@ impl Turn<'_> {
 
     /// A shorter dead time counts at once, a longer one from the next advertisement on.
     pub(super) fn hasten_master_down(&mut self) {
-        let dead = self.now + vhost::dead_time(self.config.advbase, self.vhost.advskew);
+        let dead = self.now + self.dead_time();
         for timer in [Timer::MasterDown, Timer::MasterDown6] {
             if let Some(at) = self.vhost.timers.get(timer) {
                 self.vhost.timers.set(timer, at.min(dead));
@@ -311,6 +345,7 @@ impl Turn<'_> {
             carpdev,
             vhid: self.vhost.vhid,
             key: self.config.key.clone(),
+            mac: self.config.hashed_mac(self.vhost.vhid),
             addresses: addresses(self.config).collect(),
             echoes: self.vhost.echoes.clone(),
             memory: self.vhost.memory.clone(),
@@ -340,14 +375,14 @@ impl Turn<'_> {
 
     /// What an election compares.
     pub(super) fn mine(&self) -> Mine {
-        let advskew = effective_skew(self.vhost.advskew, self.demotion);
+        let advskew = self.demotion.skew(self.vhost.advskew);
         let priority = Priority {
             advbase: self.config.advbase,
             advskew,
         };
         Mine {
             priority,
-            demote: self.demotion,
+            demote: self.demotion.count,
         }
     }
 

@@ -4,6 +4,7 @@
 pub mod demo;
 pub mod ifconfig;
 pub mod netstat;
+pub mod personality;
 pub mod start;
 pub mod sysctl;
 

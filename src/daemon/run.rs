@@ -52,6 +52,7 @@ pub(super) async fn run(
             return Ok(());
         }
         if std::mem::take(&mut daemon.stirred) {
+            daemon.look_closer();
             daemon.step();
             daemon.settle();
         }
@@ -124,6 +125,7 @@ impl Daemon {
         let mut all = false;
         for event in events {
             concerned.extend(index_of(&event));
+            self.suspect(&event);
             if !self.kernel.take(event) {
                 all = true;
             }
@@ -134,6 +136,7 @@ impl Daemon {
                 .map_err(io::Error::other)?;
             concerned.extend(self.carpdevs.keys().copied());
         }
+        self.tell_local();
         for index in concerned {
             if self.carpdevs.contains_key(&index) {
                 self.renamed(index);

@@ -203,6 +203,9 @@ async fn begin(
             dataplane: options.dataplane,
             ..Settings::default()
         },
+        demoted: BTreeMap::new(),
+        doubts: BTreeSet::new(),
+        local: Vec::new(),
         door,
         plane: Plane::start()?,
         counted: Vec::new(),

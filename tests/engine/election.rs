@@ -2,6 +2,7 @@
 
 use crate::rig::{Ad, Host, UNIT, V4, V6, arp_request, config, parent};
 use carp::carp::config::State;
+use carp::carp::config::Unit;
 use carp::carp::{Input, Reason};
 use carp::wire::Family;
 
@@ -227,4 +228,57 @@ fn two_equal_hosts_are_not_each_others_echo() {
         assert_eq!(host.engine.stats().echoes, 0);
         assert_eq!(host.state(), State::Backup, "equality yields");
     }
+}
+
+/// advbase 1 and 4. By OpenBSD's rule it would take over, be preempted for its demotion, and take over again.
+#[test]
+fn a_demoted_host_bears_with_a_slow_master_that_is_healthy() {
+    let mut host = Host::backup(&[V4], 1, 0);
+    let elsewhere = Input::Configure {
+        unit: Unit(2),
+        config: Some((config(&["198.51.100.10/24"], 1, 0), None)),
+    };
+    host.input(1.0, elsewhere);
+    host.time(600.0);
+    assert_eq!(host.engine.demotion(), 1);
+    let slow = Ad::new(&[V4], 4, 64);
+    host.frame(1000.0, &slow.bytes());
+    assert_eq!(host.state(), State::Backup);
+    assert_eq!(host.timeout(), Some(13_250.0), "three of its intervals");
+    // One that is as bad is taken over from, and so is this one when nothing is missing any more.
+    let mut other = Host {
+        engine: host.engine.clone(),
+        ..Host::new(0)
+    };
+    let as_bad = Ad::new(&[V4], 4, 64).demoted(1);
+    other.frame(1500.0, &as_bad.bytes());
+    assert_eq!(other.state(), State::Master);
+    let gone = Input::Configure {
+        unit: Unit(2),
+        config: None,
+    };
+    host.input(2000.0, gone);
+    host.frame(5250.0, &Ad::new(&[V4], 4, 64).bytes());
+    assert_eq!(host.state(), State::Master);
+}
+
+/// Its digest is right, and it is no successor.
+#[test]
+fn a_goodbye_heard_after_ones_own_counts_as_nothing() {
+    let (mut host, at) = Host::master(&[V4], 1, 0);
+    let mut down = config(&[V4], 1, 0);
+    down.up = false;
+    host.configure(at + 1.0, down);
+    assert!(
+        host.frame(at + 10.0, &Ad::goodbye(&[V4]).bytes())
+            .is_empty()
+    );
+    assert_eq!(host.engine.stats().badauth, 0);
+    let wrong = Ad::goodbye(&[V4]).pass("other");
+    host.frame(at + 20.0, &wrong.bytes());
+    assert_eq!(host.engine.stats().badauth, 1);
+    assert_eq!(
+        host.frame(at + 30.0, &Ad::new(&[V4], 1, 100).bytes()),
+        ["gate yielded"]
+    );
 }

@@ -59,8 +59,9 @@ pub fn nodes(scenario: &Scenario, random: &mut Random) -> Vec<Node> {
             settings: Settings {
                 preempt: plan.preempt,
                 log: 0,
-                // The rules written down here know no replays.
-                replay: false,
+                replay: plan.replay,
+                // Of address lists the rules written down here know only the present ones.
+                grace: 0,
                 ..Settings::default()
             },
             arming: Arming::Prompt,
@@ -70,6 +71,7 @@ pub fn nodes(scenario: &Scenario, random: &mut Random) -> Vec<Node> {
             wake: None,
             door_free: 0,
             witness: Witness::new(Vec::new(), 0),
+            wall: plan.wall,
             confs,
         })));
     }
@@ -89,6 +91,9 @@ pub fn garbled(random: &mut Random, packet: &Packet) -> Packet {
         segment: packet.segment,
         asks: None,
         sent: packet.sent,
+        id: packet.id,
+        before: packet.before,
+        maker: packet.maker,
     }
 }
 

@@ -1,7 +1,9 @@
 //! A host of ours: an engine, its clock, its door and its admin's configuration; must not judge.
 
+use crate::ledger::{Ledger, Maker, Wanted};
 use crate::packet::{Ad, Seal};
 use crate::rules::Witness;
+use crate::scenario::SECOND;
 use carp::carp::config::{Carpdev, Config, Key, Node, Settings, State, Unit, Vhid};
 use carp::carp::{Engine, Input, Parent};
 use carp::time::Instant;
@@ -10,9 +12,12 @@ use ipnetwork::IpNetwork;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Frames that a stalled host finds when it wakes; the kernel's queue holds no more.
 pub const BACKLOG: usize = 256;
+/// When the simulation begins, in seconds since 1970.
+const Y2027: u64 = 1_798_761_600;
 
 /// A frame on the wire.
 #[derive(Debug)]
@@ -27,6 +32,11 @@ pub struct Packet {
     pub asks: Option<IpAddr>,
     /// When it left.
     pub sent: u64,
+    /// Which one: copies have the same.
+    pub id: u64,
+    /// The one before it of this host, group and family.
+    pub before: u64,
+    pub maker: Maker,
 }
 
 /// Runs fast or slow by so many parts in a million.
@@ -160,6 +170,8 @@ pub struct Host {
     /// Reports of the door come in order.
     pub door_free: u64,
     pub witness: Witness,
+    /// What its wall clock is wrong, in seconds. `None`: it begins in 1970 with each boot.
+    pub wall: Option<i64>,
 }
 
 impl Host {
@@ -214,6 +226,23 @@ impl Host {
         }
     }
 
+    /// Somebody here is told of this advertisement.
+    pub fn hears(&self, packet: &Packet) -> bool {
+        let mut confs = self.confs.iter();
+        self.settings.allow && confs.any(|c| Some(&c.seal) == packet.seal.as_ref())
+    }
+
+    /// It has heard or sent this advertisement, and hears it now for another time.
+    pub fn knows(&self, packet: &Packet) -> bool {
+        let at = self
+            .confs
+            .iter()
+            .position(|c| Some(&c.seal) == packet.seal.as_ref());
+        let ledger = at.map(|at| &self.witness.courses[at].ledger);
+        let known = |ledger: &Ledger| packet.ad.map(|ad| ledger.wants(packet, &ad));
+        self.paused.is_none() && ledger.and_then(known) == Some(Wanted::Rejected)
+    }
+
     pub fn place(&self, unit: Unit) -> usize {
         self.confs.iter().position(|c| c.unit() == unit).unwrap()
     }
@@ -221,6 +250,15 @@ impl Host {
     pub fn timeout(&self) -> Option<u64> {
         let at = self.engine.as_ref()?.timeout()?;
         Some(self.clock.global(at.as_nanos()))
+    }
+
+    /// The time since 1970 that it believes in.
+    pub fn unix(&self, global: u64) -> Duration {
+        let right = Y2027 + global / SECOND;
+        Duration::from_secs(
+            self.wall
+                .map_or(0, |wrong| right.saturating_add_signed(wrong)),
+        )
     }
 
     pub fn now(&self, global: u64) -> Instant {

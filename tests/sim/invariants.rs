@@ -51,7 +51,21 @@ pub fn check(
     if actions.len() > 64 + 48 * host.confs.len() {
         return Err(format!("{} actions at once", actions.len()));
     }
+    host.witness.armed = places(host, &actions, |a| matches!(a, Action::Arm { .. }));
+    let yielded = |a: &Action| {
+        matches!(
+            a,
+            Action::Gate {
+                gate: Gate::Yielded,
+                ..
+            }
+        )
+    };
+    host.witness.succeeded = places(host, &actions, yielded);
     host.witness.expect(now, fact);
+    if let Some(wrong) = host.witness.wrong.take() {
+        return Err(wrong);
+    }
     let mut seen: Vec<Seen> = host.confs.iter().map(|_| Seen::default()).collect();
     let mut effects = Effects::default();
     for action in actions {
@@ -62,6 +76,15 @@ pub fn check(
     }
     standing(host, now)?;
     Ok(effects)
+}
+
+fn places(host: &Host, actions: &[Action], which: fn(&Action) -> bool) -> Vec<usize> {
+    let unit = |action: &Action| match action {
+        Action::Arm { unit, .. } | Action::Gate { unit, .. } => Some(host.place(*unit)),
+        _ => None,
+    };
+    let wanted = actions.iter().filter(|action| which(action));
+    wanted.filter_map(unit).collect()
 }
 
 fn take(
@@ -131,6 +154,7 @@ fn take(
             )?;
             effects.frames.push((at, frame, ad));
         }
+        Action::SendToPeers { .. } => return Err("nobody here has peers".into()),
         Action::Retired { .. } => effects.retired += 1,
         Action::Log(_) => {}
     }
@@ -204,6 +228,9 @@ fn send(
         course.sent.pop_front();
     }
     course.sent.push_back(ad);
+    if host.witness.settings.replay {
+        course.ledger.note(ad.counter, ad.family);
+    }
     seen.ads.push((ad.family, ad.base, ad.skew, ad.demote));
     let mut round = 0;
     if !ad.is_goodbye() {

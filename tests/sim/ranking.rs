@@ -25,11 +25,23 @@ pub struct Claim {
 
 /// Must a MASTER that claims `mine` leave it to `theirs`?
 pub fn yields(mine: Claim, theirs: Claim) -> bool {
-    // The less demoted one wins, then the more frequent one; of equals the one that hears the other first gives way.
-    if theirs.demote == mine.demote {
+    // Who says goodbye wants nothing. The less demoted one wins, then the more frequent one; of equals the one that hears the other first gives way.
+    if theirs.rank == (255, 255) {
+        false
+    } else if theirs.demote == mine.demote {
         mine.rank >= theirs.rank
     } else {
         theirs.demote < mine.demote
+    }
+}
+
+/// How long a BACKUP waits that has heard this MASTER, in ns: one that suffers does not time out a healthier one.
+pub fn patience(mine: Claim, theirs: Claim, own: u64) -> u64 {
+    let (base, skew) = theirs.rank;
+    if theirs.demote < mine.demote && theirs.rank != (255, 255) && interval(base, skew) >= own {
+        dead_time(base, skew)
+    } else {
+        own
     }
 }
 
@@ -45,6 +57,6 @@ pub fn takes_over(mine: Claim, theirs: Claim, preempt: bool) -> Option<Reason> {
     } else {
         let thrice = (3 * u16::from(mine.rank.0), mine.rank.1);
         let slow = thrice < (u16::from(theirs.rank.0), theirs.rank.1);
-        (slow && mine.rank.0 > 0).then_some(Reason::MasterWillTimeOut)
+        (slow && mine.rank.0 > 0 && count == own).then_some(Reason::MasterWillTimeOut)
     }
 }

@@ -1,7 +1,8 @@
 //! What the rules say that one host of ours must do: written a second time from the description of the protocol, in the
 //! host's own time. Each fact yields what is expected; `invariants` compares it with what the engine did.
 
-use crate::host::{Conf, Fact, Port};
+use crate::host::{Conf, Fact, Packet, Port};
+use crate::ledger::{self, Ledger, Maker, Wanted};
 use crate::packet::Ad;
 pub use crate::ranking::{Claim, dead_time, interval, takes_over, yields};
 use carp::carp::config::{Settings, State};
@@ -11,6 +12,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 const MS: u64 = 1_000_000;
 const GRACE: u64 = 500 * MS;
+/// Where counters of ours begin, in seconds since 1970.
+const Y2025: u64 = 1_735_689_600;
 
 /// How long the kernel is waited for: as long as somebody else serves.
 pub fn patience(reason: Reason) -> u64 {
@@ -53,12 +56,14 @@ pub enum Due {
 }
 
 /// What a former MASTER still does.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Left {
     pub until: u64,
     pub gate: Gate,
     pub heard: bool,
     pub seal: std::rc::Rc<crate::packet::Seal>,
+    /// What it had heard.
+    pub ledger: Ledger,
 }
 
 /// One vhost.
@@ -88,6 +93,7 @@ pub struct Course {
     pub grace: Option<u64>,
     /// The last 32 that were sent: one like these is taken for an echo.
     pub sent: VecDeque<Ad>,
+    pub ledger: Ledger,
 }
 
 impl Course {
@@ -111,6 +117,7 @@ impl Course {
             pseudo: false,
             grace: None,
             sent: VecDeque::new(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -149,6 +156,14 @@ pub struct Witness {
     /// What is expected of each carpN, by place.
     pub due: Vec<(usize, Due)>,
     pub rules: BTreeSet<&'static str>,
+    /// In seconds since 1970.
+    pub clock: u64,
+    /// The engine took the frame of this step for a replay.
+    pub replayed: bool,
+    /// Places at which the engine armed, and at which it heard a successor, in this step.
+    pub armed: Vec<usize>,
+    pub succeeded: Vec<usize>,
+    pub wrong: Option<String>,
 }
 
 impl Witness {
@@ -170,6 +185,11 @@ impl Witness {
             ending: false,
             due: Vec::new(),
             rules: BTreeSet::new(),
+            clock: 0,
+            replayed: false,
+            armed: Vec::new(),
+            succeeded: Vec::new(),
+            wrong: None,
         }
     }
 
@@ -215,10 +235,14 @@ impl Witness {
         match fact {
             Fact::Time => {}
             Fact::Frame(packet) => {
+                let mut judged = false;
                 if let (Some(ad), true) = (&packet.ad, self.settings.allow) {
                     for at in 0..self.courses.len() {
-                        self.hear(now, at, packet, ad);
+                        judged |= self.hear(now, at, packet, ad);
                     }
+                }
+                if self.replayed && !judged {
+                    self.wrong = Some("a replay of nothing that is heard".into());
                 }
             }
             Fact::Card(segment, port) => {
@@ -347,36 +371,32 @@ impl Witness {
             gate,
             heard: span < 100 * MS,
             seal: self.confs[at].seal.clone(),
+            ledger: self.courses[at].ledger.clone(),
         });
     }
 
-    /// An advertisement that arrived.
-    fn hear(&mut self, now: u64, at: usize, packet: &crate::host::Packet, ad: &Ad) {
+    /// An advertisement that arrived. True if somebody here had to judge whether it is old.
+    fn hear(&mut self, now: u64, at: usize, packet: &Packet, ad: &Ad) -> bool {
         let conf = &self.confs[at];
         let here = packet.segment == conf.segment && self.ports[conf.segment].exists;
         let Some(seal) = packet.seal.as_ref().filter(|_| here) else {
-            return;
+            return false;
         };
         if self.own(at, ad) {
             self.rules.insert("own echo");
-            return;
+            return false;
         }
-        let course = &mut self.courses[at];
-        if let Some(left) = &mut course.left
-            && left.seal == *seal
-            && !left.heard
-            && !ad.is_goodbye()
-        {
-            self.rules.insert("successor");
-            *left = Left {
-                until: now + 20 * MS,
-                gate: Gate::Yielded,
-                heard: true,
-                seal: left.seal.clone(),
-            };
+        let listens = *seal == conf.seal && self.courses[at].stage != Stage::Init && !conf.gone;
+        if listens && self.settings.replay {
+            self.judge(at, packet, ad);
+            self.courses[at].ledger.hear(packet, ad, !self.replayed);
+            if self.replayed {
+                return true;
+            }
         }
-        if *seal != conf.seal || course.stage == Stage::Init || conf.gone {
-            return;
+        self.succeed(now, at, packet, ad);
+        if !listens {
+            return false;
         }
         if ad.family == Family::Inet6 {
             self.courses[at].pseudo = ad.pseudo;
@@ -385,7 +405,62 @@ impl Witness {
             rank: (ad.base, ad.skew),
             demote: ad.demote,
         };
-        self.decide(now, at, ad.family, theirs);
+        // One far ahead of this host's clock is not taken over from before it has been heard twice.
+        let ahead = packet.maker == Maker::Stamped
+            && ledger::read(ad.counter).1 > 2 * (self.clock.saturating_sub(Y2025) + 3600);
+        let hesitates = ahead && !ad.is_goodbye() && !self.armed.contains(&at);
+        self.decide(now, at, ad.family, theirs, hesitates);
+        true
+    }
+
+    /// What the engine made of it against what it may.
+    fn judge(&mut self, at: usize, packet: &Packet, ad: &Ad) {
+        let wanted = self.courses[at].ledger.wants(packet, ad);
+        let rule = match (wanted, packet.maker, self.replayed) {
+            (Wanted::Believed, _, true) | (Wanted::Rejected, _, false) => {
+                let did = if self.replayed {
+                    "rejected"
+                } else {
+                    "believed"
+                };
+                self.wrong = Some(format!(
+                    "{did} {ad:?} of {:?}, wanted {wanted:?}",
+                    packet.maker
+                ));
+                return;
+            }
+            (Wanted::Believed, ..) => return,
+            (Wanted::Rejected, ..) => "replay of ours rejected",
+            (_, Maker::Varying, true) => "replay of another system rejected",
+            (_, Maker::Varying, false) => "replay of another system believed",
+            (_, _, true) => "stranger to the group rejected",
+            (_, _, false) => "stranger to the group believed",
+        };
+        self.rules.insert(rule);
+    }
+
+    /// Somebody this host waits for to end its departure.
+    fn succeed(&mut self, now: u64, at: usize, packet: &Packet, ad: &Ad) {
+        let Some(left) = &mut self.courses[at].left else {
+            return;
+        };
+        if Some(&left.seal) != packet.seal.as_ref() || left.heard || ad.is_goodbye() {
+            return;
+        }
+        let wanted = if self.settings.replay {
+            left.ledger.wants(packet, ad)
+        } else {
+            Wanted::Believed
+        };
+        let heard = match wanted {
+            Wanted::Believed => true,
+            Wanted::Rejected => false,
+            Wanted::Either => self.succeeded.contains(&at),
+        };
+        if heard {
+            self.rules.insert("successor");
+            (left.until, left.gate, left.heard) = (now + 20 * MS, Gate::Yielded, true);
+        }
     }
 
     /// Equal in all but the digest. Another host without an address can send the same, by the same number heard before.
@@ -400,27 +475,30 @@ impl Witness {
             .any(|sent| plain(sent) == plain(ad))
     }
 
-    fn decide(&mut self, now: u64, at: usize, family: Family, theirs: Claim) {
+    fn decide(&mut self, now: u64, at: usize, family: Family, theirs: Claim, hesitates: bool) {
         let mine = self.claim(at);
         let over = takes_over(mine, theirs, self.settings.preempt);
         match self.courses[at].stage {
             Stage::Init => {}
-            Stage::Backup => match over {
+            Stage::Backup => match over.filter(|_| !hesitates) {
                 Some(reason) => self.arm(now, at, reason),
-                None => self.courses[at].down[family as usize] = Some(now + self.dead(at)),
+                None => self.wait(now, at, family, theirs),
             },
             Stage::Arming(Reason::MasterTimedOut(_)) if over.is_none() => {
                 self.rules.insert("gave way");
                 self.listen(now, at, Reason::BetterMaster);
+                self.wait(now, at, family, theirs);
             }
             Stage::Arming(_) if yields(mine, theirs) => {
                 self.rules.insert("gave way");
                 self.listen(now, at, Reason::BetterMaster);
+                self.wait(now, at, family, theirs);
             }
             Stage::Arming(_) => {}
             Stage::Master if yields(mine, theirs) => {
                 self.leave(now, at, Gate::Yielded, 20 * MS);
                 self.listen(now, at, Reason::BetterMaster);
+                self.wait(now, at, family, theirs);
             }
             Stage::Master if now >= self.courses[at].quiet => {
                 self.rules.insert("reasserted");
@@ -429,6 +507,16 @@ impl Witness {
             }
             Stage::Master => {}
         }
+    }
+
+    /// Its MASTER was heard.
+    fn wait(&mut self, now: u64, at: usize, family: Family, theirs: Claim) {
+        let own = self.dead(at);
+        let span = crate::ranking::patience(self.claim(at), theirs, own);
+        if span != own {
+            self.rules.insert("bore with a slower one");
+        }
+        self.courses[at].down[family as usize] = Some(now + span);
     }
 
     fn ask(&mut self, now: u64, at: usize, state: State) {

@@ -21,6 +21,32 @@ pub struct HostPlan {
     pub has_v6: bool,
     /// What another system suffers from before it begins.
     pub demotion: i64,
+    /// Of ours: `net.inet.carp.replay`.
+    pub replay: bool,
+    /// Of ours: what its wall clock is wrong, in seconds; `None` for one that begins in 1970 with each boot.
+    pub wall: Option<i64>,
+}
+
+/// Somebody on the segment who repeats what was advertised.
+#[derive(Debug, Clone, Copy)]
+pub struct Attack {
+    pub from: u64,
+    pub every: u64,
+    pub whose: Whose,
+    /// Also with other skews, advbases and demotions, and in the other family: the digest does not cover them.
+    pub forges: bool,
+    /// Every host hears every one; else only who has heard it before.
+    pub open: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The latest of one host.
+    Latest(usize),
+    /// Any of all.
+    Any,
+    /// All in order.
+    All,
 }
 
 #[derive(Debug, Clone)]
@@ -119,6 +145,7 @@ pub struct Scenario {
     pub groups: Vec<GroupPlan>,
     pub faults: Vec<Fault>,
     pub calm_at: u64,
+    pub attack: Option<Attack>,
 }
 
 impl Scenario {
@@ -134,9 +161,7 @@ impl Scenario {
             3 | 4 => Base::All(2),
             _ => Base::All(1),
         };
-        // With two of them a demotion is one of the cases that stand in the table of `divergent`.
-        let mixed = matches!(base, Base::OneAndFour);
-        let segments = if mixed || random.chance(40) { 1 } else { 2 };
+        let segments = if random.chance(40) { 1 } else { 2 };
         let mut groups = vec![group(&mut random, &hosts, (0, 0), base)];
         for (at, percent) in [(1, 60), (2, 30)] {
             if random.chance(percent) {
@@ -150,13 +175,8 @@ impl Scenario {
         let mut faults: Vec<Fault> = (0..random.between(1, 20))
             .map(|_| fault(&mut random, &hosts, &groups, segments))
             .collect();
-        for fault in faults.iter_mut().filter(|_| mixed) {
-            // A host whose sends failed stays demoted until it is MASTER again.
-            if fault.what == Kind::SendErrors {
-                fault.what = Kind::Crash;
-            }
-        }
         faults.sort_by_key(|fault| fault.at);
+        let (hosts, attack) = replays(seed, hosts);
         Self {
             seed,
             segments,
@@ -164,6 +184,7 @@ impl Scenario {
             groups,
             faults,
             calm_at: CALM,
+            attack,
         }
     }
 
@@ -210,8 +231,45 @@ fn hosts(random: &mut Random, count: usize, peers: Option<System>) -> Vec<HostPl
         has_v4: !random.chance(8),
         has_v6: !random.chance(8),
         demotion: 0,
+        replay: true,
+        wall: Some(0),
     };
     (0..count).map(plan).collect()
+}
+
+/// Who protects itself against replays, by which clock, and who makes them. From numbers of their own, so that the rest of a
+/// seed is what it was without.
+fn replays(seed: u64, mut hosts: Vec<HostPlan>) -> (Vec<HostPlan>, Option<Attack>) {
+    let mut random = Random::new(seed ^ 0x5eed);
+    let off = random.below(20);
+    let wrong = random.below(10);
+    for plan in &mut hosts {
+        plan.replay = match off {
+            0 => false,
+            1 => random.chance(50),
+            _ => true,
+        };
+        plan.wall = match wrong {
+            0 if random.chance(30) => None,
+            1 => Some(random.between(0, 3000) as i64 - 1500),
+            _ => Some(random.between(0, 4) as i64 - 2),
+        };
+    }
+    let ours = hosts
+        .iter()
+        .all(|plan| plan.system.is_none() && plan.replay);
+    let attack = (ours && random.chance(30)).then(|| Attack {
+        from: random.between(3 * SECOND, CALM),
+        every: random.scaled(125 * MS, SECOND),
+        whose: match random.below(3) {
+            0 => Whose::Latest(random.below(hosts.len() as u64) as usize),
+            1 => Whose::Any,
+            _ => Whose::All,
+        },
+        forges: random.chance(50),
+        open: false,
+    });
+    (hosts, attack)
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -168,11 +168,18 @@ fn covered(tally: &Tally) {
         "gave way",
         "reasserted",
         "demotion told at once",
+        "bore with a slower one",
+        "replay of ours rejected",
+        "replay of another system rejected",
+        "replay of another system believed",
+        "stranger to the group rejected",
     ];
     let rules = rules.iter().map(|rule| format!("rule: {rule}"));
+    let attack = "attack: arrivals".to_string();
     let missing: Vec<String> = faults
         .chain(reasons)
         .chain(rules)
+        .chain([attack])
         .filter(|what| tally.count(what) == 0)
         .collect();
     assert!(missing.is_empty(), "never seen: {missing:?}");

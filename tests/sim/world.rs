@@ -4,20 +4,22 @@
 use crate::cast::{self, garbled, own_v4, own_v6};
 use crate::host::{Arming, Conf, Fact, Host, Packet};
 use crate::invariants::{self, Effects};
+use crate::ledger::Maker;
 use crate::link::Segment;
 use crate::model::Model;
 use crate::packet::parse;
-use crate::peers::State as PeerState;
+use crate::peers::{State as PeerState, System};
 use crate::random::Random;
+use crate::recorder::Recorder;
 use crate::rules::{Due, Witness};
 use crate::scenario::{Fault, MS, SECOND, Scenario};
 use crate::society::Society;
 use crate::transcript::{Tally, Transcript};
 use carp::carp::config::State;
 use carp::carp::{Action, Engine, Reason};
-use carp::wire::{MacAddr, arp, nd};
+use carp::wire::{Family, MacAddr, arp, nd};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -42,6 +44,8 @@ enum What {
     End(usize),
     /// A host that was told to end is gone.
     Exit(usize, u64),
+    /// The next thing that the attacker does.
+    Attack,
 }
 
 struct Event {
@@ -80,6 +84,12 @@ pub struct World {
     order: u64,
     rounds: u64,
     boots: u64,
+    frames: u64,
+    /// The latest frame of each host, vhid and family.
+    streams: BTreeMap<(usize, u8, bool), u64>,
+    pub recorder: Recorder,
+    /// Who became MASTER and who ceased to be, when.
+    pub changes: Vec<(u64, usize, bool)>,
 }
 
 /// What went wrong.
@@ -106,6 +116,10 @@ impl World {
             order: 0,
             rounds: 0,
             boots: 0,
+            frames: 0,
+            streams: BTreeMap::new(),
+            recorder: Recorder::default(),
+            changes: Vec::new(),
             scenario,
         };
         world.nodes = cast::nodes(&world.scenario, &mut world.random);
@@ -125,6 +139,9 @@ impl World {
         for (index, fault) in self.scenario.faults.clone().iter().enumerate() {
             self.push(fault.at, What::Begin(index));
             self.push(fault.until, What::End(index));
+        }
+        if let Some(attack) = self.scenario.attack {
+            self.push(attack.from, What::Attack);
         }
         while let Some(Reverse(event)) = self.queue.pop() {
             self.now = event.at;
@@ -181,6 +198,7 @@ impl World {
                     .note(self.now, None, || format!("ends: {:?}", fault.what));
                 self.end(fault)
             }
+            What::Attack => self.attack(),
             What::Exit(host, boot) => {
                 if let Node::Ours(ours) = &mut self.nodes[host]
                     && ours.boot == boot
@@ -225,7 +243,8 @@ impl World {
         let Node::Ours(ours) = &mut self.nodes[host] else {
             return Ok(());
         };
-        ours.engine = Some(Engine::new(seed));
+        let (local, unix) = (ours.now(self.now), ours.unix(self.now));
+        ours.engine = Some(Engine::new(seed).with_clock(local, unix));
         ours.boot = boot;
         ours.paused = None;
         ours.backlog.clear();
@@ -267,7 +286,9 @@ impl World {
         let Some(engine) = &mut ours.engine else {
             return Ok(());
         };
+        let replays = engine.stats().badreplay;
         engine.handle(local, input);
+        let replayed = engine.stats().badreplay > replays;
         let mut actions: Vec<Action> = Vec::new();
         while let Some(action) = engine.poll() {
             actions.push(action);
@@ -275,8 +296,16 @@ impl World {
         if self.transcript.is_kept() {
             crate::telling::note(&mut self.transcript, now, host, &fact, &actions);
         }
+        ours.witness.clock = ours.unix(now).as_secs();
+        ours.witness.replayed = replayed;
         let effects = invariants::check(ours, local.as_nanos(), &fact, actions, &mut self.rounds)
             .map_err(|what| format!("h{host}: {what}"))?;
+        if let (Fact::Frame(packet), false) = (&fact, replayed)
+            && let Some(ad) = &packet.ad
+            && ours.hears(packet)
+        {
+            self.society.heard(host, packet, ad.family);
+        }
         for rule in std::mem::take(&mut ours.witness.rules) {
             self.tally.add(format!("rule: {rule}"));
         }
@@ -328,6 +357,11 @@ impl World {
             return Ok(());
         };
         let (boot, sends, arming) = (ours.boot, ours.sends, ours.arming);
+        let maker = if ours.settings.replay {
+            Maker::Stamped
+        } else {
+            Maker::Varying
+        };
         for (at, attempt) in effects.arms {
             let after = match arming {
                 Arming::Prompt | Arming::Refused => self.random.between(100_000, 3 * MS),
@@ -364,6 +398,9 @@ impl World {
                     segment,
                     asks: None,
                     sent: self.now,
+                    id: 0,
+                    before: 0,
+                    maker,
                 };
                 self.transmit(Some(host), packet);
             }
@@ -399,6 +436,7 @@ impl World {
             return Ok(());
         };
         let group = ours.confs[at].group;
+        self.changes.push((self.now, host, master));
         if master && matches!(reason, Reason::MasterTimedOut(_)) {
             self.society
                 .succession(self.now, host, group, &self.nodes)?;
@@ -409,10 +447,19 @@ impl World {
     }
 
     /// Puts a frame on its segment.
-    pub fn transmit(&mut self, from: Option<usize>, packet: Packet) {
+    pub fn transmit(&mut self, from: Option<usize>, mut packet: Packet) {
+        if let Some(ad) = packet.ad {
+            self.frames += 1;
+            packet.id = self.frames;
+            let stream = (packet.from, ad.vhid, ad.family == Family::Inet);
+            packet.before = self.streams.insert(stream, packet.id).unwrap_or(0);
+        }
         self.transcript.mix(self.now, packet.from, &packet.bytes);
         let family = packet.ad.map(|ad| ad.family);
         let packet = Rc::new(packet);
+        if self.scenario.attack.is_some() && packet.ad.is_some() {
+            self.recorder.record(&packet);
+        }
         let spoils = self.segments[packet.segment].corrupts > 0 && packet.ad.is_some();
         let garbled = spoils.then(|| Rc::new(garbled(&mut self.random, &packet)));
         for to in 0..self.nodes.len() {
@@ -426,6 +473,29 @@ impl World {
         }
     }
 
+    /// A frame on the segment that nobody of the hosts sent.
+    fn attack(&mut self) -> Result<(), String> {
+        let Some(attack) = self.scenario.attack else {
+            return Ok(());
+        };
+        self.push(self.now + attack.every, What::Attack);
+        let Some(packet) = self.recorder.next(attack) else {
+            return Ok(());
+        };
+        self.tally.add("attack: advertisements repeated");
+        for host in 0..self.nodes.len() {
+            let hears = match &self.nodes[host] {
+                Node::Ours(ours) => attack.open || ours.knows(&packet),
+                Node::Model(_) => attack.open,
+            };
+            if hears {
+                self.tally.add("attack: arrivals");
+                self.arrive(host, Rc::clone(&packet))?;
+            }
+        }
+        Ok(())
+    }
+
     fn arrive(&mut self, host: usize, packet: Rc<Packet>) -> Result<(), String> {
         match &mut self.nodes[host] {
             Node::Ours(ours) => {
@@ -433,15 +503,6 @@ impl World {
                 // No frame comes in over a card without carrier.
                 if !port.works() || ours.engine.is_none() {
                     return Ok(());
-                }
-                let conf = ours
-                    .confs
-                    .iter()
-                    .find(|c| Some(&c.seal) == packet.seal.as_ref());
-                if let (Some(ad), Some(_), None) = (&packet.ad, conf, ours.paused)
-                    && ours.settings.allow
-                {
-                    self.society.heard(host, &packet, ad.family);
                 }
                 self.tell(host, Fact::Frame(packet))
             }
@@ -494,6 +555,13 @@ impl World {
                 segment: 0,
                 asks: None,
                 sent: self.now,
+                id: 0,
+                before: 0,
+                maker: if matches!(system, System::O6 | System::O7) {
+                    Maker::Constant
+                } else {
+                    Maker::Varying
+                },
             };
             self.transmit(Some(host), packet);
         }
@@ -520,6 +588,9 @@ impl World {
             segment,
             asks: Some(address),
             sent: self.now,
+            id: 0,
+            before: 0,
+            maker: Maker::Varying,
         };
         self.transmit(None, packet);
         let next = self.now + self.random.between(SECOND, 5 * SECOND);

@@ -173,6 +173,13 @@ fn t15_carpn_follows_the_mtu_of_carpdev() {
             until(SOON, arrives),
             "datagrams longer than an MTU of {value} are lost"
         );
+        // The kernel does not look at carpdev's when it moves a frame there.
+        let follows = || {
+            scene
+                .a
+                .net(|net| net.link("carp1").unwrap().unwrap().mtu == value)
+        };
+        assert!(until(SOON, follows), "carp1 does not follow to {value}");
     };
     mtu(1400);
     let mark = clock::now();

@@ -103,9 +103,12 @@ impl Members {
             .flatten()
             .any(|m| !m.grows(stamp));
         let group = self.highest.map(position).filter(|_| self.heard);
-        // A live host that is known goes with the group, give or take what its clock is wrong.
-        let room = known.map_or(0, |_| LEAP);
-        let behind = group.is_some_and(|group| stamp.position + room <= group);
+        let behind = group.is_some_and(|group| match known.or(leapt) {
+            // A live host that was heard before goes with the group, give or take what its clock is wrong.
+            Some(_) => stamp.position + LEAP <= group,
+            // All who take over from one MASTER at once have the same value.
+            None => stamp.position / 2 < group / 2,
+        });
         if stale || behind || stamp.family() != family {
             return Verdict::Old(stamp.identity);
         }
@@ -190,8 +193,10 @@ impl Members {
     pub(super) fn rebase(&mut self, rename: &mut dyn FnMut(u64) -> Option<u64>) {
         let all = self.known.iter_mut().chain(&mut self.candidates);
         for member in all.chain([&mut self.own]) {
-            // Who it is shows in its counters.
-            member.identity = 0;
+            if member.highest().is_none() {
+                // Nobody has seen it.
+                member.identity = 0;
+            }
             for last in &mut member.last {
                 *last = last.map(|counter| rename(counter).unwrap_or(0));
             }

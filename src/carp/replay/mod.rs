@@ -24,10 +24,11 @@
 //! others at all.
 //!
 //! **FreeBSD, NetBSD and UCARP** send counters that vary: random ones until they have heard somebody, then the last heard
-//! plus one. A number that a varying sender used is not taken again in the same family ([`strangers`]), unless it follows
-//! the number seen last (a live host is set back by what it hears and repeats its numbers) or, for numbers of such a chain,
-//! within one and a half intervals of the last new one. A sequence of recorded numbers that follow each other passes, as
-//! does a number older than the memory, or of a sender heard fewer than four times.
+//! plus one. A number that a varying sender used is not taken again in the same family ([`strangers`]), unless it was counted
+//! up from one seen of late: a live host is set back by what it hears and repeats its numbers, and several may count up the
+//! same one. Such a number passes for one and a half intervals after the last new one, and once more at any time. So each
+//! recorded number of such a chain passes once, as does a number older than the memory, or of a sender heard fewer than four
+//! times.
 //!
 //! **OpenBSD** sends the same number always: repetition tells nothing, and nothing is rejected. The same holds for hosts
 //! that advertise with the shared address as their source, since they cannot be told apart.
@@ -123,6 +124,11 @@ impl Verdict {
         }
     }
 
+    /// A host of ours that was never as far as this, and none of those that leap ahead.
+    pub(super) fn is_of_ours(self) -> bool {
+        matches!(self, Self::Member(members::Verdict::New(_)))
+    }
+
     pub(super) fn is_replay(self) -> bool {
         matches!(
             self,
@@ -167,7 +173,7 @@ impl Memory {
             None => random.next(),
         });
         self.sent = Some(counter);
-        self.strangers.seen(family, counter);
+        self.strangers.seen(counter);
         counter
     }
 
@@ -190,7 +196,7 @@ impl Memory {
         let protection = match verdict {
             Verdict::Member(verdict) => {
                 self.members.learn(heard.counter, verdict, random);
-                self.strangers.seen(heard.family, heard.counter);
+                self.strangers.seen(heard.counter);
                 Protection::Growth
             }
             Verdict::Stranger(verdict) => self.strangers.learn(heard, verdict),

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Numbers remembered.
 const NUMBERS: usize = 128;
+/// Numbers seen of late, of which somebody may yet count up.
+const RECENT: usize = 32;
 /// Senders whose manner is remembered.
 const SENDERS: usize = 16;
 /// So many new numbers in a row make a sender one whose counter varies. OpenBSD's changes with each boot.
@@ -25,6 +27,8 @@ struct Number {
     src: Option<IpAddr>,
     /// It followed another, or another followed it.
     chain: bool,
+    /// It was taken for a second time, of a host that had been set back: not for a third time.
+    again: bool,
     kind: Kind,
 }
 
@@ -47,14 +51,6 @@ struct Sender {
     until: Instant,
 }
 
-/// The number seen last, of whomever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Last {
-    family: Family,
-    counter: u64,
-    rejected: bool,
-}
-
 /// What an advertisement of another system is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::carp) enum Verdict {
@@ -72,7 +68,10 @@ pub(in crate::carp) enum Verdict {
 pub(super) struct Strangers {
     numbers: VecDeque<Number>,
     senders: VecDeque<Sender>,
-    last: Option<Last>,
+    /// The number seen last, of whomever.
+    last: Option<u64>,
+    /// The numbers seen of late, each once.
+    recent: VecDeque<u64>,
     /// Until then numbers of a chain may come again: one and a half intervals after the last new one.
     lenient: Instant,
 }
@@ -80,41 +79,40 @@ pub(super) struct Strangers {
 impl Strangers {
     /// Counted up from the number seen last, as the BSDs and UCARP do, with some lost in between.
     pub(super) fn follows(&self, heard: &Heard) -> bool {
-        self.last.is_some_and(|last| {
-            let near = (1..=FOLLOW).contains(&heard.counter.wrapping_sub(last.counter));
-            // A live host that goes on from what is rejected here begins with IPv4, if it has it. The IPv6 one after a
-            // rejected IPv4 one is the rest of a replayed pair.
-            near && (!last.rejected || heard.family == Family::Inet || heard.family == last.family)
-        })
+        self.last
+            .is_some_and(|last| (1..=FOLLOW).contains(&heard.counter.wrapping_sub(last)))
     }
 
     pub(super) fn judge(&self, heard: &Heard) -> Verdict {
-        match self.find(heard.family, heard.counter) {
-            None => Verdict::New,
-            Some(number) if number.kind != Kind::Varying => Verdict::Constant,
-            Some(_) if self.follows(heard) => Verdict::Again,
-            Some(number) if number.chain && heard.now < self.lenient => Verdict::Again,
-            Some(_) => Verdict::Repeat,
+        let Some(number) = self.find(heard.family, heard.counter) else {
+            return Verdict::New;
+        };
+        if number.kind != Kind::Varying {
+            return Verdict::Constant;
+        }
+        // It may have been heard before the one that it was counted up from.
+        let chain = number.chain || self.base(heard.counter).is_some();
+        if chain && (heard.now < self.lenient || !number.again) {
+            Verdict::Again
+        } else {
+            Verdict::Repeat
         }
     }
 
     pub(super) fn learn(&mut self, heard: &Heard, verdict: Verdict) -> Protection {
-        let chain = self.follows(heard);
-        if let Some(last) = self.last.filter(|_| chain)
-            && let Some(base) = self.find_mut(|n| n.counter == last.counter)
-        {
+        let base = self.base(heard.counter);
+        let chain = base.is_some();
+        if let Some(base) = base.and_then(|counter| self.find_mut(|n| n.counter == counter)) {
             base.chain = true;
         }
-        self.last = Some(Last {
-            family: heard.family,
-            counter: heard.counter,
-            rejected: verdict == Verdict::Repeat,
-        });
+        self.seen(heard.counter);
         let of_this = |n: &Number| (n.family, n.counter) == (heard.family, heard.counter);
         match verdict {
             Verdict::New => self.learn_new(heard, chain),
             Verdict::Again | Verdict::Repeat => {
+                let late = heard.now >= self.lenient;
                 if let Some(number) = self.find_mut(of_this) {
+                    number.again |= verdict == Verdict::Again && late;
                     number.chain |= chain;
                 }
             }
@@ -136,12 +134,19 @@ impl Strangers {
     }
 
     /// Of whomever: a stranger that hears it goes on from there.
-    pub(super) fn seen(&mut self, family: Family, counter: u64) {
-        self.last = Some(Last {
-            family,
-            counter,
-            rejected: false,
-        });
+    pub(super) fn seen(&mut self, counter: u64) {
+        self.last = Some(counter);
+        self.recent.retain(|seen| *seen != counter);
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(counter);
+    }
+
+    /// The number that this one was counted up from. UCARP reads late, and two that have read the same say the same.
+    fn base(&self, counter: u64) -> Option<u64> {
+        let mut latest = self.recent.iter().rev().copied();
+        latest.find(|base| (1..=FOLLOW).contains(&counter.wrapping_sub(*base)))
     }
 
     fn learn_new(&mut self, heard: &Heard, chain: bool) {
@@ -153,6 +158,7 @@ impl Strangers {
             counter: heard.counter,
             src: heard.src,
             chain,
+            again: false,
             kind: Kind::Once,
         });
         self.lenient = heard.now + heard.interval * 3 / 2;
@@ -205,9 +211,13 @@ impl Strangers {
         for sender in &mut self.senders {
             sender.until = Instant::ZERO + sender.until.since(origin);
         }
-        self.last = self.last.and_then(|last| {
-            let counter = rename(last.counter)?;
-            Some(Last { counter, ..last })
+        self.last = self.last.and_then(&mut *rename);
+        self.recent.retain_mut(|counter| match rename(*counter) {
+            Some(renamed) => {
+                *counter = renamed;
+                true
+            }
+            None => false,
         });
         self.lenient = Instant::ZERO + self.lenient.since(origin);
     }

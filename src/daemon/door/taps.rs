@@ -99,6 +99,9 @@ impl Door {
             let now = self.netlink.link_by_index(index)?;
             let differs =
                 |f: &dyn Fn(&crate::linux::netlink::Link) -> bool| now.as_ref().is_none_or(f);
+            if now.as_ref().is_some_and(|link| link.name != name) {
+                self.netlink.rename(index, name)?;
+            }
             if differs(&|link| link.mac != mac) {
                 self.netlink.set_mac(index, mac)?;
             }
@@ -191,6 +194,10 @@ impl Door {
     pub(super) fn disarm(&self, name: &str) -> Result<(), Failure> {
         let held = self.held(name)?;
         let off = || -> Result<(), Error> {
+            // Deleted by somebody: it has neither carrier nor addresses.
+            if self.netlink.link_by_index(held.index)?.is_none() {
+                return Ok(());
+            }
             held.tap.set_carrier(false)?;
             for address in self.netlink.addresses(Some(held.index))? {
                 self.remove(held, address.net)?;

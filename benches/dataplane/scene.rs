@@ -1,0 +1,152 @@
+//! A client, a host with the shared addresses and a server behind it, for one data plane; must not know what is measured.
+
+use crate::support::hosts::{Host, Segment, until};
+use carp::linux::netlink::{MacvlanMode, Netlink};
+use carp::wire::MacAddr;
+use clap::ValueEnum;
+use serde::Serialize;
+use std::time::Duration;
+
+/// The shared address of the client's segment, and its gateway.
+pub const SHARED: &str = "192.0.2.1";
+/// The client's own.
+pub const CLIENT: &str = "192.0.2.13";
+/// The server's own, on the other segment.
+pub const SERVER: &str = "203.0.113.14";
+/// The shared address there.
+const FAR: &str = "203.0.113.1";
+/// carpN and macvlan on the server's segment; the numbers up to 255 are the client's.
+const FAR_NUMBER: u32 = 1001;
+
+/// Many groups take their time to become MASTER.
+const START: Duration = Duration::from_secs(60);
+
+/// What carries the shared address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plane {
+    /// A further address of carpdev.
+    Alias,
+    /// A private macvlan with the virtual MAC.
+    Macvlan,
+    /// Ours: eBPF, attached by tcx links.
+    Tcx,
+    /// Ours: eBPF, attached as clsact filters.
+    Clsact,
+    /// Ours: a thread that copies.
+    Copy,
+}
+
+impl Plane {
+    /// All of them, the two that ours are compared with first.
+    pub const ALL: [Self; 5] = [
+        Self::Alias,
+        Self::Macvlan,
+        Self::Tcx,
+        Self::Clsact,
+        Self::Copy,
+    ];
+
+    /// As on the command line; for ours also the word that forces it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alias => "alias",
+            Self::Macvlan => "macvlan",
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+/// All of it ends when this is dropped.
+pub struct Scene {
+    pub plane: Plane,
+    pub client: Host,
+    pub host: Host,
+    pub server: Host,
+}
+
+impl Scene {
+    /// The hosts, and so many shared addresses on the client's segment. `None`, with a word to the user, when this machine
+    /// does not offer the plane.
+    pub fn build(plane: Plane, groups: u8) -> Option<Self> {
+        let (near, far) = (Segment::new(), Segment::new());
+        let host = Host::on(&near, "host", 0x0a, &[]);
+        host.plug(&far, "eth1", 0x0b);
+        host.sysctl("net/ipv4/ip_forward", "1");
+        let client = Host::on(&near, "client", 0x0c, &["192.0.2.13/24"]);
+        client.route("203.0.113.0/24", Some(SHARED), "eth0");
+        let server = Host::on(&far, "server", 0x0d, &["203.0.113.14/24"]);
+        server.route("192.0.2.0/24", Some(FAR), "eth0");
+        let scene = Self {
+            plane,
+            client,
+            host,
+            server,
+        };
+        let there = match plane {
+            Plane::Alias => scene.alias(groups),
+            Plane::Macvlan => scene.macvlan(groups),
+            Plane::Tcx | Plane::Clsact | Plane::Copy => scene.carp(groups),
+        };
+        there.then_some(scene)
+    }
+
+    fn alias(&self, groups: u8) -> bool {
+        for (interface, _, _, address) in addresses(groups) {
+            self.host.address(interface, &address);
+        }
+        true
+    }
+
+    /// One for each group, as keepalived makes them.
+    fn macvlan(&self, groups: u8) -> bool {
+        for (carpdev, number, vhid, address) in addresses(groups) {
+            let name = format!("vrrp{number}");
+            self.host.net(|net: &Netlink| {
+                let lower = net.link(carpdev).unwrap().unwrap().index;
+                let index = net
+                    .create_macvlan(&name, lower, MacvlanMode::Private)
+                    .unwrap();
+                net.set_mac(index, MacAddr::of_vhid(vhid)).unwrap();
+                net.set_up(index, true).unwrap();
+            });
+            self.host.address(&name, &address);
+        }
+        true
+    }
+
+    /// The executable, driven as its users do.
+    fn carp(&self, groups: u8) -> bool {
+        self.host.daemon();
+        let force = format!("sysctl net.inet.carp.dataplane={}", self.plane.name());
+        let words: Vec<&str> = force.split(' ').collect();
+        let forced = self.host.finish(&mut self.host.command(&words));
+        if forced.code != Some(0) && self.plane != Plane::Copy {
+            eprintln!("dataplane: no {}: {}", self.plane.name(), forced.err.trim());
+            return false;
+        }
+        for (carpdev, number, vhid, address) in addresses(groups) {
+            let group = format!("carp{number} vhid {vhid} pass secret carpdev {carpdev}");
+            self.host.ok(&format!("ifconfig {group} {address}"));
+        }
+        let masters = usize::from(groups) + 1;
+        let all = || self.host.ok("ifconfig -a").matches("carp: MASTER").count() == masters;
+        assert!(until(START, all), "not MASTER: {}", self.host.said());
+        true
+    }
+}
+
+/// Carpdev, number of the interface, vhid and address with its prefix length of each group.
+fn addresses(groups: u8) -> Vec<(&'static str, u32, u8, String)> {
+    let others = (2..=groups).map(|vhid| {
+        let address = format!("198.51.100.{}/32", vhid - 1);
+        ("eth0", u32::from(vhid), vhid, address)
+    });
+    let measured = [
+        ("eth0", 1, 1, format!("{SHARED}/24")),
+        ("eth1", FAR_NUMBER, 1, format!("{FAR}/24")),
+    ];
+    measured.into_iter().chain(others).collect()
+}

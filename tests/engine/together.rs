@@ -1,0 +1,130 @@
+//! Hosts that act on the same advertisement, and hosts that repeat their own numbers: alive, and so believed.
+
+use crate::replay::{ads, counter, hear, ours, random, replays, step, stranger};
+use crate::rig::{Ad, Host, V4, V6, config};
+use carp::carp::config::State;
+use carp::wire::Family;
+
+const Y2027: u64 = 1_798_761_600;
+
+/// Whoever goes on above one goodbye has the same value as all others that do; none of them had spoken before.
+#[test]
+fn those_who_take_over_at_once_believe_each_other() {
+    for addresses in [&[V4][..], &[V6], &[V4, V6]] {
+        let mut master = ours(1, addresses, 0, Y2027);
+        let mut backups = [50, 100].map(|skew| ours(skew, addresses, skew, Y2027));
+        let mut at = 0.0;
+        for _ in 0..3 {
+            let (now, frames) = step(&mut master);
+            backups.iter_mut().for_each(|host| hear(host, now, &frames));
+            at = now;
+        }
+        let mut down = config(addresses, 1, 0);
+        down.up = false;
+        master.configure(at + 100.0, down);
+        let goodbye = ads(&master);
+        let first = backups.each_mut().map(|host| {
+            host.frame(at + 100.0, &goodbye[0]);
+            assert_eq!(host.state(), State::Master);
+            ads(host)
+        });
+        let [better, worse] = &mut backups;
+        hear(worse, at + 101.0, &first[0]);
+        hear(better, at + 101.0, &first[1]);
+        assert_eq!(
+            (better.state(), worse.state()),
+            (State::Master, State::Backup)
+        );
+        assert_eq!((replays(better), replays(worse)), (0, 0), "{addresses:?}");
+    }
+}
+
+/// A BACKUP at whose group a varying sender has said `numbers`, one a second.
+fn heard(numbers: impl IntoIterator<Item = u64>) -> (Host, f64) {
+    let mut backup = Host::backup(&[V4], 1, 100);
+    let mut at = 0.0;
+    for number in numbers {
+        at += 1000.0;
+        backup.frame(at, &stranger(&[V4], number).bytes());
+    }
+    (backup, at)
+}
+
+/// UCARP reads up to a second late: what another has counted up meanwhile, it counts up as well.
+#[test]
+fn two_that_count_up_one_number_are_both_believed() {
+    let (mut backup, at) = heard(100..110);
+    let of = |last: u8, counter| Ad {
+        src: Some(format!("192.0.2.{last}").parse().unwrap()),
+        ..stranger(&[V4], counter)
+    };
+    // Others speak between the number and those who go on from it.
+    for (n, ad) in [of(8, random(1)), of(9, 110), of(8, random(2)), of(7, 110)]
+        .iter()
+        .enumerate()
+    {
+        backup.frame(at + 100.0 * n as f64, &ad.bytes());
+    }
+    assert_eq!(replays(&backup), 0);
+}
+
+/// Once more after a host was set back, but not for ever: two recorded numbers that follow each other are no clock.
+#[test]
+fn a_number_passes_twice_at_the_most() {
+    let (mut backup, died) = heard(100..120);
+    let from = died + 5000.0;
+    backup.frame(from - 2000.0, &stranger(&[V4], random(1)).bytes());
+    let mut taken = 0;
+    for n in 0..20 {
+        let before = replays(&backup);
+        backup.frame(
+            from + 100.0 * f64::from(n),
+            &stranger(&[V4], 118 + (n % 2) as u64).bytes(),
+        );
+        taken += u32::from(replays(&backup) == before);
+    }
+    assert_eq!(taken, 2);
+}
+
+/// Set back unheard; and it does not matter which of a pair comes first.
+#[test]
+fn a_pair_that_arrives_the_other_way_round_is_believed() {
+    for swapped in [false, true] {
+        let mut backup = Host::backup(&[V4, V6], 1, 100);
+        let mut pair = |at: f64, number: u64| {
+            let v4 = stranger(&[V4, V6], number);
+            let v6 = stranger(&[V4, V6], number + 1).over(Family::Inet6);
+            let v6 = Ad {
+                src: Some("fe80::7".parse().unwrap()),
+                ..v6
+            };
+            let mut frames = [v4.bytes(), v6.bytes()];
+            if swapped {
+                frames.reverse();
+            }
+            let before = replays(&backup);
+            hear(&mut backup, at, &frames);
+            replays(&backup) - before
+        };
+        for n in 0..10 {
+            assert_eq!(pair(1000.0 * n as f64, 100 + 2 * n), 0);
+        }
+        let lost: Vec<u64> = (0..5)
+            .map(|n| pair(12_000.0 + 1000.0 * n as f64, 104 + 2 * n))
+            .collect();
+        assert_eq!(lost, [0; 5], "{swapped}");
+    }
+}
+
+/// Whose clock is behind by decades takes the others for leaping, all of them, and believes each.
+#[test]
+fn one_that_leapt_is_not_behind_another_that_did() {
+    let mut wiped = ours(1, &[V4], 200, 0);
+    let mut others = [2, 3].map(|n| ours(n, &[V4], n, Y2027));
+    let [a, b] = others.each_mut().map(|host| [step(host).1, step(host).1]);
+    assert!(counter(&b[0][0]) << 9 < counter(&a[1][0]) << 9);
+    for (at, frames) in [(1.0, &a[0]), (2.0, &b[0]), (3.0, &a[1]), (4.0, &b[1])] {
+        hear(&mut wiped, at, frames);
+    }
+    assert_eq!(replays(&wiped), 0);
+}

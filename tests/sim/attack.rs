@@ -1,0 +1,94 @@
+//! A MASTER dies, and somebody repeats what it had advertised: when do the others take over?
+
+use crate::divergent::{OURS, V4, V6, fault, pair};
+use crate::peers::System;
+use crate::scenario::{Attack, Kind, MS, SECOND, Scenario, Whose};
+use crate::world::World;
+
+const DIES: u64 = 14 * SECOND;
+const ENDS: u64 = 36 * SECOND;
+
+/// h0 is the best and dies; four times a second something of the tape is repeated to all.
+fn scene(system: Option<System>, addresses: &[&str], seed: u64, whose: Option<Whose>) -> Scenario {
+    let what = if system.is_some() {
+        Kind::PeerCrash
+    } else {
+        Kind::Crash
+    };
+    let deaths = [fault(what, DIES / SECOND, ENDS / SECOND, 0)];
+    let hosts = [(system, 1, 0), (OURS, 1, 60), (OURS, 1, 120)];
+    let mut scenario = pair(hosts, addresses, &deaths);
+    scenario.seed = seed;
+    scenario.attack = whose.map(|whose| Attack {
+        from: DIES + 10 * MS,
+        every: 250 * MS,
+        whose,
+        forges: seed.is_multiple_of(2),
+        open: true,
+    });
+    scenario
+}
+
+/// The changes from the death on, as long as h0 is dead.
+fn changes(scenario: Scenario) -> Vec<(u64, usize, bool)> {
+    let mut world = World::new(scenario, false);
+    // What becomes of it afterwards is another matter.
+    let _ = world.run();
+    let during = |(at, ..): &&(u64, usize, bool)| (DIES + 1..ENDS).contains(at);
+    world.changes.iter().filter(during).copied().collect()
+}
+
+const ALL: [Whose; 3] = [Whose::Latest(0), Whose::Any, Whose::All];
+
+#[test]
+fn a_dead_master_of_ours_repeated_delays_nothing() {
+    for seed in 1..=20 {
+        for addresses in [&[V4][..], &[V6], &[V4, V6]] {
+            let quiet = changes(scene(OURS, addresses, seed, None));
+            assert_eq!((quiet.len(), quiet[0].1), (1, 1), "{quiet:?}");
+            for whose in ALL {
+                let attacked = changes(scene(OURS, addresses, seed, Some(whose)));
+                assert_eq!(attacked, quiet, "seed {seed}, {addresses:?}, {whose:?}");
+            }
+        }
+    }
+}
+
+/// Repeats are recognised; but numbers that follow each other, said by one who had heard somebody, pass once, and for one and
+/// a half intervals.
+#[test]
+fn a_dead_master_with_varying_counters_repeated_delays_little() {
+    for system in [System::O42, System::F9, System::F13, System::N, System::U] {
+        let mut at_once = 0;
+        for seed in 1..=20 {
+            let quiet = changes(scene(Some(system), &[V4], seed, None));
+            for whose in ALL {
+                let attacked = changes(scene(Some(system), &[V4], seed, Some(whose)));
+                let taken = attacked
+                    .iter()
+                    .find(|(.., master)| *master)
+                    .map(|(at, ..)| *at);
+                let delay = taken.map_or(u64::MAX, |at| at.saturating_sub(quiet[0].0));
+                // The two latest pass at most once; all that it ever said may pass once as well, each for a dead time.
+                let most = match whose {
+                    Whose::Latest(_) => 7 * SECOND,
+                    _ => ENDS - DIES,
+                };
+                let ms = delay / MS;
+                assert!(delay <= most, "{system:?}, seed {seed}, {whose:?}: {ms} ms");
+                at_once += usize::from(delay == 0);
+            }
+        }
+        assert!(at_once > 0, "{system:?}");
+    }
+}
+
+/// Nothing tells a live OpenBSD from a recording of it.
+#[test]
+fn a_dead_openbsd_repeated_keeps_everybody_down() {
+    for system in [System::O6, System::O7] {
+        assert_eq!(changes(scene(Some(system), &[V4], 1, None)).len(), 1);
+        let attacked = changes(scene(Some(system), &[V4], 1, Some(Whose::Latest(0))));
+        assert_eq!(attacked, []);
+    }
+}

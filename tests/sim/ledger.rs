@@ -1,0 +1,118 @@
+//! Which advertisements are old: what one vhost has heard, and what it therefore must, must not or may take for a replay;
+//! written from the description of the protection, must not use its code.
+//!
+//! * A copy of an advertisement of ours that this boot has heard or sent is a replay, and so is one that arrives behind a later
+//!   one of its sender and family: both must be rejected.
+//! * Any other one of a sender known to this boot must be believed. One of a sender that was never heard may be rejected as
+//!   long as it is behind what was heard: it has not heard the group either.
+//! * The first copy of an advertisement of another system must be believed, early or late; a further one may be rejected if
+//!   the system's counters vary, and must not be if they are constant. A live host may be set back to a number that it used
+//!   (it goes on from what it hears): who has not heard the one before may take that for a replay, once.
+
+use crate::host::Packet;
+use crate::packet::Ad;
+use carp::wire::Family;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// So far behind the group a known sender is believed: an hour of positions.
+const HOUR: u64 = 2 * 3600;
+/// So far behind its own other family.
+const SLACK: u64 = 64;
+
+/// How the sender makes its counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maker {
+    /// Ours, with protection on.
+    Stamped,
+    /// OpenBSD from 4.3 on.
+    Constant,
+    /// All others.
+    Varying,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    Believed,
+    Rejected,
+    Either,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// The latest position of each identity, by family.
+    latest: BTreeMap<u64, [Option<u64>; 2]>,
+    highest: u64,
+    /// Somebody of ours was heard.
+    heard: bool,
+    /// Frames of other systems that arrived, and the numbers in them.
+    strangers: BTreeSet<u64>,
+    numbers: BTreeSet<(bool, u64)>,
+}
+
+/// Identity and position in a counter of ours.
+pub fn read(counter: u64) -> (u64, u64) {
+    (counter >> 55, (counter >> 20) & ((1 << 35) - 1))
+}
+
+impl Ledger {
+    pub fn wants(&self, packet: &Packet, ad: &Ad) -> Wanted {
+        match packet.maker {
+            Maker::Constant => Wanted::Believed,
+            Maker::Varying if self.strangers.contains(&packet.id) => Wanted::Either,
+            Maker::Varying if self.was_set_back(packet, ad) => Wanted::Either,
+            Maker::Varying => Wanted::Believed,
+            Maker::Stamped => self.wants_stamped(ad),
+        }
+    }
+
+    /// A number that was used before, of a sender whose last advertisement did not arrive.
+    fn was_set_back(&self, packet: &Packet, ad: &Ad) -> bool {
+        let used = (ad.family == Family::Inet, ad.counter);
+        self.numbers.contains(&used) && !self.strangers.contains(&packet.before)
+    }
+
+    fn wants_stamped(&self, ad: &Ad) -> Wanted {
+        let (identity, position) = read(ad.counter);
+        let Some(latest) = self.latest.get(&identity) else {
+            let above = !self.heard || position / 2 >= self.highest / 2;
+            return if above {
+                Wanted::Believed
+            } else {
+                Wanted::Either
+            };
+        };
+        let made_for = (position & 1) as usize;
+        if made_for != ad.family as usize || latest[made_for].is_some_and(|last| position <= last) {
+            return Wanted::Rejected;
+        }
+        let other = latest[1 - made_for].unwrap_or(0);
+        let far = position + HOUR <= self.highest || position + SLACK <= other;
+        if far {
+            Wanted::Either
+        } else {
+            Wanted::Believed
+        }
+    }
+
+    /// It arrived, and was believed or not.
+    pub fn hear(&mut self, packet: &Packet, ad: &Ad, believed: bool) {
+        match packet.maker {
+            Maker::Varying => {
+                self.strangers.insert(packet.id);
+                self.numbers.insert((ad.family == Family::Inet, ad.counter));
+            }
+            Maker::Stamped if believed => {
+                self.note(ad.counter, ad.family);
+                self.heard = true;
+            }
+            _ => {}
+        }
+    }
+
+    pub fn note(&mut self, counter: u64, family: Family) {
+        let (identity, position) = read(counter);
+        let latest = &mut self.latest.entry(identity).or_default()[family as usize];
+        *latest = latest.max(&mut Some(position)).take();
+        self.highest = self.highest.max(position);
+    }
+}
