@@ -3,9 +3,9 @@
 
 use carp::cli::ifconfig::{self, Caller};
 use carp::cli::personality::Personality;
-use carp::cli::{demo, netstat, sysctl};
+use carp::cli::{completions, demo, dump, import, netstart, netstat, sysctl};
 use carp::daemon::{self, Dataplane, Options};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,10 +31,22 @@ enum Front {
     Sysctl(sysctl::Args),
     /// Show the counters of the protocol (-s) or of the interfaces (-i), or the hosts heard (peers)
     Netstat(netstat::Args),
+    /// Make the interfaces what the files of /etc/carp say
+    Netstart(netstart::Args),
+    /// Show the running configuration as the files that netstart reads
+    Dump(dump::Args),
+    /// Turn files of FreeBSD and NetBSD into hostname.carpN files
+    Import(import::Args),
     /// Serve this network namespace, in the foreground, logging to standard error
     Daemon(Daemon),
     /// Build a network in namespaces and show a failover in it
     Demo(demo::Args),
+    /// Print the completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which
+        shell: completions::Shell,
+    },
     /// Serve a daemon's door on standard input
     #[command(hide = true)]
     Door,
@@ -119,8 +131,12 @@ fn run(front: Front) -> ExitCode {
         Front::Ifconfig { words } => ifconfig(&words, None, None),
         Front::Sysctl(args) => sysctl::run(&args, None),
         Front::Netstat(args) => netstat::run(&args, None),
+        Front::Netstart(args) => netstart::run(&args),
+        Front::Dump(args) => dump::run(&args),
+        Front::Import(args) => import::run(&args),
         Front::Daemon(args) => daemon(&args),
         Front::Demo(args) => demo::run(args),
+        Front::Completions { shell } => completions::run(shell, &Carp::command()),
         Front::Door => daemon::door_process(),
         Front::Engine(args) => daemon::engine_process(args.options()),
     }

@@ -34,6 +34,8 @@ mod rig;
 mod corpus;
 #[path = "fuzz/engine.rs"]
 mod engine;
+#[path = "fuzz/files.rs"]
+mod files;
 #[path = "fuzz/made.rs"]
 mod made;
 #[path = "fuzz/script.rs"]

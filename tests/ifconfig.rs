@@ -427,8 +427,11 @@ Usage: carp <COMMAND>
 
 Commands:
   ifconfig  Show and configure carp interfaces, in OpenBSD's words
-  sysctl    Show and set net.inet.carp.allow, preempt, log, replay and dataplane
-  netstat   Show the counters of the protocol (-s) or of the interfaces (-i)
+  sysctl    Show and set the names of net.inet.carp
+  netstat   Show the counters of the protocol (-s) or of the interfaces (-i), or the hosts heard (peers)
+  netstart  Make the interfaces what the files of /etc/carp say
+  dump      Show the running configuration as the files that netstart reads
+  import    Turn files of FreeBSD and NetBSD into hostname.carpN files
   daemon    Serve this network namespace, in the foreground, logging to standard error
   demo      Build a network in namespaces and show a failover in it
   help      Print this message or the help of the given subcommand(s)

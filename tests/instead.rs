@@ -4,8 +4,8 @@
 mod fake_daemon;
 
 use carp::carp::Reason;
-use carp::carp::config::{Lladdr, State, Unit};
-use carp::control::{Change, Interface, Reply, Request, Vhost};
+use carp::carp::config::{Dataplane, InputMode, Lladdr, State, Unit};
+use carp::control::{Change, Interface, Reply, Request, Served, Traffic, Vhost};
 use carp::wire::MacAddr;
 use fake_daemon::{Directory, Fake, Ran, finish, ran, run};
 use std::os::unix::fs::symlink;
@@ -85,6 +85,14 @@ fn interface(unit: u16) -> Interface {
         configured_mtu: None,
         debug: false,
         metric: 0,
+        input: InputMode::Redirect,
+        capture: false,
+        dataplane: Served {
+            by: Dataplane::Copy,
+            why: None,
+            hindrance: None,
+        },
+        traffic: Traffic::default(),
     }
 }
 

@@ -4,8 +4,10 @@
 mod fake_daemon;
 
 use carp::carp::Reason;
-use carp::carp::config::{Lladdr, Settings, State, Unit};
-use carp::control::{Change, Interface, Refusal, Reply, Request, Stats, Sysctls, Vhost};
+use carp::carp::config::{Dataplane, InputMode, Lladdr, Settings, State, Unit};
+use carp::control::{
+    Change, Interface, Refusal, Reply, Request, Served, Stats, Sysctls, Traffic, Vhost,
+};
 use carp::wire::MacAddr;
 use fake_daemon::{Directory, Fake, carp as executable, finish, ran, run};
 use std::os::unix::process::CommandExt;
@@ -33,6 +35,14 @@ fn interface(state: State) -> Interface {
         configured_mtu: None,
         debug: false,
         metric: 0,
+        input: InputMode::Redirect,
+        capture: false,
+        dataplane: Served {
+            by: Dataplane::Copy,
+            why: None,
+            hindrance: None,
+        },
+        traffic: Traffic::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `sysctl`: the names of net.inet.carp as OpenBSD's sysctl reads and writes them; must not know what they do.
 #![forbid(unsafe_code)]
 
+pub mod file;
 mod texts;
 
 use super::personality::Personality;
@@ -60,6 +61,13 @@ enum Values {
     Dataplanes,
     /// Nothing.
     ReadOnly,
+}
+
+impl Values {
+    /// It is only read.
+    const fn are_none(&self) -> bool {
+        matches!(self, Self::ReadOnly)
+    }
 }
 
 /// In OpenBSD's order, then ours, then FreeBSD's.
@@ -370,7 +378,7 @@ fn apply(sysctls: &mut Sysctls, setting: Setting) {
 }
 
 /// The settings as they are; without a daemon those that it would start with.
-fn read() -> Result<Sysctls, Refusal> {
+pub(super) fn read() -> Result<Sysctls, Refusal> {
     match Client::find() {
         Err(Error::NotRunning) => Ok(Sysctls::default()),
         client => {

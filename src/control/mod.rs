@@ -1,13 +1,15 @@
 //! The language between the front ends and the daemon: types and framing; must not know how anything is done.
 #![forbid(unsafe_code)]
 
+mod change;
 pub mod link;
 pub mod path;
+pub mod plan;
 pub mod socket;
 pub mod started;
 
 use crate::carp::Status;
-use crate::carp::config::{Dataplane, InputMode, Key, Lladdr, Settings, State, Unit};
+use crate::carp::config::{Config, Dataplane, InputMode, Key, Lladdr, Settings, State, Unit};
 
 pub use crate::carp::stats::Stats;
 pub use crate::carp::{Protection, Reason};
@@ -27,6 +29,23 @@ pub enum Request {
         unit: Unit,
         /// In the order typed, an address last. `Destroy` stands alone.
         changes: Vec<Change>,
+    },
+    /// The interface is to be what these lines make of one just created, and nothing else of what it is now: a file.
+    /// One that is so already is not touched, and `state` counts only where the interface was missing.
+    Load {
+        /// Which carpN.
+        unit: Unit,
+        /// Each as in [`Request::Apply`], without `Destroy`.
+        lines: Vec<Vec<Change>>,
+        /// Only say what is wrong.
+        check: bool,
+    },
+    /// The configuration of one interface, or of all of them.
+    Dump {
+        /// Which.
+        unit: Option<Unit>,
+        /// With the keys, for those who may change anything.
+        keys: bool,
     },
     /// One interface, or all of them.
     Show(Option<Unit>),
@@ -55,7 +74,7 @@ impl Request {
     pub const fn changes_anything(&self) -> bool {
         matches!(
             self,
-            Self::Apply { .. } | Self::Set(_) | Self::Demote { .. }
+            Self::Apply { .. } | Self::Load { .. } | Self::Set(_) | Self::Demote { .. }
         )
     }
 
@@ -65,9 +84,16 @@ impl Request {
         let call = match self {
             Self::Apply { changes, .. } => changes.first().map_or("SIOCIFCREATE", Change::call),
             Self::Set(settings) => settings.first().map_or("net.inet.carp", Setting::name),
+            Self::Load { lines, .. } => lines
+                .iter()
+                .flatten()
+                .next()
+                .map_or("SIOCIFCREATE", Change::call),
             Self::Demote { .. } => "SIOCSIFGATTR",
             Self::Group(_) => "SIOCGIFGATTR",
-            Self::Show(_) | Self::Settings | Self::Stats | Self::Peers => "SIOCGVH",
+            Self::Dump { .. } | Self::Show(_) | Self::Settings | Self::Stats | Self::Peers => {
+                "SIOCGVH"
+            }
         };
         Refusal {
             text: format!("{call}: Operation not permitted"),
@@ -253,8 +279,23 @@ pub enum Reply {
     Stats(Stats),
     /// The hosts heard, by interface and vhid, of each the one heard first in front.
     Peers(Vec<Peer>),
+    /// The configurations asked for, by unit.
+    Dumped(Vec<Dumped>),
     /// Nothing was changed.
     Refused(Refusal),
+    /// Nothing was changed, because of this line of a [`Request::Load`], counted from 0.
+    RefusedLine(usize, Refusal),
+}
+
+/// One carpN as it is configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dumped {
+    /// Which carpN.
+    pub unit: Unit,
+    /// Its configuration, without the key unless that was asked for.
+    pub config: Config,
+    /// There is a key.
+    pub keyed: bool,
 }
 
 /// What the sysctls read.
@@ -275,6 +316,8 @@ pub struct Group {
     pub name: String,
     /// Its demotion count, 0 to 255.
     pub demotion: u8,
+    /// How much of that was typed.
+    pub by_hand: u8,
     /// Its members.
     pub members: Vec<Unit>,
 }

@@ -3,11 +3,11 @@
 use super::carpdev::Attached;
 use super::door::Effect;
 use super::interface::Interface;
-use super::transaction::refusal;
 use super::{Asked, Daemon, Ending, Purpose};
 use crate::carp::Input;
-use crate::carp::config::{FAMILY_GROUP, Unit};
-use crate::control::{Group, Peer, Refusal, Reply, Request, Setting, Stats, Sysctls};
+use crate::carp::config::{FAMILY_GROUP, Key, Unit};
+use crate::control::plan::refusal;
+use crate::control::{Dumped, Group, Peer, Refusal, Reply, Request, Setting, Stats, Sysctls};
 
 impl Daemon {
     /// A front end asks. What only looks is answered at once, what changes waits its turn.
@@ -22,6 +22,7 @@ impl Daemon {
                 return;
             }
             Request::Show(which) => self.show(*which),
+            Request::Dump { unit, keys } => self.dump(*unit, *keys && asked.may_change),
             Request::Settings => Reply::Settings(self.sysctls()),
             Request::Stats => Reply::Stats(self.stats()),
             Request::Peers => self.peers(),
@@ -35,7 +36,7 @@ impl Daemon {
                 let done = self.demote(group, *by);
                 done.map_or_else(Reply::Refused, |()| Reply::Done)
             }
-            Request::Apply { .. } => {
+            Request::Apply { .. } | Request::Load { .. } => {
                 self.waiting.push_back(asked);
                 self.next_transaction();
                 return;
@@ -90,6 +91,29 @@ impl Daemon {
         Reply::Peers(peers.collect())
     }
 
+    fn dump(&self, which: Option<Unit>, keys: bool) -> Reply {
+        let dumped = self
+            .interfaces
+            .iter()
+            .filter(|(unit, _)| which.is_none_or(|asked| asked == **unit));
+        Reply::Dumped(
+            dumped
+                .map(|(unit, interface)| {
+                    let mut config = interface.config.clone();
+                    let keyed = config.key != Key::default();
+                    if !keys {
+                        config.key = Key::default();
+                    }
+                    Dumped {
+                        unit: *unit,
+                        config,
+                        keyed,
+                    }
+                })
+                .collect(),
+        )
+    }
+
     /// The engine's counters, and that of what never reached it.
     fn stats(&mut self) -> Stats {
         self.fullsock += self.carpdevs.values().map(Attached::missed).sum::<u64>();
@@ -142,6 +166,7 @@ impl Daemon {
         Ok(Group {
             name: name.to_owned(),
             demotion: self.engine.group_demotion(name),
+            by_hand: self.demoted.get(name).copied().unwrap_or(0),
             members,
         })
     }

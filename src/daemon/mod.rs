@@ -11,12 +11,13 @@
 mod ask;
 mod attend;
 mod carpdev;
-mod change;
 pub mod door;
 mod foreign;
 mod interface;
 mod kernel;
 mod links;
+mod load;
+mod local;
 mod log;
 mod pace;
 mod perform;
@@ -25,7 +26,6 @@ mod run;
 mod settle;
 mod start;
 mod transact;
-mod transaction;
 
 use crate::carp::Engine;
 use crate::carp::config::{Carpdev, InputMode, Settings, Unit};

@@ -3,9 +3,9 @@
 use super::Daemon;
 use super::interface::Interface;
 use super::log::level;
-use super::transaction::refusal;
 use crate::carp::Input;
 use crate::carp::config::{Config, Dataplane, InputMode, Lladdr, Unit};
+use crate::control::plan::refusal;
 use crate::control::{Refusal, Served, Traffic};
 use crate::dataplane::Counters;
 

@@ -4,14 +4,13 @@ use super::door::{Effect, Failure};
 use super::interface::{Interface, Shape};
 use super::log::level;
 use super::settle::{configure, listen};
-use super::transaction::{Plan, plan, refusal};
 use super::{Asked, Daemon, Purpose, kernel};
 use crate::carp::Input;
 use crate::carp::config::{Carpdev, Config, InputMode, Lladdr, State, Unit};
-use crate::control::{Refusal, Reply, Request};
-use crate::wire::{Family, MacAddr};
+use crate::control::plan::{Plan, refusal};
+use crate::control::{Refusal, Reply};
+use crate::wire::MacAddr;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use tokio::sync::oneshot;
 
@@ -63,18 +62,13 @@ impl Daemon {
             let Some(Asked { request, reply, .. }) = self.waiting.pop_front() else {
                 return;
             };
-            let Request::Apply { unit, changes } = request else {
+            let Some((unit, planned)) = self.planned(&request) else {
                 continue;
             };
             self.begun = true;
-            let old = self
-                .interfaces
-                .get(&unit)
-                .map(|interface| &interface.config);
-            let planned = plan(old, &changes).and_then(|plan| self.check(unit, plan));
             match planned {
-                Err(refusal) => {
-                    let _ = reply.send(Reply::Refused(refusal));
+                Err(answer) => {
+                    let _ = reply.send(*answer);
                 }
                 Ok(Plan::Become { config, state }) => {
                     let what = What::Become {
@@ -99,7 +93,7 @@ impl Daemon {
     }
 
     /// What only the whole can tell: conflicts with other interfaces, and what the kernel says of the carpdev.
-    fn check(&self, unit: Unit, mut plan: Plan) -> Result<Plan, Refusal> {
+    pub(super) fn check(&self, unit: Unit, mut plan: Plan) -> Result<Plan, Refusal> {
         let Plan::Become { config, .. } = &mut plan else {
             return Ok(plan);
         };
@@ -152,22 +146,6 @@ impl Daemon {
             }
         }
         Ok(plan)
-    }
-
-    /// The same list on all hosts is convenient; one that has only this host on it was copied from another.
-    fn check_peers(&self, config: &Config) -> Result<(), Refusal> {
-        let own = self.kernel.own_addresses(&BTreeSet::new());
-        let local = |peer: &IpAddr| own.iter().any(|(_, address)| address == peer);
-        for family in [Family::Inet, Family::Inet6] {
-            let peers: Vec<IpAddr> = config.peers(family).collect();
-            if let Some(peer) = peers.first().filter(|_| peers.iter().all(local)) {
-                return Err(refusal(
-                    "SIOCSVH: Invalid argument",
-                    format!("peer {peer} is this host itself"),
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// The next effect that the transaction needs; none: commit.

@@ -65,7 +65,7 @@ const ARGUMENTS: &[&str] = &[
 
 /// A word of a command line.
 #[derive(Debug, Clone, TypeGenerator)]
-enum Piece {
+pub enum Piece {
     Word(u16),
     Negated(u16),
     Argument(u16),
@@ -74,7 +74,7 @@ enum Piece {
 }
 
 impl Piece {
-    fn text(&self) -> OsString {
+    pub fn text(&self) -> OsString {
         match self {
             Self::Word(n) => from(WORDS, *n).name.into(),
             Self::Negated(n) => format!("-{}", from(WORDS, *n).name).into(),
@@ -93,7 +93,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// It says something, in a line or two; it is escaped where it is printed.
-fn refused(refusal: &Refusal) {
+pub fn refused(refusal: &Refusal) {
     assert!(
         !refusal.text.is_empty() && refusal.text.len() < 4096,
         "{refusal:?}"

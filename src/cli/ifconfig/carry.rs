@@ -54,7 +54,7 @@ pub fn out(facts: &Facts, words: &[OsString], around: &Around) -> Result<String,
     match read(facts, parse::parse(&line, &hosts))? {
         Command::Help => Ok(format!("{}\n{}\n{CHOICE}", facts.usage, words::help())),
         Command::List => Ok(show::list_of_carp()?),
-        Command::Group(name) => Ok(show::group(name)?),
+        Command::Group(name) => Ok(show::group(&name)?),
         Command::Demote { group, by } => {
             done(start::ask(&Request::Demote { group, by }))?;
             Ok(String::new())

@@ -27,6 +27,8 @@ use crate::control::Family;
 use crate::control::link::Link;
 use crate::control::socket::{Client, Error};
 use crate::control::{Change, Interface, Refusal, Reply, Request};
+pub(super) use show::group_of;
+
 use facts::Facts;
 use parse::{Phrase, Typed};
 use std::ffi::OsString;
@@ -131,7 +133,7 @@ fn refused(refusal: Refusal) -> ExitCode {
 }
 
 /// Names come from /etc/hosts or not at all: an address must not depend on a server that this host may be failing over.
-fn hosts(name: &str, family: Family) -> Option<IpAddr> {
+pub(super) fn hosts(name: &str, family: Family) -> Option<IpAddr> {
     let text = fs::read("/etc/hosts").ok()?;
     address::in_hosts(&String::from_utf8_lossy(&text), name, family)
 }
@@ -153,7 +155,7 @@ pub fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
 }
 
 /// The changes with every phrase fetched.
-fn keys(changes: Vec<Typed>) -> Result<Vec<Change>, Refusal> {
+pub(super) fn keys(changes: Vec<Typed>) -> Result<Vec<Change>, Refusal> {
     let ready = changes.into_iter().map(|typed| match typed {
         Typed::Change(change) => Ok(change),
         Typed::Pass(phrase) => Ok(Change::Pass(key(phrase)?)),

@@ -8,7 +8,7 @@ use crate::carp::config::{FAMILY_GROUP, Unit};
 use crate::cli::{plain, unanswered};
 use crate::control::link::Link;
 use crate::control::socket::{Client, Error};
-use crate::control::{Family, Interface, Refusal, Reply, Request};
+use crate::control::{Family, Group, Interface, Refusal, Reply, Request};
 use std::ffi::OsString;
 
 /// IFF_UP.
@@ -194,18 +194,30 @@ pub fn list_of_carp() -> Result<String, Refusal> {
     })
 }
 
-/// A group's line. Without a daemon only the family group is there, and not demoted.
-pub fn group(name: String) -> Result<String, Refusal> {
+/// A group's line.
+pub fn group(name: &str) -> Result<String, Refusal> {
+    group_of(name).map(|group| print::group(&group.name, group.demotion))
+}
+
+/// A group. Without a daemon only the family group is there, and not demoted.
+pub fn group_of(name: &str) -> Result<Group, Refusal> {
     let client = match Client::find() {
-        Err(Error::NotRunning) if name == FAMILY_GROUP => return Ok(print::group(&name, 0)),
+        Err(Error::NotRunning) if name == FAMILY_GROUP => {
+            return Ok(Group {
+                name: name.to_owned(),
+                demotion: 0,
+                by_hand: 0,
+                members: Vec::new(),
+            });
+        }
         Err(Error::NotRunning) => return Err(plain("SIOCGIFGATTR: No such file or directory")),
         client => client.map_err(|error| unanswered(&error))?,
     };
     match client
-        .ask(&Request::Group(name))
+        .ask(&Request::Group(name.to_owned()))
         .map_err(|error| unanswered(&error))?
     {
-        Reply::Group(group) => Ok(print::group(&group.name, group.demotion)),
+        Reply::Group(group) => Ok(group),
         Reply::Refused(refusal) => Err(refusal),
         _ => Err(plain("the carp daemon answered something else")),
     }

@@ -1,8 +1,8 @@
-//! One command line against the present configuration: the next configuration, or BSD's refusal; must not know the kernel.
+//! One command line against the present configuration: the next configuration, or BSD's refusal; pure, must not know the kernel.
 
 use super::change::{self, set};
+use super::{Change, Family, Refusal};
 use crate::carp::config::{Config, State};
-use crate::control::{Change, Family, Refusal};
 use ipnetwork::IpNetwork;
 use std::net::IpAddr;
 
@@ -66,6 +66,35 @@ pub fn plan(old: Option<&Config>, changes: &[Change]) -> Result<Plan, Refusal> {
         }
     }
     change::check(&config)?;
+    Ok(Plan::Become { config, state })
+}
+
+/// What the lines of a file come to, from an interface just created; each as it comes is shown to `check`.
+///
+/// # Errors
+/// The number of the first line that cannot be, from 0, and why.
+pub fn load(
+    lines: &[Vec<Change>],
+    check: impl Fn(Plan) -> Result<Plan, Refusal>,
+) -> Result<Plan, (usize, Refusal)> {
+    let (mut config, mut state) = (Config::default(), None);
+    for (number, changes) in lines.iter().enumerate() {
+        let before = (number > 0).then_some(&config);
+        let become_ = plan(before, changes).and_then(&check);
+        match become_.map_err(|refusal| (number, refusal))? {
+            Plan::Become {
+                config: next,
+                state: asked,
+            } => {
+                config = next;
+                state = asked.or(state);
+            }
+            Plan::Destroy => {
+                let why = "a file says what is to be there";
+                return Err((number, refusal("SIOCIFDESTROY: Invalid argument", why)));
+            }
+        }
+    }
     Ok(Plan::Become { config, state })
 }
 

@@ -1,8 +1,8 @@
 //! The words that are no address, each against a configuration; must not know the kernel or other interfaces.
 
-use super::transaction::{refusal, unfit};
+use super::plan::{refusal, unfit};
+use super::{Change, Family, Refusal};
 use crate::carp::config::{Config, DESCRIPTION_MAX, FAMILY_GROUP, Lladdr, Node, State, Vhid};
-use crate::control::{Change, Family, Refusal};
 use crate::wire::{MacAddr, ip};
 use std::net::IpAddr;
 
@@ -177,7 +177,7 @@ fn join(config: &mut Config, name: &str) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::transaction::{Plan, plan};
+    use super::super::plan::{Plan, plan};
     use super::*;
 
     fn after(changes: &[Change]) -> Result<Config, String> {
