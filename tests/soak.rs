@@ -173,7 +173,7 @@ fn failovers_under_load_leave_nothing_behind() {
     std::thread::sleep(PERIOD);
     let (before, memory) = (hosts.map(Holdings::of), hosts.map(pss));
 
-    let (over, moved, mut number) = (AtomicBool::new(false), AtomicU64::new(0), 0);
+    let (over, moved, mut number) = (AtomicBool::new(false), AtomicU64::new(0), 0_usize);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
