@@ -1,11 +1,11 @@
 //! A new configuration meets the old one: what it ends, what goes on under it, and what starts.
 
-use super::auth::{Auth, Kind, hashed};
+use super::auth::{Auth, Kind};
 use super::config::{Carpdev, Config, Unit};
 use super::engine::Engine;
 use super::state::{Interface, addresses};
 use super::turn::Turn;
-use super::vhost::{self, Former, Phase, Vhost};
+use super::vhost::{self, Phase, Vhost};
 use super::{Reason, demote, timer::Timer};
 use crate::time::Instant;
 use std::collections::BTreeSet;
@@ -13,9 +13,6 @@ use std::net::IpAddr;
 
 /// Shared addresses of one family on one carpN; the daemon refuses more, and the engine does not look at them.
 pub const ADDRESSES_MAX: usize = 256;
-
-/// Address lists of late that count at most.
-const FORMER: usize = 8;
 
 impl Engine {
     pub(super) fn configure(
@@ -142,29 +139,6 @@ fn bounded(mut config: Config) -> Config {
 }
 
 impl Turn<'_> {
-    /// Another host may get its new address list a little later than this one.
-    fn remember_list(&mut self, old: &Config) {
-        let now = self.now;
-        let former = &mut self.vhost.former;
-        former.retain(|list| now < list.until);
-        if old.key != self.config.key || old.lladdr != self.config.lladdr {
-            former.clear();
-            return;
-        }
-        let (before, after) = (hashed(addresses(old)), hashed(addresses(self.config)));
-        former.retain(|list| list.addresses != before && list.addresses != after);
-        let listened = self.vhost.phase != Phase::Init;
-        if listened && before != after && !before.is_empty() && !self.grace.is_zero() {
-            if former.len() == FORMER {
-                former.pop_front();
-            }
-            former.push_back(Former {
-                addresses: before,
-                until: now + self.grace,
-            });
-        }
-    }
-
     /// Goes on under the present configuration, which was `old` before.
     fn follow(&mut self, old: &Config, advskew: u8) {
         let rearm = old.addresses != self.config.addresses;

@@ -20,6 +20,7 @@ mod demote;
 mod departure;
 mod election;
 mod engine;
+mod grace;
 mod outbox;
 mod random;
 mod receive;

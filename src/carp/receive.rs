@@ -17,14 +17,14 @@ use std::time::Duration;
 
 /// An advertisement before it is known whether it concerns us.
 #[derive(Debug, Clone, Copy)]
-struct Received<'a> {
-    carpdev: Carpdev,
-    family: Family,
-    src: IpAddr,
-    dst: IpAddr,
-    dst_mac: MacAddr,
-    ttl: u8,
-    payload: &'a [u8],
+pub(super) struct Received<'a> {
+    pub(super) carpdev: Carpdev,
+    pub(super) family: Family,
+    pub(super) src: IpAddr,
+    pub(super) dst: IpAddr,
+    pub(super) dst_mac: MacAddr,
+    pub(super) ttl: u8,
+    pub(super) payload: &'a [u8],
 }
 
 /// How an advertisement was addressed.
@@ -154,44 +154,6 @@ impl Engine {
         ours.then_some(Cast::Unicast)
     }
 
-    /// It is right for an address list that was this host's a little while ago.
-    fn is_former(
-        &self,
-        now: Instant,
-        who: (Unit, Vhid),
-        echo: &Echo,
-        ad: &carp::Advertisement,
-    ) -> bool {
-        let lists = self.formers.get(&who).map_or(&[][..], Vec::as_slice);
-        lists
-            .iter()
-            .any(|(until, auth)| now < *until && auth.verify(echo.counter, &ad.digest).is_some())
-    }
-
-    /// The digest is wrong, but the counter is one that only a host of ours with this key makes, and not long ago one of ours
-    /// was heard with the right digest: the MASTER has got another address list, and this BACKUP will get it, too.
-    fn is_borne_with(
-        &self,
-        now: Instant,
-        (unit, vhid): (Unit, Vhid),
-        received: Received<'_>,
-        ad: &carp::Advertisement,
-    ) -> bool {
-        let settings = &self.world.settings;
-        let grace = Duration::from_secs(settings.grace.into());
-        let interface = self.world.interfaces.get(&unit);
-        let vhost = interface.and_then(|i| i.vhosts.iter().find(|vhost| vhost.vhid == vhid));
-        let Some((vhost, auth)) = vhost.zip(self.auths.get(&(unit, vhid))) else {
-            return false;
-        };
-        let recent = vhost.heard_ours.is_some_and(|at| now < at + grace);
-        let waits = vhost.phase == Phase::Backup && priority(ad) != Priority::GOODBYE;
-        let clock = self.world.wall_clock(now);
-        let heard = || heard(now, clock, received, ad, None);
-        let ours = || vhost.memory.judge(auth, &heard()).is_of_ours();
-        settings.replay && recent && waits && ours()
-    }
-
     /// The carpN with this vhid on this carpdev, unless in INIT. One, unless the admin made two of a kind. As in OpenBSD one
     /// with unicast peers hears no multicast, and the other way round.
     fn listening(&self, received: Received<'_>, vhid: Vhid, cast: Cast) -> Vec<Unit> {
@@ -283,7 +245,7 @@ pub(super) fn priority(ad: &carp::Advertisement) -> Priority {
     }
 }
 
-fn heard(
+pub(super) fn heard(
     now: Instant,
     clock: u64,
     received: Received<'_>,
@@ -338,7 +300,7 @@ impl Turn<'_> {
     }
 
     /// An advertisement as the memory of counters sees it.
-    fn heard(&self, received: Received<'_>, ad: &carp::Advertisement) -> Heard {
+    pub(super) fn heard(&self, received: Received<'_>, ad: &carp::Advertisement) -> Heard {
         let src = received.src;
         // What several hosts may have as their source tells nothing about one of them.
         let shared = src.is_unspecified() || addresses(self.config).any(|address| address == src);
@@ -347,24 +309,6 @@ impl Turn<'_> {
         let dead = vhost::dead_time(self.config.advbase, self.vhost.advskew);
         heard.interval = heard.interval.min(dead * 2 / 3);
         heard
-    }
-
-    /// See [`Engine::is_borne_with`]: the MASTER lives, and nothing else is believed of it.
-    fn bear_with(&mut self, received: Received<'_>, ad: &carp::Advertisement) {
-        let heard = self.heard(received, ad);
-        let verdict = self.vhost.memory.judge(self.auth, &heard);
-        // Once used, it is of no more use.
-        let _ = self.vhost.memory.learn(&heard, verdict, self.random);
-        let (priority, demote) = (priority(ad), ad.demote);
-        self.heard_master(received.family, Theirs { priority, demote });
-        let (unit, src) = (self.unit, received.src);
-        let until = self.vhost.heard_ours.map(|at| at + self.grace);
-        let left = until.map_or(0, |until| until.since(self.now).as_secs());
-        self.out.warn(self.now, Topic::OtherList, 4, || {
-            format!(
-                "{unit}: {src} has other addresses than this host, which gives it {left} s before it takes no notice of it"
-            )
-        });
     }
 
     /// What is sent from now on is what this peer can read.

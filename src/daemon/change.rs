@@ -78,11 +78,11 @@ pub(super) fn set(
 /// # Errors
 /// The configuration contradicts itself.
 pub(super) fn check(config: &Config) -> Result<(), Refusal> {
-    if let Lladdr::Chosen(mac) = config.lladdr {
-        if mac.is_multicast() || mac == MacAddr::ZERO {
-            let why = format!("{mac} is no address of one interface");
-            return Err(refusal("SIOCSIFLLADDR: Invalid argument", why));
-        }
+    if let Lladdr::Chosen(mac) = config.lladdr
+        && (mac.is_multicast() || mac == MacAddr::ZERO)
+    {
+        let why = format!("{mac} is no address of one interface");
+        return Err(refusal("SIOCSIFLLADDR: Invalid argument", why));
     }
     let inet6 = config.addresses.iter().any(|held| held.is_ipv6());
     let least = if inet6 { MTU_INET6 } else { *MTU.start() };

@@ -8,13 +8,11 @@ use super::interface::Shape;
 use super::log::level;
 use super::settle::configure;
 use super::{Asked, Daemon, Ending, Purpose};
-use crate::carp::Input;
 use crate::carp::config::Unit;
 use crate::control::{Change, Request};
 use crate::linux::monitor::Event;
 use crate::linux::netlink::Link;
 use ipnetwork::IpNetwork;
-use std::collections::BTreeSet;
 use tokio::sync::oneshot;
 
 impl Daemon {
@@ -159,24 +157,6 @@ impl Daemon {
                 "{unit}: another program added {net}: it is not shared and goes with the next change; use ifconfig"
             );
             self.log.line(level::WARNING, &text);
-        }
-    }
-
-    /// Tells the engine the host's own addresses, as long as somebody has unicast peers.
-    pub(super) fn tell_local(&mut self) {
-        let needed = self
-            .interfaces
-            .values()
-            .any(|held| !held.config.peers.is_empty());
-        let ours: BTreeSet<u32> = self.interfaces.values().map(|held| held.index).collect();
-        let local = if needed {
-            self.kernel.own_addresses(&ours)
-        } else {
-            Vec::new()
-        };
-        if local != self.local {
-            self.local.clone_from(&local);
-            self.tell(Input::Local(local));
         }
     }
 }

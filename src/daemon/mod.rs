@@ -17,6 +17,7 @@ mod foreign;
 mod interface;
 mod kernel;
 mod links;
+mod local;
 mod log;
 mod pace;
 mod perform;

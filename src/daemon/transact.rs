@@ -9,9 +9,8 @@ use super::{Asked, Daemon, Purpose, kernel};
 use crate::carp::Input;
 use crate::carp::config::{Carpdev, Config, InputMode, Lladdr, State, Unit};
 use crate::control::{Refusal, Reply, Request};
-use crate::wire::{Family, MacAddr};
+use crate::wire::MacAddr;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use tokio::sync::oneshot;
 
@@ -152,22 +151,6 @@ impl Daemon {
             }
         }
         Ok(plan)
-    }
-
-    /// The same list on all hosts is convenient; one that has only this host on it was copied from another.
-    fn check_peers(&self, config: &Config) -> Result<(), Refusal> {
-        let own = self.kernel.own_addresses(&BTreeSet::new());
-        let local = |peer: &IpAddr| own.iter().any(|(_, address)| address == peer);
-        for family in [Family::Inet, Family::Inet6] {
-            let peers: Vec<IpAddr> = config.peers(family).collect();
-            if let Some(peer) = peers.first().filter(|_| peers.iter().all(local)) {
-                return Err(refusal(
-                    "SIOCSVH: Invalid argument",
-                    format!("peer {peer} is this host itself"),
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// The next effect that the transaction needs; none: commit.

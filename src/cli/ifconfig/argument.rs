@@ -5,10 +5,13 @@ use super::address;
 use crate::carp::config::{ADVSKEW_MAX, Lladdr};
 use crate::cli::{because, plain};
 use crate::control::{Change, Family, MacAddr, Refusal};
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// What OpenBSD takes; more than one is not supported yet.
 const NODES_MAX: usize = 32;
+/// The longest name of an interface, in bytes (IFNAMSIZ without its zero).
+pub const NAME_MAX: usize = 15;
 /// OpenBSD's modes.
 const MODES: [&str; 5] = ["none", "arp", "ip", "ip-stealth", "ip-unicast"];
 /// By how much a group is demoted at once.
@@ -132,6 +135,21 @@ pub fn metric(word: &str, value: &str) -> Result<Change, Refusal> {
 /// `rdomain 0`.
 pub fn rdomain(word: &str, value: &str) -> Result<Change, Refusal> {
     Ok(Change::Rdomain(whole(word, value)?))
+}
+
+/// `carpdev eth0`.
+pub fn carpdev(argument: &OsStr) -> Result<String, Refusal> {
+    let name = argument.to_str().filter(|name| {
+        let wrong = |c: char| c == '/' || c.is_whitespace() || c.is_control();
+        !name.is_empty() && name.len() <= NAME_MAX && !name.contains(wrong)
+    });
+    let invalid = || {
+        because(
+            "SIOCSVH: Invalid argument",
+            format!("'{}' is no interface's name", argument.to_string_lossy()),
+        )
+    };
+    name.map(str::to_owned).ok_or_else(invalid)
 }
 
 /// What `-g GROUP` is followed by: `carpdemote [n]`, `-carpdemote [n]`. `None`: another word.

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::address::{self, Hosts};
-use super::argument;
+use super::argument::{self, NAME_MAX};
 use super::words::{self, Sense};
 use crate::carp::config::{InputMode, State, Unit};
 use crate::cli::{because, plain};
@@ -16,8 +16,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-/// The longest name of an interface, in bytes (IFNAMSIZ without its zero).
-const NAME_MAX: usize = 15;
 /// What OpenBSD's words about another interface hide.
 pub const ONLY_CARP: &str =
     "only carp interfaces are shown and configured here; the others are the system's, see ip(8)";
@@ -35,7 +33,6 @@ pub enum Command {
     Group(String),
     /// `-g GROUP [-]carpdemote [n]`.
     Demote {
-        /// The group's name.
         group: String,
         /// What is added.
         by: i16,
@@ -329,7 +326,7 @@ impl<'a> Line<'a> {
                 self.change(Change::Input(mode.ok_or_else(wrong)?));
             }
             Sense::Carpdev => {
-                let device = carpdev(argument()?)?;
+                let device = argument::carpdev(argument()?)?;
                 self.change(Change::Carpdev(device));
             }
             Sense::Pass => {
@@ -446,20 +443,6 @@ impl<'a> Line<'a> {
         }
         Ok(self.changes)
     }
-}
-
-fn carpdev(argument: &OsStr) -> Result<String, Refusal> {
-    let name = argument.to_str().filter(|name| {
-        let wrong = |c: char| c == '/' || c.is_whitespace() || c.is_control();
-        !name.is_empty() && name.len() <= NAME_MAX && !name.contains(wrong)
-    });
-    let invalid = || {
-        because(
-            "SIOCSVH: Invalid argument",
-            format!("'{}' is no interface's name", argument.to_string_lossy()),
-        )
-    };
-    name.map(str::to_owned).ok_or_else(invalid)
 }
 
 #[cfg(test)]
