@@ -32,6 +32,8 @@
 //! equally low ([`same`]). That is exact but for one thing: one value in 8,192 is skipped, as its check is too near another's.
 //! Where recordings are sent again nothing is forgotten: those scopes end after a time instead, and two states at different
 //! times are two. An earlier boot's recording, which a host believes that has not heard any of ours yet, is the simulator's.
+//! What a former MASTER does when it hears its successor is judged without replay protection, with which it may go on waiting
+//! for one that is later than its own goodbye.
 //!
 //! The normal run explores 37 scopes to their end; the test prints the size of each.
 //! `MODEL=large cargo test --release --test model -- --nocapture` has larger budgets: more than 4 million different states,
@@ -352,9 +354,8 @@ fn two_hosts_that_protect_against_replays() {
         ..NONE
     };
     let more = Budget {
-        losses: 2,
+        losses: 1,
         doubles: 1,
-        reflections: 1,
         crashes: 1,
         stops: 1,
         starts: 1,

@@ -35,7 +35,8 @@ fn length() -> Duration {
 /// What the daemon of a host holds, and what its kernel holds for it.
 #[derive(Debug, PartialEq, Eq)]
 struct Holdings {
-    /// By what they stand for: `anon_inode:bpf-map`, `anon_inode:bpf_link`, `socket:[` ...
+    /// By what they stand for: `anon_inode:bpf-map`, `socket:[` ... A tcx link is kept in a socket's queue and counts as
+    /// that socket.
     descriptors: BTreeMap<String, usize>,
     threads: usize,
     links: usize,
@@ -128,12 +129,12 @@ impl KernelLog {
 
 /// One after the other: the MASTER taken down and brought back, its link cut and mended.
 fn fail_over(scene: &Scene, number: usize) {
-    let (from, to) = if number % 2 == 0 {
+    let (from, to) = if number.is_multiple_of(2) {
         (&scene.a, &scene.b)
     } else {
         (&scene.b, &scene.a)
     };
-    let planned = number / 2 % 2 == 0;
+    let planned = (number / 2).is_multiple_of(2);
     if planned {
         from.ok("ifconfig carp1 down");
     } else {
@@ -172,7 +173,7 @@ fn failovers_under_load_leave_nothing_behind() {
     std::thread::sleep(PERIOD);
     let (before, memory) = (hosts.map(Holdings::of), hosts.map(pss));
 
-    let (over, moved, mut number) = (AtomicBool::new(false), AtomicU64::new(0), 0);
+    let (over, moved, mut number) = (AtomicBool::new(false), AtomicU64::new(0), 0_usize);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
@@ -187,7 +188,7 @@ fn failovers_under_load_leave_nothing_behind() {
             }
         });
         let end = clock::now() + length();
-        while clock::now() < end || number % CYCLE != 0 {
+        while clock::now() < end || !number.is_multiple_of(CYCLE) {
             let next = clock::now() + PERIOD;
             fail_over(&scene, number);
             number += 1;

@@ -2,8 +2,8 @@
 
 complete -c carp -f
 complete -c carp -n __fish_use_subcommand -a ifconfig -d 'Show and configure carp interfaces, in OpenBSD\'s words'
-complete -c carp -n __fish_use_subcommand -a sysctl -d 'Show and set net.inet.carp.allow, preempt, log and replay'
-complete -c carp -n __fish_use_subcommand -a netstat -d 'Show the counters of the protocol: netstat -s -p carp'
+complete -c carp -n __fish_use_subcommand -a sysctl -d 'Show and set the names of net.inet.carp'
+complete -c carp -n __fish_use_subcommand -a netstat -d 'Show the counters of the protocol (-s) or of the interfaces (-i), or the hosts heard (peers)'
 complete -c carp -n __fish_use_subcommand -a netstart -d 'Make the interfaces what the files of /etc/carp say'
 complete -c carp -n __fish_use_subcommand -a dump -d 'Show the running configuration as the files that netstart reads'
 complete -c carp -n __fish_use_subcommand -a import -d 'Turn files of FreeBSD and NetBSD into hostname.carpN files'
@@ -14,9 +14,12 @@ complete -c carp -n '__fish_seen_subcommand_from sysctl' -s q -d 'Say nothing ab
 complete -c carp -n '__fish_seen_subcommand_from sysctl' -s a -d 'All names, as without any'
 complete -c carp -n '__fish_seen_subcommand_from sysctl' -s w -d 'Needed by older systems to set a value'
 complete -c carp -n '__fish_seen_subcommand_from sysctl' -l as -d 'With the manners of openbsd, freebsd9, freebsd or netbsd'
-complete -c carp -n '__fish_seen_subcommand_from netstat' -s s -d 'Show the counters; twice: only those that are not 0'
+complete -c carp -n '__fish_seen_subcommand_from netstat' -s s -d 'Show the counters of the protocol; twice: only those that are not 0'
 complete -c carp -n '__fish_seen_subcommand_from netstat' -s p -d 'Of this protocol; there is only carp'
 complete -c carp -n '__fish_seen_subcommand_from netstat' -s v -d 'Also what no BSD counts'
+complete -c carp -n '__fish_seen_subcommand_from netstat' -s i -d 'Show the frames that passed each carp interface'
+complete -c carp -n '__fish_seen_subcommand_from netstat' -s I -d 'Only of this interface, as with -i'
+complete -c carp -n '__fish_seen_subcommand_from netstat' -s b -d 'With -i or -I bytes instead of frames'
 complete -c carp -n '__fish_seen_subcommand_from netstat' -l as -d 'In the words of openbsd, freebsd9, freebsd or netbsd'
 complete -c carp -n '__fish_seen_subcommand_from netstart' -s n -d 'Change nothing: check, and show what would change'
 complete -c carp -n '__fish_seen_subcommand_from netstart' -s d -d 'Directory of the files'
@@ -28,6 +31,7 @@ complete -c carp -n '__fish_seen_subcommand_from import' -s w -d 'Write the file
 complete -c carp -n '__fish_seen_subcommand_from import' -s f -d 'With -w, replace files that differ'
 complete -c carp -n '__fish_seen_subcommand_from import' -s c -d 'The carpdev that em0 is called here, or that carpN is to have'
 complete -c carp -n '__fish_seen_subcommand_from import' -s d -d 'Directory of the files'
+complete -c carp -n '__fish_seen_subcommand_from daemon' -l dataplane -d 'What moves frames, as net.inet.carp.dataplane: auto, tcx, clsact or copy'
 complete -c carp -n '__fish_seen_subcommand_from demo' -l family -d 'Which addresses the group shares'
 complete -c carp -n '__fish_seen_subcommand_from demo' -l advbase -d 'Seconds between advertisements, 0 to 254'
 complete -c carp -n '__fish_seen_subcommand_from demo' -l advskew -d 'Skews of a and b, each 0 to 254; with equal ones nobody preempts'
@@ -42,7 +46,7 @@ end
 # Behind an interface's name, where a word may stand.
 function __carp_word
     set -l typed (commandline -opc)
-    test "$typed[2]" = ifconfig; and test (count $typed) -gt 2; and not __carp_after vhid pass advbase advskew netmask prefixlen broadcast carpnodes balancing carppeer peer peer6 lladdr description descr group -group mtu metric rdomain carpdev state passfile
+    test "$typed[2]" = ifconfig; and test (count $typed) -gt 2; and not __carp_after vhid pass advbase advskew input netmask prefixlen broadcast carpnodes balancing carppeer peer peer6 lladdr description descr group -group mtu metric rdomain carpdev state passfile
 end
 complete -c carp -n 'test (commandline -opc)[-1] = ifconfig' -a '(path basename /sys/class/net/carp*)'
 complete -c carp -n '__carp_after carpdev' -a '(path basename /sys/class/net/*)'
@@ -58,6 +62,9 @@ complete -c carp -n __carp_word -a 'passfile' -d 'the passphrase is the first li
 complete -c carp -n __carp_word -a 'advbase' -d 'seconds between advertisements, 0 to 254'
 complete -c carp -n __carp_word -a 'advskew' -d '1/256 seconds added to advbase, 0 to 254: the higher, the later MASTER'
 complete -c carp -n __carp_word -a 'state' -d 'go to init, backup or master now'
+complete -c carp -n __carp_word -a 'input' -d 'where received frames are seen: redirect (on carpN) or accept (on carpdev)'
+complete -c carp -n __carp_word -a 'capture' -d 'show what leaves carpN to who listens there, at some cost'
+complete -c carp -n __carp_word -a '-capture' -d 'undo capture'
 complete -c carp -n __carp_word -a 'carpdev' -d 'the interface that carries the group'
 complete -c carp -n __carp_word -a 'inet' -d 'the address is IPv4, as without it'
 complete -c carp -n __carp_word -a 'inet6' -d 'the address is IPv6'
@@ -97,6 +104,6 @@ complete -c carp -n __carp_word -a 'link2' -d 'as link0'
 complete -c carp -n __carp_word -a '-link0' -d 'no link flag is set anyway'
 complete -c carp -n __carp_word -a '-link1' -d 'as -link0'
 complete -c carp -n __carp_word -a '-link2' -d 'as -link0'
-complete -c carp -n '__fish_seen_subcommand_from sysctl' -a 'net.inet.carp.allow net.inet.carp.preempt net.inet.carp.log net.inet.carp.replay net.inet.carp.grace net.inet.carp.demotion net.inet.carp.senderr_demotion_factor net.inet.carp.ifdown_demotion_factor net.inet.carp.dscp net.inet.carp.arpbalance net.inet.carp.suppress_preempt'
+complete -c carp -n '__fish_seen_subcommand_from sysctl' -a 'net.inet.carp.allow net.inet.carp.preempt net.inet.carp.log net.inet.carp.replay net.inet.carp.dataplane net.inet.carp.grace net.inet.carp.demotion net.inet.carp.senderr_demotion_factor net.inet.carp.ifdown_demotion_factor net.inet.carp.dscp net.inet.carp.arpbalance net.inet.carp.suppress_preempt'
 complete -c carp -n '__fish_seen_subcommand_from netstart dump' -a '(path basename /sys/class/net/carp*)'
 complete -c carp -n '__fish_seen_subcommand_from import' -F

@@ -54,6 +54,8 @@ pub struct Packet {
     pub sent: Instant,
     pub from: usize,
     pub to: usize,
+    /// It has arrived there before: where counters are compared it tells nothing any more.
+    pub again: bool,
     pub bytes: Arc<[u8]>,
 }
 
@@ -252,7 +254,11 @@ impl Net {
             Step::Deliver(which) => self.deliver(which),
             Step::Double(which) => {
                 self.left.doubles -= 1;
-                let copy = self.wire[which].clone();
+                let again = true;
+                let copy = Packet {
+                    again,
+                    ..self.wire[which].clone()
+                };
                 self.deliver(which);
                 self.wire.insert(which, copy);
             }
@@ -363,7 +369,9 @@ impl Net {
         }
         let carpdev = CARPDEV;
         self.told(to, Input::Frame { carpdev, bytes }, true);
-        let believed = self.rejected(to) == rejected;
+        let believed = self.rejected(to) == rejected && !(packet.again && self.replay);
+        // With replay protection a former MASTER rejects as well, but counts nothing.
+        let compares = self.replay;
         let serves = self.state(to) == Some(State::Master);
         let host = &mut self.hosts[to];
         if !believed {
@@ -371,7 +379,7 @@ impl Net {
         }
         host.disbelieved |= !believed && from != to;
         let lingers = !serves && matches!(host.gate, Gate::Open | Gate::Yielded);
-        if lingers && believed && from != to && host.heard.is_some() {
+        if lingers && believed && !compares && from != to && host.heard.is_some() {
             host.succeeded.get_or_insert(self.now);
         }
         host.heard = host.heard.filter(|_| !serves);
@@ -480,7 +488,7 @@ impl Net {
                 // Heard since it began to arm.
                 let skews = &self.skews;
                 let yields = |from: usize| skews[from] <= skews[index];
-                self.usurped |= host.heard.is_some_and(|(_, from)| yields(from));
+                self.usurped |= host.heard.take().is_some_and(|(_, from)| yields(from));
             }
             Action::Retired { .. } => host.retired = true,
             _ => {}
@@ -509,6 +517,7 @@ impl Net {
                 sent,
                 from,
                 to,
+                again: false,
                 bytes,
             });
         }

@@ -93,6 +93,7 @@ impl Net {
                 packet.sent,
                 packet.from,
                 packet.to,
+                packet.again,
                 packet.bytes.len(),
                 *header,
             )
@@ -103,6 +104,7 @@ impl Net {
                 self.now.since(packet.sent),
                 packet.from,
                 packet.to,
+                packet.again,
                 packet.bytes.len(),
                 header,
                 names.of(*counter),

@@ -84,7 +84,7 @@ fn others(name: &str, typed: &[OsString], around: &Around) -> Result<(), Refusal
     let carps = Unit::from_name(name).is_some()
         || typed
             .iter()
-            .any(|word| words::is_carps(&word.to_string_lossy()));
+            .any(|word| dialect::is_carps(&word.to_string_lossy()));
     if !carps && around.links()?.iter().any(|link| link.name == name) {
         return Err(because(
             format!("{name}: Operation not supported"),

@@ -3,7 +3,7 @@
 
 use super::facts::Facts;
 use super::system::Real;
-use super::{Around, interfaces, ours, parent, refused, show, words};
+use super::{Around, dialect, interfaces, ours, parent, refused, show};
 use crate::carp::config::Unit;
 use crate::cli::{plain, reason};
 use crate::control::Interface;
@@ -73,7 +73,7 @@ fn carps(facts: &Facts, words: &[OsString]) -> bool {
     };
     name == "carp"
         || Unit::from_name(&name).is_some()
-        || texts.iter().any(|word| words::is_carps(word))
+        || texts.iter().any(|word| dialect::is_carps(word))
         || (facts.on_parent && (shown || address()))
         || (facts.groups && shown && !name.ends_with(|c: char| c.is_ascii_digit()) && group())
 }

@@ -422,28 +422,6 @@ pub fn find(typed: &str) -> Option<(&'static Word, bool)> {
         .map(|word| (word, word.name != typed))
 }
 
-/// No other interface has this word.
-#[must_use]
-pub fn is_carps(typed: &str) -> bool {
-    const OWN: [&str; 14] = [
-        "vhid",
-        "pass",
-        "passfile",
-        "advbase",
-        "advskew",
-        "state",
-        "carpdev",
-        "carpnodes",
-        "balancing",
-        "carppeer",
-        "peer",
-        "peer6",
-        "mcast",
-        "mcast6",
-    ];
-    OWN.contains(&typed.trim_start_matches('-'))
-}
-
 /// The words with their lines of help.
 #[must_use]
 pub fn help() -> String {
