@@ -20,8 +20,8 @@
 //! # A frame's way
 //!
 //! carpdev's packet socket -> `daemon` -> [`carp::Input::Frame`] -> the engine -> [`carp::Action::Send`] -> the same socket.
-//! Data for the virtual MAC never passes the engine: `dataplane` moves it, on a thread of its own, while the
-//! vhost's gate is open and its lease has not run out.
+//! Data for the virtual MAC never passes the engine: `dataplane` moves it, by programs in the kernel or on a thread of its own,
+//! while the vhost's gate is open and its lease has not run out.
 
 pub mod carp;
 pub mod cli;

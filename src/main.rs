@@ -1,9 +1,11 @@
 //! Chooses a front end by name or first word; exit codes, and nothing else.
 #![forbid(unsafe_code)]
 
-use carp::cli::{demo, ifconfig, netstat, sysctl};
+use carp::cli::ifconfig::{self, Caller};
+use carp::cli::personality::Personality;
+use carp::cli::{completions, demo, dump, import, netstart, netstat, sysctl};
 use carp::daemon::{self, Dataplane, Options};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,14 +27,26 @@ enum Front {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
-    /// Show and set net.inet.carp.allow, preempt, log, replay and dataplane
+    /// Show and set the names of net.inet.carp
     Sysctl(sysctl::Args),
-    /// Show the counters of the protocol (-s) or of the interfaces (-i)
+    /// Show the counters of the protocol (-s) or of the interfaces (-i), or the hosts heard (peers)
     Netstat(netstat::Args),
+    /// Make the interfaces what the files of /etc/carp say
+    Netstart(netstart::Args),
+    /// Show the running configuration as the files that netstart reads
+    Dump(dump::Args),
+    /// Turn files of FreeBSD and NetBSD into hostname.carpN files
+    Import(import::Args),
     /// Serve this network namespace, in the foreground, logging to standard error
     Daemon(Daemon),
     /// Build a network in namespaces and show a failover in it
     Demo(demo::Args),
+    /// Print the completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which
+        shell: completions::Shell,
+    },
     /// Serve a daemon's door on standard input
     #[command(hide = true)]
     Door,
@@ -77,26 +91,70 @@ struct Carpd {
     daemon: Daemon,
 }
 
+/// Show and set net.inet.carp.*
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Sysctl {
+    #[command(flatten)]
+    args: sysctl::Args,
+}
+
+/// Show the counters of the protocol
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Netstat {
+    #[command(flatten)]
+    args: netstat::Args,
+}
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
-    let name = arguments.next().unwrap_or_default();
-    match Path::new(&name).file_name().and_then(OsStr::to_str) {
-        Some("ifconfig") => ifconfig::run(&arguments.collect::<Vec<_>>()),
-        Some("carpd") => Carpd::try_parse().map_or_else(usage, |carpd| daemon(&carpd.daemon)),
+    let path = arguments.next().unwrap_or_default();
+    let name = Path::new(&path).file_name().and_then(OsStr::to_str);
+    let (called, program) = Personality::of_program(name.unwrap_or_default());
+    match (program, called) {
+        ("ifconfig", _) => ifconfig(&arguments.collect::<Vec<_>>(), Some(path.clone()), called),
+        // Without a personality these names are the system's.
+        ("sysctl", Some(_)) => {
+            Sysctl::try_parse().map_or_else(usage, |s| sysctl::run(&s.args, called))
+        }
+        ("netstat", Some(_)) => {
+            Netstat::try_parse().map_or_else(usage, |n| netstat::run(&n.args, called))
+        }
+        ("carpd", None) => Carpd::try_parse().map_or_else(usage, |carpd| daemon(&carpd.daemon)),
         _ => Carp::try_parse().map_or_else(usage, |carp| run(carp.front)),
     }
 }
 
 fn run(front: Front) -> ExitCode {
     match front {
-        Front::Ifconfig { words } => ifconfig::run(&words),
-        Front::Sysctl(args) => sysctl::run(&args),
-        Front::Netstat(args) => netstat::run(&args),
+        Front::Ifconfig { words } => ifconfig(&words, None, None),
+        Front::Sysctl(args) => sysctl::run(&args, None),
+        Front::Netstat(args) => netstat::run(&args, None),
+        Front::Netstart(args) => netstart::run(&args),
+        Front::Dump(args) => dump::run(&args),
+        Front::Import(args) => import::run(&args),
         Front::Daemon(args) => daemon(&args),
         Front::Demo(args) => demo::run(args),
+        Front::Completions { shell } => completions::run(shell, &Carp::command()),
         Front::Door => daemon::door_process(),
         Front::Engine(args) => daemon::engine_process(args.options()),
     }
+}
+
+fn ifconfig(
+    words: &[OsString],
+    instead: Option<OsString>,
+    called: Option<Personality>,
+) -> ExitCode {
+    ifconfig::run(
+        words,
+        &Caller {
+            instead,
+            called,
+            links: daemon::links,
+        },
+    )
 }
 
 /// Help is a success; a line that was not understood ends with 1, as everywhere in BSD's ifconfig.

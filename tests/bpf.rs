@@ -3,6 +3,13 @@
 
 mod support;
 
+use carp::carp::config::Dataplane;
+
+/// True when the calling test may go on: where there is tcx, there is clsact.
+fn begin() -> bool {
+    support::plane::begin(Dataplane::Tcx)
+}
+
 #[path = "bpf/death.rs"]
 mod death;
 #[path = "bpf/life.rs"]

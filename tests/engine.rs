@@ -19,6 +19,10 @@ mod digests;
 mod election;
 #[path = "engine/garbage.rs"]
 mod garbage;
+#[path = "engine/grace.rs"]
+mod grace;
+#[path = "engine/groups.rs"]
+mod groups;
 #[path = "engine/lease.rs"]
 mod lease;
 #[path = "engine/leaving.rs"]
@@ -37,3 +41,5 @@ mod rig;
 mod sending;
 #[path = "engine/together.rs"]
 mod together;
+#[path = "engine/unicast.rs"]
+mod unicast;

@@ -83,10 +83,7 @@ fn the_tour_of_commands_works_as_typed() {
         a.ok("sysctl net.inet.carp.preempt=1"),
         "net.inet.carp.preempt: 0 -> 1\n"
     );
-    let all = format!(
-        "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=2\nnet.inet.carp.replay=1\nnet.inet.carp.dataplane={}\n",
-        a.plane
-    );
+    let all = "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=2\n";
     assert_eq!(a.ok("sysctl net.inet.carp"), all);
     let other = if a.plane == Dataplane::Copy {
         "auto"

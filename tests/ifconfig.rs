@@ -4,8 +4,10 @@
 mod fake_daemon;
 
 use carp::carp::Reason;
-use carp::carp::config::{Dataplane, InputMode, Key, Settings, State, Unit};
-use carp::control::{Change, Interface, Refusal, Reply, Request, Served, Setting, Traffic, Vhost};
+use carp::carp::config::{Dataplane, InputMode, Key, Lladdr, Settings, State, Unit};
+use carp::control::{
+    Change, Interface, Refusal, Reply, Request, Served, Setting, Sysctls, Traffic, Vhost,
+};
 use carp::wire::MacAddr;
 use fake_daemon::{
     Directory, Fake, carp as executable, copied, finish, may_become_others, ran, run,
@@ -40,6 +42,12 @@ fn interface(unit: u16, state: State, groups: &[&str]) -> Interface {
             "192.0.2.1/24".parse().unwrap(),
             "2001:db8::1/64".parse().unwrap(),
         ],
+        peers: Vec::new(),
+        configured_lladdr: Lladdr::Virtual,
+        description: None,
+        configured_mtu: None,
+        debug: false,
+        metric: 0,
         input: InputMode::Redirect,
         capture: false,
         dataplane: Served {
@@ -125,8 +133,8 @@ fn a_wrong_line_sends_nothing() {
             "ifconfig: nonsense: bad value\n".into(),
         ),
         (
-            "carp1 balancing ip",
-            "ifconfig: balancing: not supported yet\n".into(),
+            "carp1 rtlabel x",
+            "ifconfig: rtlabel: not supported yet\n".into(),
         ),
         (
             "carp create",
@@ -160,7 +168,7 @@ fn a_wrong_line_sends_nothing() {
         ),
         (
             "-z",
-            "usage: ifconfig [-v] [-AaC] [interface] [inet | inet6] [address] [words ...]\n".into(),
+            "usage: ifconfig [-v] [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       ifconfig -g group [[-]carpdemote [number]]\n".into(),
         ),
     ] {
         let fake = Fake::answering(vec![Reply::Done]);
@@ -316,7 +324,7 @@ fn a_missing_interface_is_told_with_and_without_a_daemon() {
 #[test]
 fn looking_starts_no_daemon() {
     let empty = Directory::new();
-    let defaults = "net.inet.carp.allow=1\nnet.inet.carp.preempt=0\nnet.inet.carp.log=2\nnet.inet.carp.replay=1\nnet.inet.carp.dataplane=auto\n";
+    let defaults = "net.inet.carp.allow=1\nnet.inet.carp.preempt=0\nnet.inet.carp.log=2\n";
     for (line, out) in [
         ("ifconfig", ""),
         ("ifconfig -a", ""),
@@ -419,8 +427,11 @@ Usage: carp <COMMAND>
 
 Commands:
   ifconfig  Show and configure carp interfaces, in OpenBSD's words
-  sysctl    Show and set net.inet.carp.allow, preempt, log, replay and dataplane
-  netstat   Show the counters of the protocol (-s) or of the interfaces (-i)
+  sysctl    Show and set the names of net.inet.carp
+  netstat   Show the counters of the protocol (-s) or of the interfaces (-i), or the hosts heard (peers)
+  netstart  Make the interfaces what the files of /etc/carp say
+  dump      Show the running configuration as the files that netstart reads
+  import    Turn files of FreeBSD and NetBSD into hostname.carpN files
   daemon    Serve this network namespace, in the foreground, logging to standard error
   demo      Build a network in namespaces and show a failover in it
   help      Print this message or the help of the given subcommand(s)
@@ -467,13 +478,24 @@ fn sysctls_are_read() {
         log: 7,
         replay: false,
         dataplane: Dataplane::Copy,
+        ..Settings::default()
     };
-    let listing = "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=7\nnet.inet.carp.replay=0\nnet.inet.carp.dataplane=copy\n";
+    let now = Sysctls {
+        settings: now,
+        ..Sysctls::default()
+    };
+    let own = "net.inet.carp.allow=1\nnet.inet.carp.preempt=1\nnet.inet.carp.log=7\n";
+    let listing = &format!(
+        "{own}net.inet.carp.replay=0\n\
+        net.inet.carp.dataplane=copy\nnet.inet.carp.grace=300\nnet.inet.carp.demotion=0\nnet.inet.carp.senderr_demotion_factor=240\n\
+        net.inet.carp.ifdown_demotion_factor=240\nnet.inet.carp.dscp=4\nnet.inet.carp.arpbalance=0\n\
+        net.inet.carp.suppress_preempt=0\n"
+    );
     for (line, out) in [
-        ("net.inet.carp", listing),
+        ("net.inet.carp", own),
         ("", listing),
         ("-a", listing),
-        ("net", listing),
+        ("net", own),
         ("net.inet.carp.preempt", "net.inet.carp.preempt=1\n"),
         ("-n net.inet.carp.log", "7\n"),
         (
@@ -494,7 +516,7 @@ fn sysctls_are_read() {
 #[test]
 fn sysctls_are_set_all_or_none() {
     use Setting::{Allow, Log, Preempt};
-    let before = Reply::Settings(Settings::default());
+    let before = Reply::Settings(Sysctls::default());
     for (line, out, asked) in [
         (
             "net.inet.carp.preempt=1",

@@ -3,7 +3,8 @@
 
 mod fake_daemon;
 
-use carp::control::{Refusal, Reply, Request, Stats};
+use carp::carp::config::Unit;
+use carp::control::{Peer, Protection, Refusal, Reply, Request, Stats};
 use fake_daemon::{Directory, Fake, ran, run};
 
 #[test]
@@ -32,6 +33,34 @@ fn counters_are_asked_for_and_printed() {
         );
         assert_eq!(fake.asked(), [Request::Stats], "{line}");
     }
+}
+
+#[test]
+fn peers_are_shown_with_what_protects_them() {
+    let peer = |unit, vhid, address: &str, protection| Peer {
+        unit: Unit(unit),
+        vhid,
+        address: address.parse().unwrap(),
+        protection,
+    };
+    let peers = vec![
+        peer(1, 1, "192.0.2.2", Protection::Growth),
+        peer(1, 1, "fe80::5054:ff:fe12:3456", Protection::Repeats),
+        peer(12, 254, "192.0.2.3", Protection::Nothing),
+        peer(12, 254, "192.0.2.4", Protection::Learning),
+    ];
+    let out = "Interface  Vhid Peer                    Protection against replays\n\
+        carp1      1    192.0.2.2               growing values\n\
+        carp1      1    fe80::5054:ff:fe12:3456 exact repeats\n\
+        carp12     254  192.0.2.3               none, its counter does not vary\n\
+        carp12     254  192.0.2.4               learning\n";
+    let fake = Fake::answering(vec![Reply::Peers(peers)]);
+    let shown = run(fake.directory.path(), "netstat peers");
+    assert_eq!(shown, ran(out, "", 0));
+    assert_eq!(fake.asked(), [Request::Peers]);
+    let directory = Directory::new();
+    let none = "Interface  Vhid Peer Protection against replays\n";
+    assert_eq!(run(directory.path(), "netstat peers"), ran(none, "", 0));
 }
 
 #[test]

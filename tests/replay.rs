@@ -34,6 +34,13 @@ fn replays(host: &Host) -> u64 {
     })
 }
 
+/// What this host says protects it against replays of a peer's IPv4 advertisements.
+fn protection(host: &Host, peer: &str) -> Option<String> {
+    let text = host.ok("netstat peers");
+    let shown = text.lines().find_map(|line| line.split_once(peer));
+    shown.map(|(_, protection)| protection.trim().to_owned())
+}
+
 /// Sends `frames` in turn from `host`, one each quarter of a second, while `act` runs.
 fn playing<R>(host: &Host, frames: &[Frame], act: impl FnOnce() -> R) -> R {
     let (outlet, over) = (host.outlet("eth0"), AtomicBool::new(false));
@@ -83,6 +90,10 @@ fn a_dead_master_of_ours_is_replaced_in_time_whatever_is_replayed() {
     });
     taken_over_by_the_rule(&taken, last);
     assert!(replays(b) >= 10, "{}", replays(b));
+    assert_eq!(
+        protection(b, " 192.0.2.11 ").as_deref(),
+        Some("growing values")
+    );
     // And b stays MASTER: the recordings are better than it is.
     playing(c, &sent, || std::thread::sleep(Duration::from_secs(2)));
     assert_eq!(b.state("carp1"), "MASTER");
@@ -138,6 +149,10 @@ fn exact_repeats_of_ucarp_are_known_and_its_own_all_believed() {
     );
     let heard = adverts(&from_b, start, 6);
     assert_eq!(replays(&a), 0, "a live one's");
+    assert_eq!(
+        protection(&a, " 192.0.2.12 ").as_deref(),
+        Some("exact repeats")
+    );
     // While it lives, repeats are counted and its own still hold us down.
     playing(&c, &heard[heard.len() - 1..], || {
         std::thread::sleep(Duration::from_secs(5));

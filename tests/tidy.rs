@@ -3,7 +3,9 @@
 
 mod house;
 
+use carp::carp::config::Config;
 use carp::cli::ifconfig::words::{self, Sense, WORDS};
+use carp::cli::sysctl;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -146,9 +148,8 @@ fn the_top_of_the_tree_holds_only_what_was_agreed() {
 
 #[test]
 fn the_manual_has_every_word_of_ifconfig_and_no_other() {
-    let manual = fs::read_to_string(house::root().join("man/carp.4")).unwrap();
-    let section = manual.split(".Ss Words\n").nth(1).unwrap();
-    let section = section.split("\n.Ss ").next().unwrap();
+    let manual = fs::read_to_string(house::root().join(WORDS_PAGE)).unwrap();
+    let section = words_section(&manual);
     let tags = section.lines().filter(|line| line.starts_with(".It "));
     let named: BTreeSet<_> = manual.lines().flat_map(commands).collect();
     let explained: BTreeSet<_> = tags.flat_map(commands).collect();
@@ -160,17 +161,67 @@ fn the_manual_has_every_word_of_ifconfig_and_no_other() {
             _ => &explained,
         };
         if !place.contains(word.name) {
-            wrong.push(format!("man/carp.4 lacks {}", word.name));
+            wrong.push(format!("{WORDS_PAGE} lacks {}", word.name));
         }
         let negation = word.negation.filter(|negation| !named.contains(*negation));
-        wrong.extend(negation.map(|negation| format!("man/carp.4 lacks {negation}")));
+        wrong.extend(negation.map(|negation| format!("{WORDS_PAGE} lacks {negation}")));
     }
     let known = |typed: &str| {
         let word = words::find(typed);
         word.is_some_and(|(word, _)| !matches!(word.sense, Sense::Later))
     };
     let invented = explained.iter().filter(|typed| !known(typed));
-    wrong.extend(invented.map(|typed| format!("man/carp.4 explains {typed}")));
+    wrong.extend(invented.map(|typed| format!("{WORDS_PAGE} explains {typed}")));
+    expect_none(wrong);
+}
+
+/// The page with the words of ifconfig.
+const WORDS_PAGE: &str = "man/carp-ifconfig.8";
+
+/// The list of the words.
+fn words_section(manual: &str) -> &str {
+    let section = manual.split(".Ss Words\n").nth(1).unwrap();
+    section.split("\n.Ss ").next().unwrap()
+}
+
+#[test]
+fn ranges_and_defaults_are_those_of_the_table() {
+    let manual = fs::read_to_string(house::root().join(WORDS_PAGE)).unwrap();
+    let fresh = Config::default();
+    let defaults = [("advbase", fresh.advbase), ("advskew", fresh.advskew)];
+    let mut wrong = Vec::new();
+    for word in WORDS {
+        let Sense::Number { least, most, .. } = word.sense else {
+            continue;
+        };
+        let range = format!("{least} to {most}");
+        let item = format!(".It Cm {} Ar n\n", word.name);
+        let item = words_section(&manual)
+            .split(&item)
+            .nth(1)
+            .unwrap_or_default();
+        let item = item.split("\n.It ").next().unwrap();
+        for (place, text) in [("the help", word.help), (WORDS_PAGE, item)] {
+            if !text.contains(&range) {
+                wrong.push(format!("{place} lacks {} {range}", word.name));
+            }
+        }
+        for (_, default) in defaults.iter().filter(|(name, _)| *name == word.name) {
+            if !item.contains(&format!("The default is {default}.")) {
+                wrong.push(format!("{WORDS_PAGE} lacks the default of {}", word.name));
+            }
+        }
+    }
+    let page = "man/carp-sysctl.8";
+    let manual = fs::read_to_string(house::root().join(page)).unwrap();
+    let explained: BTreeSet<_> = manual
+        .lines()
+        .filter_map(|line| line.strip_prefix(".It Li "))
+        .map(str::to_owned)
+        .collect();
+    let known: BTreeSet<_> = sysctl::file::names().into_iter().collect();
+    let unlike = explained.symmetric_difference(&known);
+    wrong.extend(unlike.map(|name| format!("{page} and the program do not agree about {name}")));
     expect_none(wrong);
 }
 

@@ -90,7 +90,7 @@ fn run(args: &Args) -> Result<String, Box<dyn Error>> {
     let span = Duration::try_from_secs_f64(args.seconds)?;
     let planes = chosen(&args.plane, &Plane::ALL);
     let measures = chosen(&args.measure, &Measure::ALL);
-    let mut report = report::Report::new(measure::idle(span)?);
+    let mut report = report::Report::new(measure::idle()?, measure::congestion_control());
     let stall = StallMeter::start()?;
     for groups in &args.groups {
         let scenes: Vec<Scene> = planes

@@ -17,6 +17,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// What TCP needs to open its window, and what is not counted.
 const SETTLE: Duration = Duration::from_millis(250);
+/// So long the machine is watched before anything is measured.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -149,11 +151,16 @@ fn watch(flow: &Flow, span: Duration) -> Result<(f64, f64, f64)> {
 }
 
 /// The share of the machine that is busy when nothing is measured.
-pub fn idle(span: Duration) -> Result<f64> {
+pub fn idle() -> Result<f64> {
     let (since, cpu) = (Instant::now(), Cpu::read()?);
-    sleep(span);
+    sleep(IDLE);
     let cpus = std::thread::available_parallelism()?.get() as f64;
     Ok(Cpu::read()?.since(cpu) / since.elapsed().as_secs_f64() / cpus)
+}
+
+/// What TCP senders here use. It decides much: BBR paces, and a paced stream costs more of a processor on every plane.
+pub fn congestion_control() -> String {
+    carp::linux::sysctl::read("net/ipv4/tcp_congestion_control").unwrap_or_default()
 }
 
 /// Ticks that the machine's processors were busy since it started.

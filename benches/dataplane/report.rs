@@ -62,16 +62,19 @@ pub struct Report {
     bench: &'static str,
     /// The share of the machine that was busy before the run began.
     busy: f64,
+    /// TCP's congestion control.
+    congestion: String,
     /// Samples taken again because the machine stalled.
     pub repeated: usize,
     rows: Vec<Row>,
 }
 
 impl Report {
-    pub fn new(busy: f64) -> Self {
+    pub fn new(busy: f64, congestion: String) -> Self {
         Self {
             bench: "dataplane",
             busy,
+            congestion,
             ..Self::default()
         }
     }
@@ -141,9 +144,10 @@ impl Report {
         let _ = writeln!(
             text,
             "\n{rounds} paired rounds; ratio (echo: difference) within a round: median [95 % bootstrap interval]\n\
-            CPU: the whole machine's; idle it was busy for {:.1} %\n\
+            CPU: the whole machine's; idle it was busy for {:.1} %; TCP: {}\n\
             the machine's own worst stall: {stall:.1} ms; {} samples taken again because of one",
             self.busy * 100.0,
+            self.congestion,
             self.repeated,
         );
         text

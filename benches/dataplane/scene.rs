@@ -123,7 +123,7 @@ impl Scene {
         let force = format!("sysctl net.inet.carp.dataplane={}", self.plane.name());
         let words: Vec<&str> = force.split(' ').collect();
         let forced = self.host.finish(&mut self.host.command(&words));
-        if forced.code != Some(0) && self.plane != Plane::Copy {
+        if forced.code != Some(0) {
             eprintln!("dataplane: no {}: {}", self.plane.name(), forced.err.trim());
             return false;
         }

@@ -61,14 +61,18 @@ impl Engine {
                 .vhosts
                 .iter()
                 .filter(|vhost| vhost.phase == Phase::Master);
-            masters.map(|vhost| (*unit, vhost.vhid))
+            masters.map(|vhost| {
+                let mac = interface.config.mac(vhost.vhid, Some(own_mac));
+                (*unit, vhost.vhid, mac)
+            })
         });
-        masters.find(|(_, vhid)| {
-            let mac = MacAddr::of_vhid(vhid.get());
+        let owner = masters.find(|(.., mac)| {
+            let mac = *mac;
             // Another MASTER of the group may ask; its MAC is ours, and what was sent there would come to nobody.
             let reached = asked.to.is_multicast() || asked.to == mac || asked.to == own_mac;
             reached && asked.from != mac
-        })
+        });
+        owner.map(|(unit, vhid, _)| (unit, vhid))
     }
 }
 

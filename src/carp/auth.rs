@@ -4,6 +4,7 @@
 //! the counter is constant until the configuration changes, so the keyed context behind it is kept and cloned.
 
 use super::config::{Key, Vhid};
+use crate::wire::MacAddr;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use std::collections::BTreeSet;
@@ -48,15 +49,26 @@ impl Auth {
     /// The contexts for a key, a vhid and the shared addresses in any order.
     #[must_use]
     pub fn new(key: &Key, vhid: Vhid, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        Self::with_mac(key, vhid, None, addresses)
+    }
+
+    /// The same for a carpN with an Ethernet address of the admin's choice, which OpenBSD hashes.
+    #[must_use]
+    pub fn with_mac(
+        key: &Key,
+        vhid: Vhid,
+        mac: Option<MacAddr>,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Self {
         let hashed = hashed(addresses);
         let without: Vec<IpAddr> = hashed
             .iter()
             .copied()
             .filter(|a| !is_link_local(a))
             .collect();
-        let nov6ll = (without.len() < hashed.len()).then(|| context(key, vhid, &without));
+        let nov6ll = (without.len() < hashed.len()).then(|| context(key, vhid, mac, &without));
         Self {
-            orig: context(key, vhid, &hashed),
+            orig: context(key, vhid, mac, &hashed),
             nov6ll,
             seal: seal(key, vhid),
         }
@@ -127,17 +139,20 @@ fn seal(key: &Key, vhid: Vhid) -> Hmac<Sha1> {
     mac
 }
 
-fn context(key: &Key, vhid: Vhid, addresses: &[IpAddr]) -> Hmac<Sha1> {
-    let mut mac = keyed(key);
-    mac.update(&VERSION_AND_TYPE);
-    mac.update(&[vhid.get()]);
+fn context(key: &Key, vhid: Vhid, mac: Option<MacAddr>, addresses: &[IpAddr]) -> Hmac<Sha1> {
+    let mut hmac = keyed(key);
+    hmac.update(&VERSION_AND_TYPE);
+    if let Some(mac) = mac {
+        hmac.update(&mac.0);
+    }
+    hmac.update(&[vhid.get()]);
     for address in addresses {
         match address {
-            IpAddr::V4(v4) => mac.update(&v4.octets()),
-            IpAddr::V6(v6) => mac.update(&v6.octets()),
+            IpAddr::V4(v4) => hmac.update(&v4.octets()),
+            IpAddr::V6(v6) => hmac.update(&v6.octets()),
         }
     }
-    mac
+    hmac
 }
 
 fn is_nobody(address: &IpAddr) -> bool {

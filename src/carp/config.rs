@@ -1,8 +1,10 @@
 //! What the admin configured, as validated values; must not know how it was typed or what runs because of it.
 
+use crate::wire::{Family, MacAddr};
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::IpAddr;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The number in `carpN`.
@@ -105,6 +107,23 @@ pub struct Node {
     pub advskew: u8,
 }
 
+/// The interface group that every carpN is born into, as OpenBSD's family group.
+pub const FAMILY_GROUP: &str = "carp";
+/// The longest description, in bytes: OpenBSD's IFDESCRSIZE without its zero.
+pub const DESCRIPTION_MAX: usize = 63;
+
+/// Which Ethernet address carpN has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Lladdr {
+    /// 00:00:5e:00:01 and the vhid.
+    #[default]
+    Virtual,
+    /// One chosen by the admin. It is part of the digest, so all hosts of the group have the same.
+    Chosen(MacAddr),
+    /// The carpdev's own, where a second address is not let through. Not part of the digest.
+    Carpdev,
+}
+
 /// Where the stack sees the frames that a carpN receives.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -192,10 +211,50 @@ pub struct Config {
     pub key: Key,
     /// The shared addresses with their prefix lengths, in order of configuration.
     pub addresses: Vec<IpNetwork>,
+    /// Hosts that advertisements go to instead of the multicast group; a family without one advertises to its group.
+    pub peers: Vec<IpAddr>,
+    /// The Ethernet address.
+    pub lladdr: Lladdr,
+    /// The interface groups in the order in which they were joined; all but `all`, which has everybody.
+    pub groups: Vec<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// As asked for; the carpdev's where that is smaller or none was asked for.
+    pub mtu: Option<u32>,
+    /// The DEBUG flag, kept and shown.
+    pub debug: bool,
+    /// The interface metric, kept and shown.
+    pub metric: u32,
     /// Where received frames are seen.
     pub input: InputMode,
     /// What leaves carpN is shown to who looks there, whatever it costs.
     pub capture: bool,
+}
+
+impl Config {
+    /// The Ethernet address of one vhost; the lowest vhid has carpN's own. `carpdev` is that of the parent, if there is one.
+    #[must_use]
+    pub fn mac(&self, vhid: Vhid, carpdev: Option<MacAddr>) -> MacAddr {
+        let lowest = self.nodes.first().is_none_or(|node| node.vhid == vhid);
+        match (self.lladdr, carpdev) {
+            (Lladdr::Chosen(mac), _) if lowest => mac,
+            (Lladdr::Carpdev, Some(mac)) => mac,
+            _ => MacAddr::of_vhid(vhid.get()),
+        }
+    }
+
+    /// What of the Ethernet address the digest of this vhost covers.
+    #[must_use]
+    pub fn hashed_mac(&self, vhid: Vhid) -> Option<MacAddr> {
+        let mac = self.mac(vhid, None);
+        (mac != MacAddr::of_vhid(vhid.get())).then_some(mac)
+    }
+
+    /// The unicast peers of a family; none: it advertises to its group.
+    pub fn peers(&self, family: Family) -> impl Iterator<Item = IpAddr> + '_ {
+        let peers = self.peers.iter().copied();
+        peers.filter(move |peer| Family::of(*peer) == family)
+    }
 }
 
 impl Default for Config {
@@ -209,6 +268,13 @@ impl Default for Config {
             advbase: 1,
             key: Key::default(),
             addresses: Vec::new(),
+            peers: Vec::new(),
+            lladdr: Lladdr::Virtual,
+            groups: vec![FAMILY_GROUP.to_owned()],
+            description: None,
+            mtu: None,
+            debug: false,
+            metric: 0,
             input: InputMode::Redirect,
             capture: false,
         }
@@ -227,9 +293,24 @@ pub struct Settings {
     /// Send counters that hosts of ours recognise, and reject advertisements that were heard before, as far as the sender
     /// makes that possible.
     pub replay: bool,
+    /// Added to every advskew, within 0 to 240: what was written to net.inet.carp.demotion, summed up.
+    pub demotion: i32,
+    /// What one carpN with send errors adds to the demotion; from 240 on it demotes the groups of carpN, too.
+    pub senderr_demotion_factor: i32,
+    /// What one vhost on a carpdev that is down adds, likewise.
+    pub ifdown_demotion_factor: i32,
+    /// Differentiated services code point of advertisements, 0 to 63.
+    pub dscp: u8,
+    /// Seconds for which another address list is borne with after a change.
+    pub grace: u16,
     /// Which data plane is wanted; the protocol does not read it.
     pub dataplane: Dataplane,
 }
+
+/// [`Settings::dscp`] unless set: TOS 0x10 over IPv4. Over IPv6 it stands for traffic class 0, as OpenBSD sends it.
+pub const DSCP: u8 = 4;
+/// Demotions of this much and more are counted in interface groups and told to the peers.
+pub const DEMOTED: i32 = 240;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -238,6 +319,11 @@ impl Default for Settings {
             preempt: false,
             log: 2,
             replay: true,
+            demotion: 0,
+            senderr_demotion_factor: DEMOTED,
+            ifdown_demotion_factor: DEMOTED,
+            dscp: DSCP,
+            grace: 300,
             dataplane: Dataplane::Auto,
         }
     }

@@ -44,6 +44,7 @@ impl Engine {
                 turn.stop(Reason::Destroyed);
             }
             self.auths.remove(&(unit, vhid));
+            self.formers.remove(&(unit, vhid));
         }
         self.world.unserved.remove(&unit);
         // One that was never configured is answered all the same.
@@ -81,12 +82,24 @@ impl Engine {
         interface.vhosts = vhosts;
         self.auths
             .retain(|(u, vhid), _| *u != unit || config.nodes.iter().any(|n| n.vhid == *vhid));
+        self.formers.retain(|(u, _), _| *u != unit);
         for node in &config.nodes {
-            let auth = Auth::new(&config.key, node.vhid, addresses(&config));
+            let keyed = |addresses: &mut dyn Iterator<Item = IpAddr>| {
+                let mac = config.hashed_mac(node.vhid);
+                Auth::with_mac(&config.key, node.vhid, mac, addresses)
+            };
+            let auth = keyed(&mut addresses(&config));
             self.auths.insert((unit, node.vhid), auth);
             if let Some(mut turn) = self.turn(now, unit, node.vhid) {
                 turn.follow(&old, node.advskew);
                 turn.setrun();
+                let former = turn.vhost.former.iter();
+                let former: Vec<_> = former
+                    .map(|list| (list.until, keyed(&mut list.addresses.iter().copied())))
+                    .collect();
+                if !former.is_empty() {
+                    self.formers.insert((unit, node.vhid), former);
+                }
             }
         }
     }
@@ -95,13 +108,10 @@ impl Engine {
     fn end_old(&mut self, now: Instant, unit: Unit, new: &Config, carpdev: Option<Carpdev>) {
         let up = self.world.carpdev_up(carpdev);
         let served = !self.world.unserved.contains(&unit);
-        let old_carpdev = self
-            .world
-            .interfaces
-            .get(&unit)
-            .and_then(|interface| interface.carpdev);
+        let old = self.world.interfaces.get(&unit);
+        let same = old.is_none_or(|i| i.carpdev == carpdev && i.config.lladdr == new.lladdr);
         for vhid in self.vhids(unit) {
-            let kept = old_carpdev == carpdev && new.nodes.iter().any(|node| node.vhid == vhid);
+            let kept = same && new.nodes.iter().any(|node| node.vhid == vhid);
             let lacks = Interface::lacks(new, up, served);
             let reason = if kept {
                 lacks
@@ -139,6 +149,8 @@ impl Turn<'_> {
             self.vhost.briefest = None;
             self.vhost.warned_slow = false;
         }
+        let repeer = old.peers != self.config.peers;
+        self.remember_list(old);
         if rekey {
             // What was learned from packets of the old group.
             self.vhost.kind = Kind::Orig;
@@ -149,7 +161,7 @@ impl Turn<'_> {
         }
         match self.vhost.phase {
             Phase::Init => {}
-            Phase::Backup if rekey => self.restart_master_down(),
+            Phase::Backup if rekey || repeer => self.restart_master_down(),
             Phase::Backup if retime => self.hasten_master_down(),
             Phase::Backup => {}
             Phase::Arming(reason) if rearm => {
@@ -167,7 +179,7 @@ impl Turn<'_> {
                     .collect();
                 self.announce(&new);
             }
-            Phase::Master if rekey || retime => self.advertise(),
+            Phase::Master if rekey || retime || repeer => self.advertise(),
             Phase::Master => {}
         }
     }

@@ -88,7 +88,10 @@ impl Engine {
         for (unit, interface) in &mut self.world.interfaces {
             for left in &mut interface.departures {
                 // Made anew for the few packets of a tenth of a second, so that nothing need be kept for it.
-                let auth = || Auth::new(&left.key, left.vhid, left.addresses.iter().copied());
+                let auth = || {
+                    let addresses = left.addresses.iter().copied();
+                    Auth::with_mac(&left.key, left.vhid, left.mac, addresses)
+                };
                 let asked = (left.carpdev, left.vhid) == (carpdev, vhid);
                 let auth = asked.then(auth);
                 let Some(auth) = auth.filter(|a| a.verify(echo.counter, &ad.digest).is_some())

@@ -2,14 +2,15 @@
 
 use super::auth::Auth;
 use super::config::{Settings, State, Unit, Vhid};
+use super::demote::{self, Demoted, Demotion};
 use super::outbox::{Outbox, Topic};
 use super::state::World;
 use super::stats::Stats;
 use super::timer::Timer;
 use super::turn::{Leaving, Turn};
 use super::vhost::{self, Phase, Vhost};
-use super::{Action, Input, Parent, Protection, Reason, demote};
-use crate::carp::config::Carpdev;
+use super::{Action, Input, Parent, Protection, Reason};
+use crate::carp::config::{Carpdev, FAMILY_GROUP};
 use crate::time::Instant;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,6 +24,8 @@ const CLOCK_ZERO: u64 = 1_735_689_600;
 pub struct Engine {
     pub(super) world: World,
     pub(super) auths: BTreeMap<(Unit, Vhid), Auth>,
+    /// The keyed contexts of [`vhost::Former`] lists, as long as they count.
+    pub(super) formers: BTreeMap<(Unit, Vhid), Vec<(Instant, Auth)>>,
     pub(super) out: Outbox,
     /// The earliest timer, so that garbage costs no walk through all vhosts.
     next: Option<Instant>,
@@ -58,6 +61,7 @@ impl Engine {
         Self {
             world,
             auths: BTreeMap::new(),
+            formers: BTreeMap::new(),
             out,
             next: None,
             touched: false,
@@ -87,6 +91,12 @@ impl Engine {
             Input::State { unit, state } => self.state(now, unit, state),
             Input::Served { unit, ok } => self.served(now, unit, ok),
             Input::Settings(settings) => self.settings(settings),
+            Input::Local(addresses) => self.world.local = addresses,
+            Input::Demotion { group, count } => {
+                self.touched = true;
+                self.world.demotions.insert(group, count);
+                self.world.demotions.retain(|_, count| *count > 0);
+            }
             Input::Armed { unit, attempt, ok } => self.armed(now, unit, attempt, ok),
             Input::Sent {
                 unit,
@@ -146,10 +156,11 @@ impl Engine {
             .get(&unit)
             .filter(|interface| !interface.retiring);
         let vhosts = interface.map_or(&[][..], |interface| &interface.vhosts);
-        vhosts.iter().map(|vhost| Status {
+        let demotion = self.demotion_of(unit);
+        vhosts.iter().map(move |vhost| Status {
             vhid: vhost.vhid,
             advskew: vhost.advskew,
-            effective_advskew: demote::effective_skew(vhost.advskew, self.world.demoted.sum()),
+            effective_advskew: demotion.skew(vhost.advskew),
             state: vhost.state(),
             reason: vhost.reason,
             next: vhost.timers.next(),
@@ -174,7 +185,32 @@ impl Engine {
     /// The demotion count of group `carp`.
     #[must_use]
     pub fn demotion(&self) -> u8 {
-        self.world.demoted.sum()
+        self.group_demotion(FAMILY_GROUP)
+    }
+
+    /// The demotion count of an interface group: by hand and by what is wrong with its members, at most 255.
+    #[must_use]
+    pub fn group_demotion(&self, name: &str) -> u8 {
+        self.world.demoted.group(name)
+    }
+
+    /// net.inet.carp.demotion: what was written, and what the factors add at present.
+    #[must_use]
+    pub fn skew_demotion(&self) -> i32 {
+        self.world.demoted.total()
+    }
+
+    /// net.inet.carp.suppress_preempt: carpN whose carpdev is lost, and carpN with send errors.
+    #[must_use]
+    pub fn suppress_preempt(&self) -> u32 {
+        self.world.demoted.events()
+    }
+
+    fn demotion_of(&self, unit: Unit) -> Demotion {
+        let interface = self.world.interfaces.get(&unit);
+        interface.map_or_else(Demotion::default, |i| {
+            self.world.demoted.of(unit, &i.config)
+        })
     }
 
     /// The sysctls in force.
@@ -239,6 +275,7 @@ impl Engine {
     }
 
     fn settings(&mut self, settings: Settings) {
+        self.touched = true;
         self.world.settings = settings;
         self.out.level = settings.log;
     }
@@ -248,6 +285,7 @@ impl Engine {
             let Some(mut turn) = self.turn(now, unit, vhid) else {
                 continue;
             };
+            turn.hold(state == State::Init);
             match (state, turn.vhost.phase) {
                 (State::Master, Phase::Backup) => turn.arm(Reason::Requested),
                 (State::Backup, Phase::Master) => {
@@ -257,7 +295,7 @@ impl Engine {
                     turn.withdraw();
                     turn.become_backup(Reason::Requested);
                 }
-                // INIT cannot be asked for, nor left: what is missing decides.
+                // INIT for want of something cannot be left.
                 _ => {}
             }
         }
@@ -276,17 +314,22 @@ impl Engine {
     /// After every input: the group's demotion, and what follows from it.
     fn settle(&mut self, now: Instant) {
         demote::end_graces(now, &mut self.world);
-        let (old, new) = (self.world.demoted, demote::count(&self.world));
-        if old == new {
+        let new = demote::count(&self.world);
+        if self.world.demoted == new {
             return;
         }
-        self.world.demoted = new;
-        for text in demote::told(old, new) {
+        let old = std::mem::replace(&mut self.world.demoted, new);
+        for text in demote::told(&old, &self.world.demoted) {
             self.out.warn(now, Topic::Demoted, 3, || text);
         }
-        if old.sum() == 0 {
-            // All MASTERs of this machine offer themselves to the others at once, as every BSD does.
-            for (unit, vhid) in self.all_vhids() {
+        let new = &self.world.demoted;
+        let urgent = self.world.interfaces.iter().filter(|(unit, interface)| {
+            let config = &interface.config;
+            let of = |demoted| (demoted, Demoted::of(demoted, **unit, config));
+            demote::is_urgent(of(&old), of(new), config)
+        });
+        for unit in urgent.map(|(unit, _)| *unit).collect::<Vec<_>>() {
+            for vhid in self.vhids(unit) {
                 if let Some(mut turn) = self.turn(now, unit, vhid)
                     && turn.vhost.phase == Phase::Master
                 {
@@ -338,8 +381,11 @@ impl Engine {
             config: &interface.config,
             preempt: world.settings.preempt,
             replay: world.settings.replay,
+            grace: Duration::from_secs(world.settings.grace.into()),
+            dscp: world.settings.dscp,
+            local: &world.local,
             clock,
-            demotion: world.demoted.sum(),
+            demotion: world.demoted.of(unit, &interface.config),
             shared,
             attempts: &mut world.attempts,
             departures: &mut interface.departures,

@@ -20,6 +20,7 @@ mod demote;
 mod departure;
 mod election;
 mod engine;
+mod grace;
 mod outbox;
 mod random;
 mod receive;
@@ -40,7 +41,7 @@ use crate::time::Instant;
 use crate::wire::{Family, MacAddr};
 use config::{Carpdev, Config, Settings, State, Unit, Vhid};
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What the engine knows of a carpdev.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,6 +101,15 @@ pub enum Input<'a> {
     },
     /// The sysctls.
     Settings(Settings),
+    /// The host's own addresses, shared ones not among them, each with its interface: needed for unicast peers.
+    Local(Vec<(Carpdev, IpAddr)>),
+    /// `ifconfig -g GROUP carpdemote`: the whole count by hand of an interface group.
+    Demotion {
+        /// Which group.
+        group: String,
+        /// 0 for none.
+        count: u8,
+    },
     /// The outcome of [`Action::Arm`].
     Armed {
         /// Which carpN.
@@ -225,6 +235,20 @@ pub enum Action {
         what: Sending,
         /// From the destination address on.
         frame: Vec<u8>,
+    },
+    /// Let one advertisement go to each unicast peer by the carpdev, routed and resolved by the kernel. It has left when it
+    /// left for one of them, or when there is none but this host.
+    SendToPeers {
+        /// By which interface.
+        carpdev: Carpdev,
+        /// For which carpN.
+        unit: Unit,
+        /// For which vhost.
+        vhid: Vhid,
+        /// Reported back in [`Input::Sent`].
+        family: Family,
+        /// Destination and IP packet, header included.
+        packets: Vec<(IpAddr, Vec<u8>)>,
     },
     /// Make carpN a MASTER's: exactly the configured addresses on it, carrier on and taken, no ff00::/8 route. Asked
     /// again with a higher number when the address list of a MASTER changes.

@@ -26,6 +26,7 @@ pub(super) enum Topic {
     Echo,
     Replay,
     Protection,
+    OtherList,
     SlowPeer,
     FamilyLost,
     ArmFailed,

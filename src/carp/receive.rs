@@ -11,19 +11,27 @@ use super::state::addresses;
 use super::turn::{Leaving, Turn};
 use super::vhost::{self, Echo, Phase};
 use crate::time::Instant;
-use crate::wire::{Error, Family, carp, frame, ip};
+use crate::wire::{Error, Family, MacAddr, carp, frame, ip};
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// An advertisement before it is known whether it concerns us.
 #[derive(Debug, Clone, Copy)]
-struct Received<'a> {
-    carpdev: Carpdev,
-    family: Family,
-    src: IpAddr,
-    dst: IpAddr,
-    ttl: u8,
-    payload: &'a [u8],
+pub(super) struct Received<'a> {
+    pub(super) carpdev: Carpdev,
+    pub(super) family: Family,
+    pub(super) src: IpAddr,
+    pub(super) dst: IpAddr,
+    pub(super) dst_mac: MacAddr,
+    pub(super) ttl: u8,
+    pub(super) payload: &'a [u8],
+}
+
+/// How an advertisement was addressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cast {
+    Multicast,
+    Unicast,
 }
 
 impl Engine {
@@ -33,6 +41,7 @@ impl Engine {
                 family,
                 src,
                 dst,
+                dst_mac,
                 ttl,
                 payload,
                 ..
@@ -42,6 +51,7 @@ impl Engine {
                     family,
                     src,
                     dst,
+                    dst_mac,
                     ttl,
                     payload,
                 };
@@ -65,16 +75,15 @@ impl Engine {
         if !self.world.settings.allow {
             return Ok(());
         }
-        // No unicast peers yet, so only the groups are ours, as on NetBSD.
-        let to_group = received.dst == ip::GROUP_V4 || received.dst == ip::GROUP_V6;
-        if !to_group || !self.world.parents.contains_key(&received.carpdev) {
-            return Err(Error::BadIf);
-        }
-        let form = carp::verify(received.ttl, received.payload, pseudo_header(received))?;
-        let vhid = carp::vhid(received.payload)
-            .and_then(Vhid::new)
-            .ok_or(Error::BadVhid)?;
-        let listening = self.listening(received.carpdev, vhid);
+        let cast = self.cast(received).ok_or(Error::BadIf)?;
+        let vhid = carp::vhid(received.payload).and_then(Vhid::new);
+        // A peer may be routers away, as FreeBSD has it: only the digest tells who it is.
+        let far = cast == Cast::Unicast
+            && vhid.is_some_and(|vhid| !self.listening(received, vhid, cast).is_empty());
+        let ttl = if far { carp::TTL } else { received.ttl };
+        let form = carp::verify(ttl, received.payload, pseudo_header(received))?;
+        let vhid = vhid.ok_or(Error::BadVhid)?;
+        let listening = self.listening(received, vhid, cast);
         if listening.is_empty() && !self.awaits(received.carpdev, vhid) {
             return Err(Error::BadVhid);
         }
@@ -95,21 +104,32 @@ impl Engine {
         for unit in listening {
             let auth = self.auths.get(&(*unit, vhid));
             let verified = auth.and_then(|auth| auth.verify(echo.counter, &ad.digest));
-            let Some(verified) = verified else { continue };
+            let who = (*unit, vhid);
+            let former = verified.is_none() && self.is_former(now, who, &echo, ad);
+            let borne = verified.is_none() && !former && self.is_borne_with(now, who, received, ad);
+            if verified.is_none() && !former && !borne {
+                continue;
+            }
             let Some(mut turn) = self.turn(now, *unit, vhid) else {
                 continue;
             };
+            if borne {
+                turn.bear_with(received, ad);
+                continue;
+            }
             valid = true;
             if turn.vhost.echoes.contains(&echo) {
                 turn.note_echo(received.src);
                 return Ok(());
             }
-            let standing = turn.standing(received, ad);
+            let standing = turn.standing(received, ad, former);
             if standing == Standing::Old {
                 replayed = true;
                 continue;
             }
-            turn.learn_form(received.family, form, verified);
+            if let Some(verified) = verified {
+                turn.learn_form(received.family, form, verified);
+            }
             turn.hear(received, ad, standing);
         }
         if replayed {
@@ -123,13 +143,24 @@ impl Engine {
         if valid { Ok(()) } else { Err(Error::BadAuth) }
     }
 
-    /// The carpN with this vhid on this carpdev, unless in INIT. One, unless the admin made two of a kind.
-    fn listening(&self, carpdev: Carpdev, vhid: Vhid) -> Vec<Unit> {
-        let interfaces = self
-            .world
-            .interfaces
-            .iter()
-            .filter(|(_, i)| i.carpdev == Some(carpdev));
+    /// Whether its destination makes it ours. What a promiscuous carpdev hears, or what this host only forwards, is not.
+    fn cast(&self, received: Received<'_>) -> Option<Cast> {
+        let parent = self.world.parents.get(&received.carpdev)?;
+        if received.dst == ip::GROUP_V4 || received.dst == ip::GROUP_V6 {
+            return Some(Cast::Multicast);
+        }
+        let own = |(_, own): &(Carpdev, IpAddr)| *own == received.dst;
+        let ours = received.dst_mac == parent.mac && self.world.local.iter().any(own);
+        ours.then_some(Cast::Unicast)
+    }
+
+    /// The carpN with this vhid on this carpdev, unless in INIT. One, unless the admin made two of a kind. As in OpenBSD one
+    /// with unicast peers hears no multicast, and the other way round.
+    fn listening(&self, received: Received<'_>, vhid: Vhid, cast: Cast) -> Vec<Unit> {
+        let interfaces = self.world.interfaces.iter().filter(|(_, i)| {
+            let peers = i.config.peers(received.family).next().is_some();
+            i.carpdev == Some(received.carpdev) && peers == (cast == Cast::Unicast)
+        });
         let takes_part = interfaces.filter(|(_, interface)| {
             interface
                 .vhosts
@@ -214,7 +245,7 @@ pub(super) fn priority(ad: &carp::Advertisement) -> Priority {
     }
 }
 
-fn heard(
+pub(super) fn heard(
     now: Instant,
     clock: u64,
     received: Received<'_>,
@@ -237,18 +268,21 @@ fn heard(
 
 impl Turn<'_> {
     /// Whether it was heard before, or is older than what was heard; counted.
-    fn standing(&mut self, received: Received<'_>, ad: &carp::Advertisement) -> Standing {
+    fn standing(
+        &mut self,
+        received: Received<'_>,
+        ad: &carp::Advertisement,
+        former: bool,
+    ) -> Standing {
         if !self.replay {
             return Standing::New;
         }
         let src = received.src;
-        // What several hosts may have as their source tells nothing about one of them.
-        let shared = src.is_unspecified() || addresses(self.config).any(|address| address == src);
-        let mut heard = heard(self.now, self.clock, received, ad, (!shared).then_some(src));
-        // The header is not covered by the digest: no longer than it takes to time out.
-        let dead = vhost::dead_time(self.config.advbase, self.vhost.advskew);
-        heard.interval = heard.interval.min(dead * 2 / 3);
+        let heard = self.heard(received, ad);
         let verdict = self.vhost.memory.judge(self.auth, &heard);
+        if verdict.is_of_ours() && !former {
+            self.vhost.heard_ours = Some(self.now);
+        }
         let learnt = self.vhost.memory.learn(&heard, verdict, self.random);
         let unit = self.unit;
         if let Some(protection) = learnt {
@@ -263,6 +297,18 @@ impl Turn<'_> {
             });
         }
         verdict.standing()
+    }
+
+    /// An advertisement as the memory of counters sees it.
+    pub(super) fn heard(&self, received: Received<'_>, ad: &carp::Advertisement) -> Heard {
+        let src = received.src;
+        // What several hosts may have as their source tells nothing about one of them.
+        let shared = src.is_unspecified() || addresses(self.config).any(|address| address == src);
+        let mut heard = heard(self.now, self.clock, received, ad, (!shared).then_some(src));
+        // The header is not covered by the digest: no longer than it takes to time out.
+        let dead = vhost::dead_time(self.config.advbase, self.vhost.advskew);
+        heard.interval = heard.interval.min(dead * 2 / 3);
+        heard
     }
 
     /// What is sent from now on is what this peer can read.

@@ -1,6 +1,6 @@
 //! What a vhost sends: advertisements, goodbyes, announcements; and what the outcome means for its lease.
 
-use super::config::Carpdev;
+use super::config::{Carpdev, DSCP};
 use super::election::Priority;
 use super::outbox::Topic;
 use super::state::{addresses, families, first_address};
@@ -119,14 +119,69 @@ impl Turn<'_> {
                 continue;
             };
             let bytes = self.ad(src, priority);
-            let frame = self.envelope(src, &bytes);
             let unreported = &mut self.vhost.unreported[family as usize];
             *unreported = unreported.saturating_add(1);
             match family {
                 Family::Inet => self.out.stats.opackets += 1,
                 Family::Inet6 => self.out.stats.opackets6 += 1,
             }
-            self.send(carpdev, Sending::Advertisement(family), frame);
+            if self.config.peers(family).next().is_some() {
+                self.send_to_peers(carpdev, family, &bytes);
+            } else {
+                let frame = self.envelope(src, &bytes);
+                self.send(carpdev, Sending::Advertisement(family), frame);
+            }
+        }
+    }
+
+    /// The same line may list all hosts on all of them: none sends to itself.
+    fn send_to_peers(&mut self, carpdev: Carpdev, family: Family, bytes: &[u8; carp::LEN]) {
+        let others = self
+            .config
+            .peers(family)
+            .filter(|peer| !self.local.iter().any(|(_, own)| own == peer));
+        let packets = others.filter_map(|peer| {
+            let packet = match (self.source_for(peer)?, peer) {
+                (IpAddr::V4(src), IpAddr::V4(dst)) => ip::packet_v4(src, dst, self.tos(), bytes),
+                (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                    ip::packet_v6(src, dst, self.traffic_class(), bytes)
+                }
+                _ => return None,
+            };
+            Some((peer, packet))
+        });
+        let packets = packets.collect();
+        self.out.push(Action::SendToPeers {
+            carpdev,
+            unit: self.unit,
+            vhid: self.vhost.vhid,
+            family,
+            packets,
+        });
+    }
+
+    /// A host behind a router does not answer to a link-local address, so a global one is taken where there is one.
+    fn source_for(&self, peer: IpAddr) -> Option<IpAddr> {
+        let global = |own: &IpAddr| matches!(own, IpAddr::V6(ip) if !ip.is_unicast_link_local());
+        let here = |(at, own): &(Carpdev, IpAddr)| (Some(*at) == self.carpdev).then_some(*own);
+        match peer {
+            IpAddr::V6(ip) if !ip.is_unicast_link_local() => {
+                let own = self.local.iter().filter_map(here).find(global);
+                own.or_else(|| self.source(Family::Inet6))
+            }
+            _ => self.source(Family::of(peer)),
+        }
+    }
+
+    fn tos(&self) -> u8 {
+        self.dscp << 2
+    }
+
+    /// OpenBSD marks IPv4 only; any other choice is for both.
+    fn traffic_class(&self) -> u8 {
+        match self.dscp {
+            DSCP => ip::TRAFFIC_CLASS,
+            chosen => chosen << 2,
         }
     }
 
@@ -146,7 +201,7 @@ impl Turn<'_> {
         let bytes = carp::Advertisement {
             vhid: self.vhost.vhid.get(),
             advskew: priority.advskew,
-            demote: self.demotion,
+            demote: self.demotion.count,
             advbase: priority.advbase,
             counter: counter.to_be_bytes(),
             digest: self.auth.digest(self.vhost.kind, counter),
@@ -174,22 +229,29 @@ impl Turn<'_> {
         let mac = self.mac();
         match src {
             // With DF set the identification may be 0 (RFC 6864), as FreeBSD and NetBSD send it.
-            IpAddr::V4(src) => {
-                ip::advertisement_v4(mac, ip::GROUP_V4_MAC, src, ip::GROUP_V4, ip::TOS, 0, bytes)
-            }
+            IpAddr::V4(src) => ip::advertisement_v4(
+                mac,
+                ip::GROUP_V4_MAC,
+                src,
+                ip::GROUP_V4,
+                self.tos(),
+                0,
+                bytes,
+            ),
             IpAddr::V6(src) => ip::advertisement_v6(
                 mac,
                 ip::GROUP_V6_MAC,
                 src,
                 ip::GROUP_V6,
-                ip::TRAFFIC_CLASS,
+                self.traffic_class(),
                 bytes,
             ),
         }
     }
 
     fn mac(&self) -> MacAddr {
-        MacAddr::of_vhid(self.vhost.vhid.get())
+        let carpdev = self.parent.map(|parent| parent.mac);
+        self.config.mac(self.vhost.vhid, carpdev)
     }
 
     pub(super) fn send(&mut self, carpdev: Carpdev, what: Sending, frame: Vec<u8>) {

@@ -2,13 +2,13 @@
 
 use super::auth::hashed;
 use super::config::{Carpdev, Config, Key, Settings, Unit, Vhid};
-use super::demote::Demotion;
+use super::demote::Demoted;
 use super::random::Random;
 use super::replay::Memory;
 use super::vhost::{self, Echo, Vhost};
 use super::{Gate, Parent, Reason};
 use crate::time::Instant;
-use crate::wire::Family;
+use crate::wire::{Family, MacAddr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
@@ -19,6 +19,7 @@ pub(super) struct Departure {
     pub(super) vhid: Vhid,
     /// The key and addresses under which the successor advertises, whatever was configured since.
     pub(super) key: Key,
+    pub(super) mac: Option<MacAddr>,
     pub(super) addresses: Vec<IpAddr>,
     /// What it sent last and may hear again.
     pub(super) echoes: VecDeque<Echo>,
@@ -98,8 +99,12 @@ pub struct World {
     pub(super) clock: u64,
     /// The number of the latest `Action::Arm`.
     pub(super) attempts: u64,
-    /// The count of group `carp` that the last advertisements told.
-    pub(super) demoted: Demotion,
+    /// What the last advertisements told.
+    pub(super) demoted: Demoted,
+    /// By how much groups are demoted by hand.
+    pub(super) demotions: BTreeMap<String, u8>,
+    /// The host's own addresses, with the interfaces that have them, in the kernel's order.
+    pub(super) local: Vec<(Carpdev, IpAddr)>,
     /// Shut down: nothing new is taken.
     pub(super) ending: bool,
 }
@@ -114,7 +119,9 @@ impl World {
             random: Random(seed),
             clock: 0,
             attempts: 0,
-            demoted: Demotion::default(),
+            demoted: Demoted::default(),
+            demotions: BTreeMap::new(),
+            local: Vec::new(),
             ending: false,
         }
     }
@@ -136,7 +143,8 @@ impl World {
     /// moments count from `origin` (what is past becomes zero), counters are replaced by `rename` (which the checker also
     /// applies to packets on their way; `None` for one that will not be heard any more), attempts to arm keep their order
     /// only, random numbers start anew, and why a vhost is in its state is forgotten. With `net.inet.carp.replay` on the
-    /// numbers must have the order of the counters.
+    /// numbers must tell identities apart and keep distances, from each other and from twice the wall clock in seconds, and
+    /// `None` is for counters below all that can still be heard or sent; what is left of a second is part of the state then.
     #[must_use]
     pub fn rebased(&self, origin: Instant, mut rename: impl FnMut(u64) -> Option<u64>) -> Self {
         let mut world = self.clone();

@@ -5,7 +5,7 @@
 
 use super::auth::Auth;
 use super::config::{Carpdev, Config, State, Unit};
-use super::demote::effective_skew;
+use super::demote::Demotion;
 use super::election::{Mine, Priority, Theirs};
 use super::outbox::{Outbox, Topic};
 use super::random::Random;
@@ -50,9 +50,14 @@ pub(super) struct Turn<'a> {
     pub(super) preempt: bool,
     /// Replays are rejected.
     pub(super) replay: bool,
+    /// For how long another address list is borne with.
+    pub(super) grace: Duration,
+    pub(super) dscp: u8,
+    /// See [`super::World`].
+    pub(super) local: &'a [(Carpdev, std::net::IpAddr)],
     /// Wall clock time in seconds, see [`super::Engine::with_clock`].
     pub(super) clock: u64,
-    pub(super) demotion: u8,
+    pub(super) demotion: Demotion,
     /// Another vhost of this carpN serves, so carpN stays armed.
     pub(super) shared: bool,
     pub(super) attempts: &'a mut u64,
@@ -71,11 +76,25 @@ impl Turn<'_> {
             Interface::lacks(self.config, up, self.served),
             self.vhost.phase,
         ) {
-            (Some(reason), Phase::Init) => self.vhost.reason = reason,
+            (Some(reason), Phase::Init) => {
+                self.vhost.reason = reason;
+                self.vhost.held &= reason != Reason::Down;
+            }
             (Some(reason), _) => self.stop(reason),
+            (None, Phase::Init) if self.vhost.held => self.vhost.reason = Reason::Requested,
             (None, Phase::Init) => self.become_backup(Reason::Ready),
             (None, Phase::Backup) => self.sync_master_down(),
             (None, Phase::Arming(_) | Phase::Master) => {}
+        }
+    }
+
+    /// Stays in INIT until another state is asked for or the interface goes down; or no longer.
+    pub(super) fn hold(&mut self, yes: bool) {
+        let held = std::mem::replace(&mut self.vhost.held, yes);
+        if yes && self.vhost.phase != Phase::Init {
+            self.stop(Reason::Requested);
+        } else if held != yes {
+            self.setrun();
         }
     }
 
@@ -270,7 +289,7 @@ impl Turn<'_> {
     pub(super) fn heard_master(&mut self, family: Family, theirs: Theirs) {
         let (own, Priority { advbase, advskew }) = (self.dead_time(), theirs.priority);
         let slow = vhost::interval(advbase, advskew) >= own && theirs.priority != Priority::GOODBYE;
-        let dead = if slow && theirs.demote < self.demotion {
+        let dead = if slow && theirs.demote < self.demotion.count {
             vhost::dead_time(advbase, advskew)
         } else {
             own
@@ -326,6 +345,7 @@ impl Turn<'_> {
             carpdev,
             vhid: self.vhost.vhid,
             key: self.config.key.clone(),
+            mac: self.config.hashed_mac(self.vhost.vhid),
             addresses: addresses(self.config).collect(),
             echoes: self.vhost.echoes.clone(),
             memory: self.vhost.memory.clone(),
@@ -355,14 +375,14 @@ impl Turn<'_> {
 
     /// What an election compares.
     pub(super) fn mine(&self) -> Mine {
-        let advskew = effective_skew(self.vhost.advskew, self.demotion);
+        let advskew = self.demotion.skew(self.vhost.advskew);
         let priority = Priority {
             advbase: self.config.advbase,
             advskew,
         };
         Mine {
             priority,
-            demote: self.demotion,
+            demote: self.demotion.count,
         }
     }
 

@@ -79,6 +79,13 @@ pub(super) struct Round {
     pub(super) awaited: [bool; 2],
 }
 
+/// An address list that is no longer the present one, as it was hashed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Former {
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) until: Instant,
+}
+
 /// One virtual host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Vhost {
@@ -112,6 +119,12 @@ pub(super) struct Vhost {
     pub(super) briefest: Option<Priority>,
     /// The admin was told once that a peer is too slow.
     pub(super) warned_slow: bool,
+    /// Address lists of late, whose digests are right until then.
+    pub(super) former: VecDeque<Former>,
+    /// When a host of ours was last heard with the right digest.
+    pub(super) heard_ours: Option<Instant>,
+    /// `state init` was asked for.
+    pub(super) held: bool,
 }
 
 impl Vhost {
@@ -136,6 +149,9 @@ impl Vhost {
             until_burst: 0,
             briefest: None,
             warned_slow: false,
+            held: false,
+            former: VecDeque::new(),
+            heard_ours: None,
         }
     }
 
@@ -193,6 +209,10 @@ impl Vhost {
         self.quiet_until = Instant::ZERO + self.quiet_until.since(origin);
         if let Some(round) = &mut self.round {
             round.until = Instant::ZERO + round.until.since(origin);
+        }
+        self.heard_ours = self.heard_ours.map(|at| Instant::ZERO + at.since(origin));
+        for former in &mut self.former {
+            former.until = Instant::ZERO + former.until.since(origin);
         }
         self.memory.rebase(origin, rename);
         rename_echoes(&mut self.echoes, rename);

@@ -1,9 +1,15 @@
 //! Front ends: words in, text out; must not know how the daemon works.
 #![forbid(unsafe_code)]
 
+pub mod completions;
 pub mod demo;
+pub mod dump;
+pub mod files;
 pub mod ifconfig;
+pub mod import;
+pub mod netstart;
 pub mod netstat;
+pub mod personality;
 pub mod start;
 pub mod sysctl;
 

@@ -1,19 +1,28 @@
-//! `netstat`: the protocol's counters (`-s -p carp`) and the interfaces' (`-i`) in OpenBSD's form; must not know when anything is counted.
+//! `netstat`: the protocol's counters (`-s -p carp`) in each system's words, the interfaces' (`-i`), and the hosts heard
+//! (`peers`); must not know when anything is counted.
 #![forbid(unsafe_code)]
 
-use super::{because, ifconfig, plain, refuse, say, unanswered};
-use crate::carp::config::Unit;
+mod interfaces;
+mod peers;
+
+use super::personality::Personality;
+use super::{because, plain, refuse, say, unanswered};
 use crate::control::socket::{Client, Error};
-use crate::control::{Interface, Refusal, Reply, Request, Stats};
+use crate::control::{Refusal, Reply, Request, Stats};
+use Words::{All, Each, Ours};
 use std::fmt::Write;
 use std::process::ExitCode;
 
 /// Under this name errors are printed.
 const NAME: &str = "netstat";
+const SOMETHING_ELSE: &str = "the carp daemon answered something else";
 
 /// What `carp netstat` takes.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Args {
+    /// Show the hosts heard, and what protects against replays of their advertisements
+    #[arg(value_name = "peers", exclusive = true)]
+    what: Option<What>,
     /// Show the counters of the protocol; twice: only those that are not 0
     #[arg(short, action = clap::ArgAction::Count)]
     statistics: u8,
@@ -32,130 +41,154 @@ pub struct Args {
     /// With -i or -I bytes instead of frames
     #[arg(short)]
     bytes: bool,
+    /// In the words of openbsd, freebsd9, freebsd or netbsd
+    #[arg(long = "as", value_name = "personality")]
+    personality: Option<String>,
+}
+
+/// What is shown by a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    Peers,
 }
 
 /// One line.
 struct Line {
     get: fn(&Stats) -> u64,
     /// Behind the number; `%` is an s unless the number is 1.
-    words: &'static str,
+    words: Words,
     /// A part of the line of packets above it.
     part: bool,
-    /// No BSD has it.
-    ours: bool,
 }
 
-const fn line(get: fn(&Stats) -> u64, words: &'static str) -> Line {
+/// Who has a line, and how it is said there.
+enum Words {
+    /// All of them alike.
+    All(&'static str),
+    /// OpenBSD, FreeBSD of any age and NetBSD; empty where it is not counted.
+    Each([&'static str; 3]),
+    /// No BSD.
+    Ours(&'static str),
+}
+
+impl Words {
+    /// As that system says it; ours only for who wants all.
+    const fn of(&self, personality: Personality, verbose: bool) -> Option<&'static str> {
+        let words = match self {
+            Self::All(words) => words,
+            Self::Each([openbsd, freebsd, netbsd]) => match personality {
+                Personality::Openbsd => openbsd,
+                Personality::Freebsd9 | Personality::Freebsd => freebsd,
+                Personality::Netbsd => netbsd,
+            },
+            Self::Ours(words) if verbose => words,
+            Self::Ours(_) => "",
+        };
+        if words.is_empty() { None } else { Some(words) }
+    }
+}
+
+const fn line(get: fn(&Stats) -> u64, words: Words) -> Line {
     Line {
         get,
         words,
         part: false,
-        ours: false,
     }
 }
 
-const fn part(get: fn(&Stats) -> u64, words: &'static str) -> Line {
+const fn part(get: fn(&Stats) -> u64, words: Words) -> Line {
     Line {
         part: true,
         ..line(get, words)
     }
 }
 
-const fn ours(line: Line) -> Line {
-    Line { ours: true, ..line }
-}
-
-/// OpenBSD's order and words (ifconfig-carp.md 9), with ours where they belong.
+/// The BSDs' order and words (ifconfig-carp.md 9), with ours where they belong.
 static LINES: [Line; 21] = [
-    line(|s| s.ipackets, "packet% received (IPv4)"),
-    line(|s| s.ipackets6, "packet% received (IPv6)"),
-    part(|s| s.badif, "packet% discarded for bad interface"),
-    part(|s| s.badttl, "packet% discarded for wrong TTL"),
-    part(|s| s.hdrops, "packet% shorter than header"),
-    part(|s| s.badsum, "discarded for bad checksum%"),
-    part(|s| s.badver, "discarded packet% with a bad version"),
-    part(|s| s.badlen, "discarded because packet too short"),
-    part(|s| s.badauth, "discarded for bad authentication"),
-    part(|s| s.badvhid, "discarded for unknown vhid"),
-    part(|s| s.badaddrs, "discarded because of a bad address list"),
-    ours(part(|s| s.badreplay, "discarded as replay%")),
-    ours(part(|s| s.echoes, "own packet% that came back")),
-    ours(part(|s| s.fullsock, "dropped due to full socket buffers")),
-    ours(line(|s| s.malformed, "frame% not even IP, ARP or ND")),
-    line(|s| s.opackets, "packet% sent (IPv4)"),
-    line(|s| s.opackets6, "packet% sent (IPv6)"),
-    part(|s| s.onomem, "send failed due to mbuf memory error"),
-    ours(part(|s| s.senderrors, "packet% that did not leave")),
-    line(|s| s.preempt, "transition% to master"),
-    ours(line(|s| s.answers, "ARP and ND request% answered")),
+    line(|s| s.ipackets, All("packet% received (IPv4)")),
+    line(|s| s.ipackets6, All("packet% received (IPv6)")),
+    part(|s| s.badif, Each([BADIF, "", BADIF])),
+    part(|s| s.badttl, All("packet% discarded for wrong TTL")),
+    part(|s| s.hdrops, All("packet% shorter than header")),
+    part(
+        |s| s.badsum,
+        Each([
+            "discarded for bad checksum%",
+            "discarded for bad checksum%",
+            "packet% discarded for bad checksum",
+        ]),
+    ),
+    part(
+        |s| s.badver,
+        Each([
+            "discarded packet% with a bad version",
+            "discarded packet% with a bad version",
+            "packet% discarded with a bad version",
+        ]),
+    ),
+    part(
+        |s| s.badlen,
+        Each([
+            "discarded because packet too short",
+            "discarded because packet too short",
+            "discarded because packet was too short",
+        ]),
+    ),
+    part(
+        |s| s.badauth,
+        Each([
+            "discarded for bad authentication",
+            "discarded for bad authentication",
+            "packet% discarded for bad authentication",
+        ]),
+    ),
+    part(
+        |s| s.badvhid,
+        Each([
+            "discarded for unknown vhid",
+            "discarded for bad vhid",
+            "packet% discarded for bad vhid",
+        ]),
+    ),
+    part(
+        |s| s.badaddrs,
+        Each([
+            "discarded because of a bad address list",
+            "discarded because of a bad address list",
+            "packet% discarded because of a bad address list",
+        ]),
+    ),
+    part(|s| s.badreplay, Ours("discarded as replay%")),
+    part(|s| s.echoes, Ours("own packet% that came back")),
+    part(|s| s.fullsock, Ours("dropped due to full socket buffers")),
+    line(|s| s.malformed, Ours("frame% not even IP, ARP or ND")),
+    line(|s| s.opackets, All("packet% sent (IPv4)")),
+    line(|s| s.opackets6, All("packet% sent (IPv6)")),
+    part(|s| s.onomem, All("send failed due to mbuf memory error")),
+    part(|s| s.senderrors, Ours("packet% that did not leave")),
+    line(|s| s.preempt, Each([PREEMPT, "", ""])),
+    line(|s| s.answers, Ours("ARP and ND request% answered")),
 ];
+const BADIF: &str = "packet% discarded for bad interface";
+const PREEMPT: &str = "transition% to master";
 
 /// Runs `netstat`.
 #[must_use]
-pub fn run(args: &Args) -> ExitCode {
-    let answer = if args.interfaces || args.interface.is_some() {
-        interfaces(args).map(|interfaces| table(&interfaces, args.bytes))
-    } else {
-        wanted(args)
-            .and_then(|()| read())
-            .map(|stats| text(args, &stats))
-    };
-    match answer {
+pub fn run(args: &Args, called: Option<Personality>) -> ExitCode {
+    let done = Personality::chosen(args.personality.as_deref(), called).and_then(|personality| {
+        if args.what == Some(What::Peers) {
+            return peers::shown();
+        }
+        if args.interfaces || args.interface.is_some() {
+            return interfaces::shown(args.interface.as_deref(), args.bytes);
+        }
+        wanted(args)?;
+        Ok(text(args, personality, &read()?))
+    });
+    match done {
         Ok(text) => say(&text),
         Err(refusal) => refuse(NAME, &refusal),
     }
-}
-
-/// The carp interfaces, or the one asked for.
-fn interfaces(args: &Args) -> Result<Vec<Interface>, Refusal> {
-    let Some(name) = &args.interface else {
-        return ifconfig::interfaces(None);
-    };
-    let missing = || ifconfig::parse::missing(name);
-    let unit = Unit::from_name(name).ok_or_else(missing)?;
-    let found = ifconfig::interfaces(Some(unit))?;
-    if found.is_empty() {
-        return Err(missing());
-    }
-    Ok(found)
-}
-
-/// OpenBSD's columns: a line for the link with what was counted, then one for each address, with the same counts.
-fn table(interfaces: &[Interface], bytes: bool) -> String {
-    let heads = if bytes {
-        format!("{:>10} {:>10}", "Ibytes", "Obytes")
-    } else {
-        counts(["Ipkts", "Ifail", "Opkts", "Ofail", "Colls"])
-    };
-    let mut text = row("Name", "Mtu", "Network", "Address", &heads);
-    for interface in interfaces {
-        let (name, mtu) = (interface.unit.to_string(), interface.mtu.to_string());
-        let t = interface.traffic;
-        let numbers = if bytes {
-            format!("{:>10} {:>10}", t.ibytes, t.obytes)
-        } else {
-            let numbers = [t.ipackets, t.idrops, t.opackets, t.odrops, 0];
-            counts(numbers)
-        };
-        let lladdr = interface.lladdr.to_string();
-        text.push_str(&row(&name, &mtu, "<Link>", &lladdr, &numbers));
-        for address in &interface.addresses {
-            let network = format!("{}/{}", address.network(), address.prefix());
-            let ip = address.ip().to_string();
-            text.push_str(&row(&name, &mtu, &network, &ip, &numbers));
-        }
-    }
-    text
-}
-
-fn counts<T: std::fmt::Display>(
-    [ipackets, idrops, opackets, odrops, collisions]: [T; 5],
-) -> String {
-    format!("{ipackets:>8} {idrops:>5} {opackets:>8} {odrops:>5} {collisions:>5}")
-}
-
-fn row(name: &str, mtu: &str, network: &str, address: &str, counts: &str) -> String {
-    format!("{name:<7} {mtu:<5} {network:<11} {address:<17} {counts}\n")
 }
 
 /// Of all that a BSD's netstat shows there is only this.
@@ -174,28 +207,37 @@ fn wanted(args: &Args) -> Result<(), Refusal> {
 
 /// The counters; without a daemon nothing was counted.
 fn read() -> Result<Stats, Refusal> {
-    match Client::find() {
-        Err(Error::NotRunning) => Ok(Stats::default()),
-        client => {
-            let reply = client.and_then(|client| client.ask(&Request::Stats));
-            match reply.map_err(|error| unanswered(&error))? {
-                Reply::Stats(stats) => Ok(stats),
-                Reply::Refused(refusal) => Err(refusal),
-                _ => Err(plain("the carp daemon answered something else")),
-            }
-        }
+    match ask(&Request::Stats)? {
+        None => Ok(Stats::default()),
+        Some(Reply::Stats(stats)) => Ok(stats),
+        Some(_) => Err(plain(SOMETHING_ELSE)),
     }
 }
 
-fn text(args: &Args, stats: &Stats) -> String {
+/// `None`: there is no daemon.
+fn ask(request: &Request) -> Result<Option<Reply>, Refusal> {
+    let reply = match Client::find() {
+        Err(Error::NotRunning) => return Ok(None),
+        client => client.and_then(|client| client.ask(request)),
+    };
+    match reply.map_err(|error| unanswered(&error))? {
+        Reply::Refused(refusal) => Err(refusal),
+        reply => Ok(Some(reply)),
+    }
+}
+
+fn text(args: &Args, personality: Personality, stats: &Stats) -> String {
     let mut text = "carp:\n".to_owned();
     for line in &LINES {
         let count = (line.get)(stats);
-        if (line.ours && !args.verbose) || (args.statistics > 1 && count == 0) {
+        let Some(words) = line.words.of(personality, args.verbose) else {
+            continue;
+        };
+        if args.statistics > 1 && count == 0 {
             continue;
         }
         let indent = if line.part { "\t\t" } else { "\t" };
-        let words = line.words.replace('%', if count == 1 { "" } else { "s" });
+        let words = words.replace('%', if count == 1 { "" } else { "s" });
         // Writing into a String does not fail.
         let _ = writeln!(text, "{indent}{count} {words}");
     }
@@ -205,7 +247,6 @@ fn text(args: &Args, stats: &Stats) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::Traffic;
 
     fn args(statistics: u8, verbose: bool) -> Args {
         Args {
@@ -235,7 +276,42 @@ mod tests {
             \t\t0 discarded because of a bad address list\n\t0 packets sent (IPv4)\n\
             \t0 packets sent (IPv6)\n\t\t0 send failed due to mbuf memory error\n\
             \t1 transition to master\n";
-        assert_eq!(text(&args(1, false), &stats), expected);
+        assert_eq!(
+            text(&args(1, false), Personality::Openbsd, &stats),
+            expected
+        );
+    }
+
+    #[test]
+    fn freebsd_and_netbsd_have_words_of_their_own() {
+        let stats = Stats {
+            badver: 1,
+            badsum: 1,
+            badauth: 2,
+            ..Stats::default()
+        };
+        let freebsd = "carp:\n\t0 packets received (IPv4)\n\t0 packets received (IPv6)\n\
+            \t\t0 packets discarded for wrong TTL\n\t\t0 packets shorter than header\n\
+            \t\t1 discarded for bad checksum\n\t\t1 discarded packet with a bad version\n\
+            \t\t0 discarded because packet too short\n\t\t2 discarded for bad authentication\n\
+            \t\t0 discarded for bad vhid\n\t\t0 discarded because of a bad address list\n\
+            \t0 packets sent (IPv4)\n\t0 packets sent (IPv6)\n\
+            \t\t0 send failed due to mbuf memory error\n";
+        for personality in [Personality::Freebsd9, Personality::Freebsd] {
+            assert_eq!(text(&args(1, false), personality, &stats), freebsd);
+        }
+        let netbsd = "carp:\n\t0 packets received (IPv4)\n\t0 packets received (IPv6)\n\
+            \t\t0 packets discarded for bad interface\n\t\t0 packets discarded for wrong TTL\n\
+            \t\t0 packets shorter than header\n\t\t1 packet discarded for bad checksum\n\
+            \t\t1 packet discarded with a bad version\n\t\t0 discarded because packet was too short\n\
+            \t\t2 packets discarded for bad authentication\n\t\t0 packets discarded for bad vhid\n\
+            \t\t0 packets discarded because of a bad address list\n\
+            \t0 packets sent (IPv4)\n\t0 packets sent (IPv6)\n\
+            \t\t0 send failed due to mbuf memory error\n";
+        assert_eq!(text(&args(1, false), Personality::Netbsd, &stats), netbsd);
+        let few = "carp:\n\t\t1 packet discarded for bad checksum\n\
+            \t\t1 packet discarded with a bad version\n\t\t2 packets discarded for bad authentication\n";
+        assert_eq!(text(&args(2, false), Personality::Netbsd, &stats), few);
     }
 
     #[test]
@@ -246,42 +322,13 @@ mod tests {
             ..Stats::default()
         };
         assert_eq!(
-            text(&args(2, false), &stats),
+            text(&args(2, false), Personality::Openbsd, &stats),
             "carp:\n\t\t7 packets discarded for wrong TTL\n"
         );
         assert_eq!(
-            text(&args(2, true), &stats),
+            text(&args(2, true), Personality::Openbsd, &stats),
             "carp:\n\t\t7 packets discarded for wrong TTL\n\t\t5 own packets that came back\n"
         );
-    }
-
-    #[test]
-    fn interfaces_have_openbsds_columns() {
-        let one = Interface {
-            traffic: Traffic {
-                ipackets: 12,
-                ibytes: 3456,
-                idrops: 1,
-                opackets: 7,
-                obytes: 890,
-                odrops: 2,
-            },
-            addresses: vec!["192.0.2.1/24".parse().expect("an address")],
-            ..ifconfig::print::fresh()
-        };
-        let interfaces = [one];
-        assert_eq!(
-            table(&interfaces, false),
-            "\
-Name    Mtu   Network     Address              Ipkts Ifail    Opkts Ofail Colls
-carp0   1500  <Link>      00:00:5e:00:01:01       12     1        7     2     0
-carp0   1500  192.0.2.0/24 192.0.2.1               12     1        7     2     0
-"
-        );
-        let bytes = table(&interfaces, true);
-        let lines: Vec<&str> = bytes.lines().collect();
-        assert!(lines[0].ends_with("Address               Ibytes     Obytes"));
-        assert!(lines[1].ends_with("00:00:5e:00:01:01       3456        890"));
     }
 
     #[test]

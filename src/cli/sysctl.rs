@@ -1,12 +1,18 @@
 //! `sysctl`: the names of net.inet.carp as OpenBSD's sysctl reads and writes them; must not know what they do.
 #![forbid(unsafe_code)]
 
+pub mod file;
+mod texts;
+
+use super::personality::Personality;
 use super::{because, plain, refuse, say, start, unanswered};
-use crate::carp::config::{Dataplane, Settings};
+use crate::carp::config::Dataplane;
 use crate::control::socket::{Client, Error};
-use crate::control::{Refusal, Reply, Request, Setting};
+use crate::control::{Refusal, Reply, Request, Setting, Sysctls};
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
+use texts::Texts;
 
 /// Under this name errors are printed.
 const NAME: &str = "sysctl";
@@ -26,7 +32,10 @@ pub struct Args {
     /// Needed by older systems to set a value
     #[arg(short)]
     write: bool,
-    /// name, or name=value; net.inet.carp lists them
+    /// With the manners of openbsd, freebsd9, freebsd or netbsd
+    #[arg(long = "as", value_name = "personality")]
+    personality: Option<String>,
+    /// name, or name=value; net.inet.carp lists the system's, -a all
     names: Vec<String>,
 }
 
@@ -37,56 +46,112 @@ struct Variable {
     leaf: &'static str,
     /// What it takes.
     values: Values,
-    /// Its value in the settings: the number, or the place among the words.
-    get: fn(&Settings) -> u8,
+    /// What it reads: the number, or the place among the words.
+    get: fn(&Sysctls) -> i64,
     /// The change to a value within its range.
-    set: fn(u8) -> Setting,
+    set: fn(i32) -> Setting,
 }
 
 /// What a variable takes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Values {
-    /// 0 to this.
-    Numbers(u8),
+    /// These.
+    Numbers(RangeInclusive<i32>),
     /// One of the data planes.
     Dataplanes,
+    /// Nothing.
+    ReadOnly,
 }
 
-/// In OpenBSD's order, then ours.
-static VARIABLES: [Variable; 5] = [
+impl Values {
+    /// It is only read.
+    const fn are_none(&self) -> bool {
+        matches!(self, Self::ReadOnly)
+    }
+}
+
+/// In OpenBSD's order, then ours, then FreeBSD's.
+static VARIABLES: [Variable; 12] = [
     Variable {
         leaf: "allow",
-        values: Values::Numbers(1),
-        get: |s| u8::from(s.allow),
+        values: Values::Numbers(0..=1),
+        get: |s| s.settings.allow.into(),
         set: |v| Setting::Allow(v == 1),
     },
     Variable {
         leaf: "preempt",
-        values: Values::Numbers(1),
-        get: |s| u8::from(s.preempt),
+        values: Values::Numbers(0..=1),
+        get: |s| s.settings.preempt.into(),
         set: |v| Setting::Preempt(v == 1),
     },
     Variable {
         leaf: "log",
-        values: Values::Numbers(7),
-        get: |s| s.log,
-        set: Setting::Log,
+        values: Values::Numbers(0..=7),
+        get: |s| s.settings.log.into(),
+        set: |v| Setting::Log(small(v)),
     },
     Variable {
         leaf: "replay",
-        values: Values::Numbers(1),
-        get: |s| u8::from(s.replay),
+        values: Values::Numbers(0..=1),
+        get: |s| s.settings.replay.into(),
         set: |v| Setting::Replay(v == 1),
     },
     Variable {
         leaf: "dataplane",
         values: Values::Dataplanes,
-        get: |s| s.dataplane as u8,
-        set: |v| Setting::Dataplane(Dataplane::ALL[usize::from(v)]),
+        get: |s| s.settings.dataplane as i64,
+        set: |v| Setting::Dataplane(Dataplane::ALL[usize::from(small::<u8>(v))]),
+    },
+    Variable {
+        leaf: "grace",
+        values: Values::Numbers(0..=3600),
+        get: |s| s.settings.grace.into(),
+        set: |v| Setting::Grace(small(v)),
+    },
+    Variable {
+        leaf: "demotion",
+        values: Values::Numbers(i32::MIN..=i32::MAX),
+        get: |s| s.demotion.into(),
+        set: Setting::Demotion,
+    },
+    Variable {
+        leaf: "senderr_demotion_factor",
+        values: Values::Numbers(0..=i32::MAX),
+        get: |s| s.settings.senderr_demotion_factor.into(),
+        set: Setting::SenderrDemotionFactor,
+    },
+    Variable {
+        leaf: "ifdown_demotion_factor",
+        values: Values::Numbers(0..=i32::MAX),
+        get: |s| s.settings.ifdown_demotion_factor.into(),
+        set: Setting::IfdownDemotionFactor,
+    },
+    Variable {
+        leaf: "dscp",
+        values: Values::Numbers(0..=63),
+        get: |s| s.settings.dscp.into(),
+        set: |v| Setting::Dscp(small(v)),
+    },
+    Variable {
+        leaf: "arpbalance",
+        values: Values::Numbers(0..=1),
+        get: |_| 0,
+        set: |v| Setting::Arpbalance(v == 1),
+    },
+    Variable {
+        leaf: "suppress_preempt",
+        values: Values::ReadOnly,
+        get: |s| s.suppress_preempt.into(),
+        set: |_| Setting::Arpbalance(false),
     },
 ];
 const TREE: [&str; 3] = ["net", "inet", "carp"];
 const LEVELS: [&str; 5] = ["top", "second", "third", "fourth", "fifth"];
+
+/// A value that was found within its range.
+fn small<T: TryFrom<i32> + Default>(value: i32) -> T {
+    T::try_from(value).unwrap_or_default()
+}
 
 impl Variable {
     fn name(&self) -> String {
@@ -94,15 +159,20 @@ impl Variable {
     }
 
     /// A value as it is printed.
-    fn text(&self, value: u8) -> String {
+    fn text(&self, value: i64) -> String {
         match self.values {
-            Values::Numbers(_) => value.to_string(),
-            Values::Dataplanes => Dataplane::ALL[usize::from(value)].to_string(),
+            Values::Numbers(_) | Values::ReadOnly => value.to_string(),
+            Values::Dataplanes => {
+                let plane = usize::try_from(value)
+                    .ok()
+                    .and_then(|at| Dataplane::ALL.get(at));
+                plane.copied().unwrap_or_default().to_string()
+            }
         }
     }
 
     /// A value as it was typed after `name`.
-    fn read(&self, name: &str, typed: &str) -> Result<u8, Refusal> {
+    fn read(&self, name: &str, typed: &str) -> Result<i32, Refusal> {
         let invalid = || plain(format!("{name}: value is invalid: {typed}"));
         let range = |takes: String| {
             because(
@@ -110,18 +180,20 @@ impl Variable {
                 format!("{name} takes {takes}"),
             )
         };
-        match self.values {
-            Values::Numbers(most) => {
+        match &self.values {
+            Values::Numbers(numbers) => {
                 let number: i64 = typed.trim().parse().map_err(|_| invalid())?;
-                let number = u8::try_from(number).ok().filter(|number| *number <= most);
-                number.ok_or_else(|| range(format!("0 to {most}")))
+                let number = i32::try_from(number).ok();
+                let number = number.filter(|number| numbers.contains(number));
+                number.ok_or_else(|| range(format!("{} to {}", numbers.start(), numbers.end())))
             }
             Values::Dataplanes => {
                 let words = Dataplane::ALL.map(Dataplane::word);
                 let place = words.iter().position(|word| *word == typed.trim());
-                let place = place.and_then(|place| u8::try_from(place).ok());
+                let place = place.and_then(|place| i32::try_from(place).ok());
                 place.ok_or_else(|| range(words.join(", ")))
             }
+            Values::ReadOnly => Err(plain(format!("{name}: Operation not permitted"))),
         }
     }
 }
@@ -129,38 +201,44 @@ impl Variable {
 /// One word of the line.
 enum Item {
     Read(Vec<&'static Variable>),
-    Set(&'static Variable, u8),
+    Set(&'static Variable, i32),
 }
 
 /// Runs `sysctl`.
 #[must_use]
-pub fn run(args: &Args) -> ExitCode {
-    match items(args).and_then(|items| answer(args, &items)) {
+pub fn run(args: &Args, called: Option<Personality>) -> ExitCode {
+    let done = Personality::chosen(args.personality.as_deref(), called).and_then(|personality| {
+        let texts = texts::of(personality);
+        answer(args, texts, &items(args, texts)?)
+    });
+    match done {
         Ok(text) => say(&text),
         Err(refusal) => refuse(NAME, &refusal),
     }
 }
 
 /// All words are read before anything is asked: one wrong word changes nothing.
-fn items(args: &Args) -> Result<Vec<Item>, Refusal> {
+fn items(args: &Args, texts: &Texts) -> Result<Vec<Item>, Refusal> {
     let mut items = Vec::new();
     if args.all || args.names.is_empty() {
         if args.write {
             return Err(plain("-w needs name=value"));
         }
-        items.push(Item::Read(VARIABLES.iter().collect()));
+        let own = listed(texts);
+        let others = VARIABLES.iter().filter(|v| !texts.listed.contains(&v.leaf));
+        items.push(Item::Read(own.into_iter().chain(others).collect()));
     }
     for word in &args.names {
-        items.push(item(word)?);
+        items.push(item(word, texts)?);
     }
     Ok(items)
 }
 
-fn item(word: &str) -> Result<Item, Refusal> {
+fn item(word: &str, texts: &Texts) -> Result<Item, Refusal> {
     let Some((name, value)) = word.split_once('=') else {
-        return Ok(Item::Read(find(word)?));
+        return Ok(Item::Read(find(word, texts)?));
     };
-    let found = find(name)?;
+    let found = find(name, texts)?;
     let [variable] = found.as_slice() else {
         return Err(because(
             format!("{name}: Is a directory"),
@@ -171,15 +249,17 @@ fn item(word: &str) -> Result<Item, Refusal> {
     Ok(Item::Set(variable, number))
 }
 
+/// What the system lists, in its order.
+fn listed(texts: &Texts) -> Vec<&'static Variable> {
+    let named = |leaf: &&str| VARIABLES.iter().find(|v| v.leaf == *leaf);
+    texts.listed.iter().filter_map(named).collect()
+}
+
 /// The variables that a name or the beginning of one means.
-fn find(name: &str) -> Result<Vec<&'static Variable>, Refusal> {
+fn find(name: &str, texts: &Texts) -> Result<Vec<&'static Variable>, Refusal> {
     let parts: Vec<&str> = name.trim_end_matches('.').split('.').collect();
     let wrong = |level: usize| {
-        let text = format!(
-            "{} level name {} in {name} is invalid",
-            LEVELS[level.min(4)],
-            parts[level]
-        );
+        let text = (texts.unknown)(LEVELS[level.min(4)], parts[level], name);
         Refusal {
             text,
             why: Some(suggestion(name)),
@@ -191,7 +271,7 @@ fn find(name: &str) -> Result<Vec<&'static Variable>, Refusal> {
         }
     }
     match parts.get(TREE.len()) {
-        None => Ok(VARIABLES.iter().collect()),
+        None => Ok(listed(texts)),
         Some(leaf) => {
             let found = VARIABLES
                 .iter()
@@ -216,7 +296,10 @@ fn suggestion(name: &str) -> String {
     };
     match names.min_by_key(|full| distance(full)) {
         Some(full) if distance(&full) <= 3 => format!("did you mean {full}?"),
-        _ => "only net.inet.carp is here: allow, preempt, log, replay and dataplane".to_owned(),
+        _ => {
+            let leaves: Vec<_> = VARIABLES.iter().map(|v| v.leaf).collect();
+            format!("only net.inet.carp is here: {}", leaves.join(", "))
+        }
     }
 }
 
@@ -236,7 +319,7 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 /// Asks the daemon, and prints in the order typed what was and what is.
-fn answer(args: &Args, items: &[Item]) -> Result<String, Refusal> {
+fn answer(args: &Args, texts: &Texts, items: &[Item]) -> Result<String, Refusal> {
     let changes: Vec<Setting> = items.iter().filter_map(change).collect();
     let mut settings = if changes.is_empty() {
         read()?
@@ -248,15 +331,16 @@ fn answer(args: &Args, items: &[Item]) -> Result<String, Refusal> {
         match item {
             Item::Read(variables) => variables
                 .iter()
-                .for_each(|v| line(&mut text, args, v, (v.get)(&settings))),
+                .for_each(|v| line(&mut text, args, texts, v, (v.get)(&settings))),
             Item::Set(variable, new) => {
                 let old = (variable.get)(&settings);
                 apply(&mut settings, (variable.set)(*new));
+                let new = (variable.get)(&settings);
                 if !args.quiet {
                     let told = if args.numeric {
-                        variable.text(*new)
+                        variable.text(new)
                     } else {
-                        let (old, new) = (variable.text(old), variable.text(*new));
+                        let (old, new) = (variable.text(old), variable.text(new));
                         format!("{}: {old} -> {new}", variable.name())
                     };
                     // Writing into a String does not fail.
@@ -275,30 +359,28 @@ fn change(item: &Item) -> Option<Setting> {
     }
 }
 
-fn line(text: &mut String, args: &Args, variable: &Variable, value: u8) {
-    // Writing into a String does not fail.
+fn line(text: &mut String, args: &Args, texts: &Texts, variable: &Variable, value: i64) {
     let value = variable.text(value);
+    // Writing into a String does not fail.
     let _ = if args.numeric {
         writeln!(text, "{value}")
     } else {
-        writeln!(text, "{}={value}", variable.name())
+        writeln!(text, "{}{}{value}", variable.name(), texts.equals)
     };
 }
 
-const fn apply(settings: &mut Settings, setting: Setting) {
-    match setting {
-        Setting::Allow(value) => settings.allow = value,
-        Setting::Preempt(value) => settings.preempt = value,
-        Setting::Log(value) => settings.log = value,
-        Setting::Replay(value) => settings.replay = value,
-        Setting::Dataplane(value) => settings.dataplane = value,
+/// What reads differently after this.
+fn apply(sysctls: &mut Sysctls, setting: Setting) {
+    if let Setting::Demotion(more) = setting {
+        sysctls.demotion = sysctls.demotion.saturating_add(more);
     }
+    sysctls.settings.set(setting);
 }
 
 /// The settings as they are; without a daemon those that it would start with.
-fn read() -> Result<Settings, Refusal> {
+pub(super) fn read() -> Result<Sysctls, Refusal> {
     match Client::find() {
-        Err(Error::NotRunning) => Ok(Settings::default()),
+        Err(Error::NotRunning) => Ok(Sysctls::default()),
         client => {
             let reply = client.and_then(|client| client.ask(&Request::Settings));
             settings(reply.map_err(|error| unanswered(&error))?)
@@ -307,115 +389,17 @@ fn read() -> Result<Settings, Refusal> {
 }
 
 /// The settings as they were before.
-fn set(changes: Vec<Setting>) -> Result<Settings, Refusal> {
+fn set(changes: Vec<Setting>) -> Result<Sysctls, Refusal> {
     settings(start::ask(&Request::Set(changes))?)
 }
 
-fn settings(reply: Reply) -> Result<Settings, Refusal> {
+fn settings(reply: Reply) -> Result<Sysctls, Refusal> {
     match reply {
-        Reply::Settings(settings) => Ok(settings),
+        Reply::Settings(sysctls) => Ok(sysctls),
         Reply::Refused(refusal) => Err(refusal),
         _ => Err(plain("the carp daemon answered something else")),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refusal(word: &str) -> (String, Option<String>) {
-        match item(word) {
-            Err(Refusal { text, why }) => (text, why),
-            Ok(_) => panic!("{word} was taken"),
-        }
-    }
-
-    #[test]
-    fn names_are_whole_or_a_beginning() {
-        let count = |name| find(name).map(|found| found.len());
-        for name in ["net", "net.inet", "net.inet.carp", "net.inet.carp."] {
-            assert_eq!(count(name), Ok(5), "{name}");
-        }
-        assert_eq!(count("net.inet.carp.log"), Ok(1));
-    }
-
-    #[test]
-    fn wrong_names_are_told_by_level_with_a_suggestion() {
-        let meant = |name: &str| Some(format!("did you mean net.inet.carp.{name}?"));
-        let text = |level, part, name| format!("{level} level name {part} in {name} is invalid");
-        let only = Some(
-            "only net.inet.carp is here: allow, preempt, log, replay and dataplane".to_owned(),
-        );
-        for (name, level, part, why) in [
-            ("net.inet.card.allow", "third", "card", meant("allow")),
-            (
-                "net.inet.carp.premept",
-                "fourth",
-                "premept",
-                meant("preempt"),
-            ),
-            ("net.inet.carp.log.x", "fifth", "x", meant("log")),
-            ("preempt", "top", "preempt", meant("preempt")),
-            ("kern.hostname", "top", "kern", only),
-        ] {
-            assert_eq!(refusal(name), (text(level, part, name), why), "{name}");
-        }
-    }
-
-    #[test]
-    fn values_have_their_range() {
-        for (word, text) in [
-            ("net.inet.carp.log=8", "net.inet.carp.log: Invalid argument"),
-            (
-                "net.inet.carp.allow=2",
-                "net.inet.carp.allow: Invalid argument",
-            ),
-            (
-                "net.inet.carp.allow=-1",
-                "net.inet.carp.allow: Invalid argument",
-            ),
-            (
-                "net.inet.carp.preempt=yes",
-                "net.inet.carp.preempt: value is invalid: yes",
-            ),
-            (
-                "net.inet.carp.preempt=",
-                "net.inet.carp.preempt: value is invalid: ",
-            ),
-            ("net.inet.carp=1", "net.inet.carp: Is a directory"),
-            (
-                "net.inet.carp.dataplane=bpf",
-                "net.inet.carp.dataplane: Invalid argument",
-            ),
-        ] {
-            assert_eq!(refusal(word).0, text, "{word}");
-        }
-        assert!(matches!(item("net.inet.carp.log=7"), Ok(Item::Set(_, 7))));
-        for (place, word) in ["auto", "tcx", "clsact", "copy"].into_iter().enumerate() {
-            let Ok(Item::Set(variable, value)) = item(&format!("net.inet.carp.dataplane={word}"))
-            else {
-                panic!("{word} was not taken");
-            };
-            assert_eq!(
-                (usize::from(value), variable.text(value)),
-                (place, word.to_owned())
-            );
-            let mut settings = Settings::default();
-            apply(&mut settings, (variable.set)(value));
-            assert_eq!((variable.get)(&settings), value);
-        }
-    }
-
-    #[test]
-    fn distances_count_letters() {
-        assert_eq!(
-            [
-                edits("carp", "card"),
-                edits("", "abc"),
-                edits("abc", "abc"),
-                edits("ab", "ba")
-            ],
-            [1, 3, 0, 2]
-        );
-    }
-}
+mod tests;

@@ -1,15 +1,18 @@
 //! The language between the front ends and the daemon: types and framing; must not know how anything is done.
 #![forbid(unsafe_code)]
 
+mod change;
+pub mod link;
 pub mod path;
+pub mod plan;
 pub mod socket;
 pub mod started;
 
 use crate::carp::Status;
-use crate::carp::config::{Dataplane, InputMode, Key, Settings, State, Unit};
+use crate::carp::config::{Config, Dataplane, InputMode, Key, Lladdr, Settings, State, Unit};
 
-pub use crate::carp::Reason;
 pub use crate::carp::stats::Stats;
+pub use crate::carp::{Protection, Reason};
 pub use crate::wire::{Family, MacAddr};
 
 use ipnetwork::IpNetwork;
@@ -27,21 +30,52 @@ pub enum Request {
         /// In the order typed, an address last. `Destroy` stands alone.
         changes: Vec<Change>,
     },
+    /// The interface is to be what these lines make of one just created, and nothing else of what it is now: a file.
+    /// One that is so already is not touched, and `state` counts only where the interface was missing.
+    Load {
+        /// Which carpN.
+        unit: Unit,
+        /// Each as in [`Request::Apply`], without `Destroy`.
+        lines: Vec<Vec<Change>>,
+        /// Only say what is wrong.
+        check: bool,
+    },
+    /// The configuration of one interface, or of all of them.
+    Dump {
+        /// Which.
+        unit: Option<Unit>,
+        /// With the keys, for those who may change anything.
+        keys: bool,
+    },
     /// One interface, or all of them.
     Show(Option<Unit>),
     /// The sysctls.
     Settings,
     /// The counters.
     Stats,
+    /// The hosts heard.
+    Peers,
     /// Change sysctls.
     Set(Vec<Setting>),
+    /// An interface group: answered with [`Reply::Group`], or `SIOCGIFGATTR`.
+    Group(String),
+    /// Change the demotion count of an interface group by -128 to 128.
+    Demote {
+        /// The group's name.
+        group: String,
+        /// Added to its count, which stays within 0 to 255.
+        by: i16,
+    },
 }
 
 impl Request {
     /// It changes something: the peer's uid decides ([`socket::may_change`]).
     #[must_use]
     pub const fn changes_anything(&self) -> bool {
-        matches!(self, Self::Apply { .. } | Self::Set(_))
+        matches!(
+            self,
+            Self::Apply { .. } | Self::Load { .. } | Self::Set(_) | Self::Demote { .. }
+        )
     }
 
     /// What somebody without the privilege is told: BSD's call that would have failed.
@@ -50,7 +84,16 @@ impl Request {
         let call = match self {
             Self::Apply { changes, .. } => changes.first().map_or("SIOCIFCREATE", Change::call),
             Self::Set(settings) => settings.first().map_or("net.inet.carp", Setting::name),
-            Self::Show(_) | Self::Settings | Self::Stats => "SIOCGVH",
+            Self::Load { lines, .. } => lines
+                .iter()
+                .flatten()
+                .next()
+                .map_or("SIOCIFCREATE", Change::call),
+            Self::Demote { .. } => "SIOCSIFGATTR",
+            Self::Group(_) => "SIOCGIFGATTR",
+            Self::Dump { .. } | Self::Show(_) | Self::Settings | Self::Stats | Self::Peers => {
+                "SIOCGVH"
+            }
         };
         Refusal {
             text: format!("{call}: Operation not permitted"),
@@ -95,6 +138,30 @@ pub enum Change {
     },
     /// `-alias ADDR`, `delete ADDR`; without an address the first inet one.
     Delete(Option<IpAddr>),
+    /// `-inet`, `-inet6`: no address of this family stays.
+    Detach(Family),
+    /// `carpnodes V:S,...`: each vhid with its advskew.
+    Nodes(Vec<(u8, u8)>),
+    /// `balancing MODE`, one of OpenBSD's.
+    Balancing(String),
+    /// `carppeer A`, `peer A,...`, `peer6 A,...`; none: `-carppeer`, `mcast`, `mcast6`.
+    Peers(Family, Vec<IpAddr>),
+    /// `lladdr A`, `lladdr carpdev`, `-lladdr`.
+    Lladdr(Lladdr),
+    /// `description TEXT`; none: `-description`.
+    Description(Option<String>),
+    /// `group NAME`.
+    Group(String),
+    /// `-group NAME`.
+    LeaveGroup(String),
+    /// `mtu N`; none: the carpdev's.
+    Mtu(Option<u32>),
+    /// `debug`, `-debug`.
+    Debug(bool),
+    /// `metric N`.
+    Metric(u32),
+    /// `rdomain N`.
+    Rdomain(u32),
 }
 
 impl Change {
@@ -104,17 +171,28 @@ impl Change {
         match self {
             Self::Create => "SIOCIFCREATE",
             Self::Destroy => "SIOCIFDESTROY",
-            Self::Up | Self::Down => "SIOCSIFFLAGS",
+            Self::Up | Self::Down | Self::Debug(_) => "SIOCSIFFLAGS",
             Self::Vhid(_)
             | Self::Pass(_)
             | Self::Carpdev(_)
             | Self::Advbase(_)
             | Self::Advskew(_)
+            | Self::Nodes(_)
+            | Self::Balancing(_)
+            | Self::Peers(..)
             | Self::State(_)
             | Self::Input(_)
             | Self::Capture(_) => "SIOCSVH",
             Self::Address { .. } => "SIOCAIFADDR",
             Self::Delete(_) => "SIOCDIFADDR",
+            Self::Detach(_) => "SIOCIFAFDETACH",
+            Self::Lladdr(_) => "SIOCSIFLLADDR",
+            Self::Description(_) => "SIOCSIFDESCR",
+            Self::Group(_) => "SIOCAIFGROUP",
+            Self::LeaveGroup(_) => "SIOCDIFGROUP",
+            Self::Mtu(_) => "SIOCSIFMTU",
+            Self::Metric(_) => "SIOCSIFMETRIC",
+            Self::Rdomain(_) => "SIOCSIFRDOMAIN",
         }
     }
 }
@@ -130,6 +208,18 @@ pub enum Setting {
     Log(u8),
     /// net.inet.carp.replay
     Replay(bool),
+    /// net.inet.carp.demotion: the value is added.
+    Demotion(i32),
+    /// net.inet.carp.senderr_demotion_factor
+    SenderrDemotionFactor(i32),
+    /// net.inet.carp.ifdown_demotion_factor
+    IfdownDemotionFactor(i32),
+    /// net.inet.carp.dscp
+    Dscp(u8),
+    /// net.inet.carp.grace
+    Grace(u16),
+    /// net.inet.carp.arpbalance: only false so far.
+    Arpbalance(bool),
     /// net.inet.carp.dataplane; only while there is no carp interface.
     Dataplane(Dataplane),
 }
@@ -143,7 +233,33 @@ impl Setting {
             Self::Preempt(_) => "net.inet.carp.preempt",
             Self::Log(_) => "net.inet.carp.log",
             Self::Replay(_) => "net.inet.carp.replay",
+            Self::Demotion(_) => "net.inet.carp.demotion",
+            Self::SenderrDemotionFactor(_) => "net.inet.carp.senderr_demotion_factor",
+            Self::IfdownDemotionFactor(_) => "net.inet.carp.ifdown_demotion_factor",
+            Self::Dscp(_) => "net.inet.carp.dscp",
+            Self::Grace(_) => "net.inet.carp.grace",
+            Self::Arpbalance(_) => "net.inet.carp.arpbalance",
             Self::Dataplane(_) => "net.inet.carp.dataplane",
+        }
+    }
+}
+
+impl Settings {
+    /// The settings after one change; net.inet.carp.demotion is added to.
+    pub fn set(&mut self, setting: Setting) {
+        match setting {
+            Setting::Allow(on) => self.allow = on,
+            Setting::Preempt(on) => self.preempt = on,
+            Setting::Log(level) => self.log = level,
+            Setting::Replay(on) => self.replay = on,
+            Setting::Demotion(more) => self.demotion = self.demotion.saturating_add(more),
+            Setting::SenderrDemotionFactor(factor) => self.senderr_demotion_factor = factor,
+            Setting::IfdownDemotionFactor(factor) => self.ifdown_demotion_factor = factor,
+            Setting::Dscp(point) => self.dscp = point,
+            Setting::Grace(seconds) => self.grace = seconds,
+            Setting::Dataplane(plane) => self.dataplane = plane,
+            // The daemon refuses anything but what it is.
+            Setting::Arpbalance(_) => {}
         }
     }
 }
@@ -156,11 +272,54 @@ pub enum Reply {
     /// The interfaces asked for, by unit.
     Interfaces(Vec<Interface>),
     /// The sysctls; after a `Set` the values before it.
-    Settings(Settings),
+    Settings(Sysctls),
+    /// An interface group.
+    Group(Group),
     /// What was counted since the daemon's start.
     Stats(Stats),
+    /// The hosts heard, by interface and vhid, of each the one heard first in front.
+    Peers(Vec<Peer>),
+    /// The configurations asked for, by unit.
+    Dumped(Vec<Dumped>),
     /// Nothing was changed.
     Refused(Refusal),
+    /// Nothing was changed, because of this line of a [`Request::Load`], counted from 0.
+    RefusedLine(usize, Refusal),
+}
+
+/// One carpN as it is configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dumped {
+    /// Which carpN.
+    pub unit: Unit,
+    /// Its configuration, without the key unless that was asked for.
+    pub config: Config,
+    /// There is a key.
+    pub keyed: bool,
+}
+
+/// What the sysctls read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Sysctls {
+    /// What can be set.
+    pub settings: Settings,
+    /// net.inet.carp.demotion: what was written and what the factors add at present.
+    pub demotion: i32,
+    /// net.inet.carp.suppress_preempt: carpN whose carpdev is down, and carpN with send errors.
+    pub suppress_preempt: u32,
+}
+
+/// An interface group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Its demotion count, 0 to 255.
+    pub demotion: u8,
+    /// How much of that was typed.
+    pub by_hand: u8,
+    /// Its members.
+    pub members: Vec<Unit>,
 }
 
 /// Why a request changed nothing, in two parts: BSD's words, and what they hide.
@@ -170,6 +329,19 @@ pub struct Refusal {
     pub text: String,
     /// The reason, for a second line.
     pub why: Option<String>,
+}
+
+/// A host heard, as one vhost of a carpN knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Which carpN.
+    pub unit: Unit,
+    /// Which group.
+    pub vhid: u8,
+    /// The source of its advertisements.
+    pub address: IpAddr,
+    /// What protects against replays of them.
+    pub protection: Protection,
 }
 
 /// All that can be shown of one carpN.
@@ -195,6 +367,18 @@ pub struct Interface {
     pub groups: Vec<String>,
     /// The shared addresses in order of configuration.
     pub addresses: Vec<IpNetwork>,
+    /// Unicast peers of both families; none: the multicast groups.
+    pub peers: Vec<IpAddr>,
+    /// How `lladdr` was configured.
+    pub configured_lladdr: Lladdr,
+    /// The description.
+    pub description: Option<String>,
+    /// The MTU as configured.
+    pub configured_mtu: Option<u32>,
+    /// The DEBUG flag.
+    pub debug: bool,
+    /// The interface metric.
+    pub metric: u32,
     /// Where received frames are seen.
     pub input: InputMode,
     /// What leaves is shown to who looks at carpN.

@@ -242,13 +242,20 @@ pub fn request_frame(request: &Request) -> Result<Zeroizing<Vec<u8>>, Error> {
     Ok(frame)
 }
 
-/// The frame of a reply.
+/// The frame of a reply, wiped when dropped.
 ///
 /// # Errors
 /// [`Error::TooLong`] over [`REPLY_MAX`].
-pub fn reply_frame(reply: &Reply) -> Result<Vec<u8>, Error> {
-    let mut frame = vec![0; 4];
-    serde_json::to_writer(&mut frame, reply)?;
+pub fn reply_frame(reply: &Reply) -> Result<Zeroizing<Vec<u8>>, Error> {
+    // A dump may hold keys: all room from the start, as for a request.
+    let room = if matches!(reply, Reply::Dumped(_)) {
+        4 + REPLY_MAX
+    } else {
+        4
+    };
+    let mut frame = Zeroizing::new(Vec::with_capacity(room));
+    frame.extend_from_slice(&[0; 4]);
+    serde_json::to_writer(&mut *frame, reply)?;
     if frame.len() - 4 > REPLY_MAX {
         return Err(Error::TooLong(frame.len() - 4));
     }

@@ -2,11 +2,13 @@
 
 use super::Event;
 use super::pace::{Pace, REST};
-use crate::carp::config::{Carpdev, Config, Unit};
+use crate::carp::config::{Carpdev, Config, Lladdr, Unit};
+use crate::linux::bpf::LastingLink;
 use crate::linux::clock::{self, TimerFd};
 use crate::linux::filter::Filter;
 use crate::linux::frames::{Frames, MOST, Slots};
 use crate::linux::packet::PacketSocket;
+use crate::linux::raw::RawSocket;
 use crate::linux::readiness::Readiness;
 use crate::wire::MacAddr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,8 +51,10 @@ impl Listening {
     /// Adds what one carpN needs.
     pub fn serve(&mut self, unit: Unit, config: &Config) {
         self.units.insert(unit);
-        for node in &config.nodes {
-            self.macs.insert(MacAddr::of_vhid(node.vhid.get()));
+        // Frames to its own address reach a carpdev anyway.
+        if config.lladdr != Lladdr::Carpdev {
+            let macs = config.nodes.iter().map(|node| config.mac(node.vhid, None));
+            self.macs.extend(macs);
         }
         let lowest = config.nodes.iter().map(|node| node.vhid.get()).min();
         for address in config.addresses.iter().map(ipnetwork::IpNetwork::ip) {
@@ -92,7 +96,11 @@ pub struct Attached {
     pub router: bool,
     adverts: Rc<PacketSocket>,
     neighbours: Rc<PacketSocket>,
+    /// One for each family that the kernel has.
+    routed: Vec<RawSocket>,
     readers: [JoinHandle<()>; 2],
+    /// Programs that must not go before the TAPs (T30).
+    _links: Vec<LastingLink>,
     /// What the neighbours' filter lets through.
     asked_for: BTreeSet<IpAddr>,
 }
@@ -107,6 +115,8 @@ impl Attached {
         index: u32,
         name: &str,
         sockets: [OwnedFd; 2],
+        routed: Vec<OwnedFd>,
+        links: Vec<LastingLink>,
         adverts: Sender<Event>,
         events: Sender<Event>,
     ) -> io::Result<Self> {
@@ -122,7 +132,9 @@ impl Attached {
             router: false,
             adverts: first,
             neighbours: second,
+            routed: routed.into_iter().map(RawSocket::from).collect(),
             readers,
+            _links: links,
             asked_for: BTreeSet::new(),
         })
     }
@@ -133,6 +145,18 @@ impl Attached {
     /// What the kernel says.
     pub fn send(&self, frame: &[u8]) -> io::Result<()> {
         self.adverts.send(frame)
+    }
+
+    /// Lets each packet go to its host. True when one has left, or there is none to send.
+    #[must_use]
+    pub fn send_to_peers(&self, packets: &[(IpAddr, Vec<u8>)]) -> bool {
+        let left = |(to, packet): &(IpAddr, Vec<u8>)| {
+            // The socket of the other family refuses.
+            let mut sockets = self.routed.iter();
+            sockets.any(|socket| socket.send(*to, packet).is_ok())
+        };
+        let left = packets.iter().filter(|packet| left(packet)).count();
+        left > 0 || packets.is_empty()
     }
 
     /// Advertisements that found the queue full since the last call.

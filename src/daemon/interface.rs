@@ -1,8 +1,11 @@
 //! One carpN as the daemon holds it: what was configured, what was ordered, what may be shown; must not know sockets.
 
-use crate::carp::config::{Config, Unit};
+use crate::carp::config::{Config, Lladdr, Unit};
 use crate::control;
+use crate::linux::netlink::Link;
 use crate::wire::MacAddr;
+use ipnetwork::IpNetwork;
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
 /// What carpN's link is to look like.
@@ -46,6 +49,8 @@ pub struct Interface {
     pub shape: Shape,
     /// Between the order to arm and the order to disarm: addresses may be on it, so it keeps its MAC and stays up.
     pub owning: bool,
+    /// Every address that it was ever to have.
+    pub ordered: BTreeSet<IpNetwork>,
     /// The gate is not shut: neighbours are answered as far as the engine wants.
     pub answering: bool,
     /// Why the data plane cannot serve it as it is configured.
@@ -55,18 +60,26 @@ pub struct Interface {
 impl Interface {
     /// The virtual MAC of a configuration: that of the first vhid, else of none.
     #[must_use]
-    pub fn mac_of(config: &Config) -> MacAddr {
-        MacAddr::of_vhid(config.nodes.first().map_or(0, |node| node.vhid.get()))
+    pub fn mac_of(config: &Config, carpdev: Option<&Link>) -> MacAddr {
+        let vhid = config.nodes.first().map(|node| node.vhid);
+        match (vhid, config.lladdr) {
+            (Some(vhid), _) => config.mac(vhid, carpdev.map(|link| link.mac)),
+            (None, Lladdr::Chosen(mac)) => mac,
+            (None, _) => MacAddr::of_vhid(0),
+        }
     }
 
-    /// What the link is to look like under `config` on a carpdev with this MTU.
+    /// What the link is to look like under `config` on this carpdev.
     #[must_use]
-    pub fn wanted(&self, config: &Config, mtu: u32) -> Shape {
+    pub fn wanted(&self, config: &Config, carpdev: Option<&Link>) -> Shape {
+        // A carpN never takes what its carpdev does not carry (T15).
+        let most = carpdev.map_or(MTU, |link| link.mtu);
+        let mtu = config.mtu.map_or(most, |mtu| mtu.min(most));
         if self.owning {
             return Shape { mtu, ..self.shape };
         }
         Shape {
-            mac: Self::mac_of(config),
+            mac: Self::mac_of(config, carpdev),
             mtu,
             up: config.up,
         }
@@ -84,13 +97,19 @@ impl Interface {
             unit,
             index: self.index,
             up: self.config.up,
-            lladdr: Self::mac_of(&self.config),
+            lladdr: self.shape.mac,
             mtu: self.shape.mtu,
             carpdev: self.config.carpdev.clone(),
             advbase: self.config.advbase,
             vhosts,
-            groups: vec!["carp".to_owned()],
+            groups: self.config.groups.clone(),
             addresses: self.config.addresses.clone(),
+            peers: self.config.peers.clone(),
+            configured_lladdr: self.config.lladdr,
+            description: self.config.description.clone(),
+            configured_mtu: self.config.mtu,
+            debug: self.config.debug,
+            metric: self.config.metric,
             input: self.config.input,
             capture: self.config.capture,
             dataplane,

@@ -1,12 +1,13 @@
 //! What the kernel said of links and addresses, and what that makes of a carpdev; must not know carp interfaces.
 
 use crate::carp::Parent;
+use crate::carp::config::Carpdev;
 use crate::dataplane::Own;
 use crate::linux::Error;
 use crate::linux::monitor::{Event, Monitor};
 use crate::linux::netlink::{Address, Link};
 use ipnetwork::IpNetwork;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The links and addresses of this namespace.
@@ -77,6 +78,16 @@ impl Kernel {
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Link> {
         self.links.values().find(|link| link.name == name)
+    }
+
+    /// All usable addresses, in the kernel's order, without those on the interfaces in `but`.
+    #[must_use]
+    pub fn own_addresses(&self, but: &BTreeSet<u32>) -> Vec<(Carpdev, IpAddr)> {
+        let usable = |address: &&Address| !address.tentative() && !but.contains(&address.index);
+        let usable = self.addresses.iter().filter(usable);
+        usable
+            .map(|address| (Carpdev(address.index), address.net.ip()))
+            .collect()
     }
 
     /// The bridge that a link is a port of.

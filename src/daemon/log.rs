@@ -10,6 +10,8 @@ pub mod level {
     pub const ERR: u8 = 3;
     /// To and from INIT.
     pub const WARNING: u8 = 4;
+    /// Normal, and worth knowing.
+    pub const NOTICE: u8 = 5;
     /// Start and end.
     pub const INFO: u8 = 6;
 }

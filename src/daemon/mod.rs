@@ -12,8 +12,12 @@ mod ask;
 mod attend;
 mod carpdev;
 pub mod door;
+mod foreign;
 mod interface;
 mod kernel;
+mod links;
+mod load;
+mod local;
 mod log;
 mod pace;
 mod perform;
@@ -22,7 +26,6 @@ mod run;
 mod settle;
 mod start;
 mod transact;
-mod transaction;
 
 use crate::carp::Engine;
 use crate::carp::config::{Carpdev, InputMode, Settings, Unit};
@@ -43,6 +46,7 @@ use tokio::sync::{mpsc, oneshot};
 use transact::Transaction;
 
 pub use crate::carp::config::Dataplane;
+pub use links::links;
 pub use start::{Options, daemon, door_process, engine_process};
 
 /// What the reading tasks hand to the one that owns the engine.
@@ -113,6 +117,8 @@ enum Ending {
 struct Daemon {
     engine: Engine,
     settings: Settings,
+    /// By how much each interface group is demoted by hand, where that is not 0.
+    demoted: BTreeMap<String, u8>,
     door: Client,
     plane: Plane,
     /// What programs in the kernel had counted when they were last asked: carpdev, vhid, counters.
@@ -127,6 +133,10 @@ struct Daemon {
     failed: BTreeSet<Purpose>,
     transaction: Option<Transaction>,
     waiting: VecDeque<Asked>,
+    /// carpN that may not be as they were ordered.
+    doubts: BTreeSet<Unit>,
+    /// The host's own addresses as the engine knows them.
+    local: Vec<(Carpdev, std::net::IpAddr)>,
     /// Who looks, until the counters are there.
     looking: Vec<Asked>,
     /// The data planes that can be had, and the one in use.

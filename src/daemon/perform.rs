@@ -49,6 +49,22 @@ impl Daemon {
                     });
                 }
             }
+            Action::SendToPeers {
+                carpdev,
+                unit,
+                vhid,
+                family,
+                packets,
+            } => {
+                let attached = self.carpdevs.get(&carpdev.0);
+                let left = attached.map(|attached| attached.send_to_peers(&packets));
+                sent.push(Input::Sent {
+                    unit,
+                    vhid,
+                    family,
+                    ok: left.unwrap_or(false),
+                });
+            }
             Action::Arm { unit, attempt } => self.arm(unit, attempt),
             Action::Disarm { unit } => self.disarm(unit),
             Action::Gate { unit, gate, .. } => self.gate(unit, gate),
@@ -77,6 +93,9 @@ impl Daemon {
             return;
         };
         interface.owning = true;
+        interface
+            .ordered
+            .extend(interface.config.addresses.iter().copied());
         let effect = Effect::Arm {
             name: unit.to_string(),
             addresses: interface.config.addresses.clone(),

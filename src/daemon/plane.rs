@@ -3,9 +3,9 @@
 use super::Daemon;
 use super::interface::Interface;
 use super::log::level;
-use super::transaction::refusal;
 use crate::carp::Input;
-use crate::carp::config::{Config, Dataplane, InputMode, Unit};
+use crate::carp::config::{Config, Dataplane, InputMode, Lladdr, Unit};
+use crate::control::plan::refusal;
 use crate::control::{Refusal, Served, Traffic};
 use crate::dataplane::Counters;
 
@@ -98,8 +98,13 @@ fn best(offer: &Offer) -> Choice {
 
 /// Why this data plane cannot serve a carpN of this configuration.
 fn hindrance(plane: Dataplane, config: &Config) -> Option<String> {
-    (plane == Dataplane::Copy && config.input == InputMode::Accept)
-        .then(|| "input accept needs the data plane tcx or clsact, copy is in use".to_owned())
+    let copy = plane == Dataplane::Copy;
+    if copy && config.input == InputMode::Accept {
+        return Some("input accept needs the data plane tcx or clsact, copy is in use".to_owned());
+    }
+    // Its ports are found by the vhid in the virtual address.
+    (!copy && matches!(config.lladdr, Lladdr::Chosen(_)))
+        .then(|| format!("a chosen lladdr needs the data plane copy, {plane} is in use"))
 }
 
 impl Daemon {

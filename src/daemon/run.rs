@@ -52,6 +52,7 @@ pub(super) async fn run(
             return Ok(());
         }
         if std::mem::take(&mut daemon.stirred) {
+            daemon.look_closer();
             daemon.step();
             daemon.settle();
         }
@@ -124,6 +125,7 @@ impl Daemon {
         let mut all = false;
         for event in events {
             concerned.extend(index_of(&event));
+            self.suspect(&event);
             if !self.kernel.take(event) {
                 all = true;
             }
@@ -134,8 +136,10 @@ impl Daemon {
                 .map_err(io::Error::other)?;
             concerned.extend(self.carpdevs.keys().copied());
         }
+        self.tell_local();
         for index in concerned {
             if self.carpdevs.contains_key(&index) {
+                self.renamed(index);
                 self.parent(index);
                 if self.kernel.link(index).is_none() {
                     self.lost(index);
@@ -143,6 +147,27 @@ impl Daemon {
             }
         }
         Ok(())
+    }
+
+    /// A carpdev that got another name stays the carpdev of its interfaces, under that name.
+    fn renamed(&mut self, index: u32) {
+        let (Some(link), Some(attached)) = (self.kernel.link(index), self.carpdevs.get_mut(&index))
+        else {
+            return;
+        };
+        if attached.name == link.name {
+            return;
+        }
+        let old = std::mem::replace(&mut attached.name, link.name.clone());
+        for interface in self.interfaces.values_mut() {
+            if interface.carpdev == Some(index) {
+                interface.config.carpdev = Some(link.name.clone());
+            }
+        }
+        self.log.line(
+            super::log::level::INFO,
+            &format!("carpdev {old} is called {} now", link.name),
+        );
     }
 
     /// A carpdev was deleted. Its interfaces wait for one of that name (the engine was told already).

@@ -2,11 +2,12 @@
 
 use super::carpdev::{Attached, Listening};
 use super::door::{Effect, Failure, Outcome, Said};
-use super::interface::{MTU, Shape};
+use super::interface::Shape;
 use super::log::level;
 use super::{Daemon, Ending, Event, Purpose};
 use crate::carp::Input;
 use crate::carp::config::{Carpdev, Config, Unit};
+use crate::linux::bpf::LastingLink;
 use crate::linux::packet::PacketSocket;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
@@ -40,13 +41,6 @@ impl Daemon {
         wanted
     }
 
-    /// The MTU that a carpN on this carpdev follows (T15).
-    pub(super) fn mtu_of(&self, carpdev: Option<u32>) -> u32 {
-        carpdev
-            .and_then(|index| self.kernel.link(index))
-            .map_or(MTU, |link| link.mtu)
-    }
-
     /// Orders what differs from what is wanted, once each, and nothing that just failed.
     pub(super) fn settle(&mut self) {
         if self.ending == Ending::Closing || self.ending == Ending::Over {
@@ -62,7 +56,8 @@ impl Daemon {
     fn settle_interfaces(&mut self) {
         let mut orders = Vec::new();
         for (unit, interface) in &self.interfaces {
-            let wanted = interface.wanted(&interface.config, self.mtu_of(interface.carpdev));
+            let carpdev = interface.carpdev.and_then(|index| self.kernel.link(index));
+            let wanted = interface.wanted(&interface.config, carpdev);
             if wanted != interface.shape {
                 orders.push((Purpose::Shape(*unit), configure(*unit, wanted)));
             }
@@ -125,7 +120,8 @@ impl Daemon {
         let idle = self.autostarted
             && self.interfaces.is_empty()
             && self.transaction.is_none()
-            && self.waiting.is_empty();
+            && self.waiting.is_empty()
+            && self.demoted.is_empty();
         if self.ending == Ending::No
             && idle
             && self.begun
@@ -283,11 +279,15 @@ impl Daemon {
         let (Some(adverts), Some(neighbours), Some(data)) = (next(), next(), next()) else {
             return Err(std::io::Error::other("the door gave no sockets"));
         };
+        let routed = [next(), next()].into_iter().flatten().collect();
         let map = next();
+        let links: Result<Vec<_>, _> = descriptors.map(LastingLink::adopt).collect();
         let attached = Attached::new(
             index,
             name,
             [adverts, neighbours],
+            routed,
+            links.map_err(std::io::Error::other)?,
             self.adverts.clone(),
             self.events.clone(),
         )?;

@@ -5,10 +5,10 @@ use super::door::{Effect, Outcome, Said, serve};
 use super::log::{Log, level};
 use super::plane::{Choice, Offer, choose};
 use super::run::{Queues, listen_to_door, run, watch};
-use super::transaction::refusal;
 use super::{Daemon, Ending, Event, attend};
 use crate::carp::Engine;
 use crate::carp::config::{Dataplane, Settings};
+use crate::control::plan::refusal;
 use crate::control::started::Started;
 use crate::control::{Refusal, path};
 use crate::dataplane::Plane;
@@ -20,9 +20,12 @@ use crate::linux::{random, sandbox};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::process::{Child, Command, ExitCode};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -203,6 +206,9 @@ async fn begin(
             dataplane: options.dataplane,
             ..Settings::default()
         },
+        demoted: BTreeMap::new(),
+        doubts: BTreeSet::new(),
+        local: Vec::new(),
         door,
         plane: Plane::start()?,
         counted: Vec::new(),
@@ -319,11 +325,24 @@ async fn end_when_idle(events: mpsc::Sender<Event>) {
     let _ = events.send(Event::Retry).await;
 }
 
-/// Tells the command that started us, which then asks.
+/// Tells the command that started us, which then asks, or the service manager.
 fn ready(options: Options) {
     if options.autostarted {
         report(&Started::Ready);
+    } else if let Some(socket) = std::env::var_os("NOTIFY_SOCKET") {
+        // As sd_notify(3). A manager that does not listen gives up on us by itself.
+        let _ = notify(&socket, b"READY=1");
     }
+}
+
+/// One datagram to a socket's path, or to the abstract name behind `@`.
+fn notify(socket: &OsStr, text: &[u8]) -> io::Result<()> {
+    let address = match socket.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(socket)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(text, &address)?;
+    Ok(())
 }
 
 /// The last word of a process.

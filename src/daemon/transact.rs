@@ -4,11 +4,13 @@ use super::door::{Effect, Failure};
 use super::interface::{Interface, Shape};
 use super::log::level;
 use super::settle::{configure, listen};
-use super::transaction::{Plan, plan, refusal};
 use super::{Asked, Daemon, Purpose, kernel};
 use crate::carp::Input;
-use crate::carp::config::{Carpdev, Config, InputMode, State, Unit};
-use crate::control::{Refusal, Reply, Request};
+use crate::carp::config::{Carpdev, Config, InputMode, Lladdr, State, Unit};
+use crate::control::plan::{Plan, refusal};
+use crate::control::{Refusal, Reply};
+use crate::wire::MacAddr;
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use tokio::sync::oneshot;
 
@@ -21,6 +23,14 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    pub(super) fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    pub(super) fn destroys(&self) -> bool {
+        matches!(self.what, What::Destroy { .. } | What::Undo(_))
+    }
+
     /// The interface that it made and the engine has not heard of.
     pub(super) fn unfinished(&self) -> Option<Unit> {
         matches!(
@@ -52,18 +62,13 @@ impl Daemon {
             let Some(Asked { request, reply, .. }) = self.waiting.pop_front() else {
                 return;
             };
-            let Request::Apply { unit, changes } = request else {
+            let Some((unit, planned)) = self.planned(&request) else {
                 continue;
             };
             self.begun = true;
-            let old = self
-                .interfaces
-                .get(&unit)
-                .map(|interface| &interface.config);
-            let planned = plan(old, &changes).and_then(|plan| self.check(unit, plan));
             match planned {
-                Err(refusal) => {
-                    let _ = reply.send(Reply::Refused(refusal));
+                Err(answer) => {
+                    let _ = reply.send(*answer);
                 }
                 Ok(Plan::Become { config, state }) => {
                     let what = What::Become {
@@ -88,10 +93,11 @@ impl Daemon {
     }
 
     /// What only the whole can tell: conflicts with other interfaces, and what the kernel says of the carpdev.
-    fn check(&self, unit: Unit, plan: Plan) -> Result<Plan, Refusal> {
-        let Plan::Become { config, .. } = &plan else {
+    pub(super) fn check(&self, unit: Unit, mut plan: Plan) -> Result<Plan, Refusal> {
+        let Plan::Become { config, .. } = &mut plan else {
             return Ok(plan);
         };
+        self.check_peers(config)?;
         let Some(name) = config.carpdev.as_deref() else {
             return Ok(plan);
         };
@@ -116,6 +122,9 @@ impl Daemon {
             Some(link) => {
                 if let Some(why) = kernel::unfit(link) {
                     return Err(refusal(TEXT, format!("carpdev {name} {why}")));
+                }
+                if config.lladdr == Lladdr::Chosen(link.mac) {
+                    config.lladdr = Lladdr::Carpdev;
                 }
             }
             None => {}
@@ -171,16 +180,16 @@ impl Daemon {
 
     /// What is not yet there for `config`, in the order in which it is needed.
     fn missing(&self, unit: Unit, config: &Config) -> Option<Effect> {
-        let Some(interface) = self.interfaces.get(&unit) else {
-            return Some(Effect::Create {
-                name: unit.to_string(),
-                mac: Interface::mac_of(config),
-            });
-        };
         let carpdev = config
             .carpdev
             .as_deref()
             .and_then(|name| self.kernel.named(name));
+        let Some(interface) = self.interfaces.get(&unit) else {
+            return Some(Effect::Create {
+                name: unit.to_string(),
+                mac: Interface::mac_of(config, carpdev),
+            });
+        };
         if let Some(link) = carpdev {
             let Some(attached) = self.carpdevs.get(&link.index) else {
                 return Some(Effect::OpenCarpdev {
@@ -193,10 +202,7 @@ impl Daemon {
                 return Some(listen(link.index, &wanted));
             }
         }
-        let wanted = interface.wanted(
-            config,
-            carpdev.map_or(super::interface::MTU, |link| link.mtu),
-        );
+        let wanted = interface.wanted(config, carpdev);
         let later = !config.up && interface.config.up;
         (wanted != interface.shape && !later).then(|| configure(unit, wanted))
     }
@@ -249,6 +255,7 @@ impl Daemon {
                     shape: Shape::fresh(*mac),
                     owning: false,
                     answering: false,
+                    ordered: BTreeSet::new(),
                     hindrance: None,
                 };
                 self.interfaces.insert(unit, interface);
@@ -303,11 +310,15 @@ impl Daemon {
                     interface.config = std::mem::take(config);
                 }
                 self.commit(unit);
+                self.drop_empty_groups();
                 if let Some(state) = state.take() {
                     self.tell(Input::State { unit, state });
                 }
             }
-            What::Destroy { .. } => self.forget(unit),
+            What::Destroy { .. } => {
+                self.forget(unit);
+                self.drop_empty_groups();
+            }
             What::Undo(refusal) => {
                 said = Some(refusal.clone());
                 self.forget(unit);
@@ -325,6 +336,7 @@ impl Daemon {
 
     fn forget(&mut self, unit: Unit) {
         self.retired.remove(&unit);
+        self.doubts.remove(&unit);
         if let Some(interface) = self.interfaces.remove(&unit) {
             self.plane.remove_port(interface.index);
             if let Some(carpdev) = interface.carpdev {
@@ -353,6 +365,7 @@ impl Daemon {
         if let Some(index) = carpdev {
             self.parent(index);
         }
+        self.tell_local();
         self.tell_served(unit);
         self.tell(Input::Configure {
             unit,
@@ -363,6 +376,15 @@ impl Daemon {
         }
         if let Some(index) = carpdev {
             self.refresh_answers(index);
+        }
+    }
+
+    /// The address whose frames the data plane hands to carpN. What is sent to the carpdev's own reaches this host anyway: a
+    /// second copy of it would be answered twice.
+    fn heard_mac(&self, config: &Config) -> MacAddr {
+        match config.lladdr {
+            Lladdr::Carpdev => MacAddr::ZERO,
+            _ => Interface::mac_of(config, None),
         }
     }
 
@@ -380,7 +402,7 @@ impl Daemon {
         let port = crate::dataplane::Port {
             id: interface.index,
             carpdev,
-            mac: Interface::mac_of(&interface.config),
+            mac: self.heard_mac(&interface.config),
             shared: interface
                 .config
                 .addresses

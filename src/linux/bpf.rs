@@ -98,7 +98,7 @@ pub fn attach_tcx(
 /// and because its queue is emptied only when it is let go of itself.
 #[derive(Debug)]
 pub struct LastingLink {
-    _queue: OwnedFd,
+    queue: OwnedFd,
 }
 
 impl LastingLink {
@@ -110,17 +110,33 @@ impl LastingLink {
         let failed = |error: io::Error| Error::new("keep link", "", error);
         let (near, far) = Channel::pair().map_err(failed)?;
         near.send(b"link", &[link.as_fd()]).map_err(failed)?;
+        Self::adopt(OwnedFd::from(far))
+    }
+
+    /// The same link, held by another process that has interfaces: it lasts until both let go.
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub fn adopt(far: OwnedFd) -> Result<Self> {
+        let failed = |error: io::Error| Error::new("keep link", "", error);
         // As high as the limit of this process allows.
         let high = [1 << 16, 1 << 13, 1000].into_iter().find_map(|least| {
             let copy = fcntl(far.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(least)).ok()?;
             // SAFETY: fcntl has just made it for us.
             Some(unsafe { OwnedFd::from_raw_fd(copy) })
         });
-        let _queue = match high {
+        let queue = match high {
             Some(high) => high,
             None => far.as_fd().try_clone_to_owned().map_err(failed)?,
         };
-        Ok(Self { _queue })
+        Ok(Self { queue })
+    }
+}
+
+impl AsFd for LastingLink {
+    /// What [`LastingLink::adopt`] takes.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.queue.as_fd()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod netlink;
 pub mod netns;
 pub mod packet;
 pub mod random;
+pub mod raw;
 pub mod readiness;
 pub mod sandbox;
 pub mod sysctl;

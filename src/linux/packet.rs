@@ -258,7 +258,7 @@ fn length_of<T>() -> libc::socklen_t {
     libc::socklen_t::try_from(size_of::<T>()).expect("structures of the socket interface are small")
 }
 
-fn attach(fd: &OwnedFd, program: &[Instruction]) -> io::Result<()> {
+pub(super) fn attach(fd: &OwnedFd, program: &[Instruction]) -> io::Result<()> {
     let mut program: Vec<libc::sock_filter> = program
         .iter()
         .map(|i| libc::sock_filter {
@@ -278,7 +278,7 @@ fn attach(fd: &OwnedFd, program: &[Instruction]) -> io::Result<()> {
 }
 
 /// `T` must be the plain structure that the option takes.
-fn set_option<T>(
+pub(super) fn set_option<T>(
     fd: &OwnedFd,
     level: libc::c_int,
     option: libc::c_int,

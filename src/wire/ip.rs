@@ -206,6 +206,25 @@ pub fn advertisement_v4(
     frame
 }
 
+/// The packet of an IPv4 advertisement to one host, for the kernel to route.
+#[must_use]
+pub fn packet_v4(src: Ipv4Addr, dst: Ipv4Addr, tos: u8, carp: &[u8; CARP_LEN]) -> Vec<u8> {
+    let none = MacAddr::ZERO;
+    advertisement_v4(none, none, src, dst, tos, 0, carp).split_off(ethernet::HEADER_LEN)
+}
+
+/// The packet of an IPv6 advertisement to one host, for the kernel to route.
+#[must_use]
+pub fn packet_v6(
+    src: Ipv6Addr,
+    dst: Ipv6Addr,
+    traffic_class: u8,
+    carp: &[u8; CARP_LEN],
+) -> Vec<u8> {
+    let none = MacAddr::ZERO;
+    advertisement_v6(none, none, src, dst, traffic_class, carp).split_off(ethernet::HEADER_LEN)
+}
+
 /// The whole frame of an IPv6 advertisement: hop limit 255, flow label 0, no extension headers.
 #[must_use]
 pub fn advertisement_v6(

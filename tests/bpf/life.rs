@@ -26,7 +26,9 @@ fn served(c: &Host) {
 /// Fails when the programs stay with the interface that is gone.
 #[test]
 fn a_carpdev_that_comes_back_is_served_again() {
-    super::support::privileged!();
+    if !super::begin() {
+        return;
+    }
     for plane in PLANES {
         let (a, c) = pair(plane);
         let _service = Service::on(&a);
@@ -50,7 +52,9 @@ fn a_carpdev_that_comes_back_is_served_again() {
 /// Fails when the programs keep the old MAC: what a yielding host sends would carry it.
 #[test]
 fn a_carpdev_may_change_its_mac_and_mtu() {
-    super::support::privileged!();
+    if !super::begin() {
+        return;
+    }
     let (a, c) = pair("tcx");
     let _service = Service::on(&a);
     join_numbered(&a, "eth0", 1, 0);
@@ -68,7 +72,9 @@ fn a_carpdev_may_change_its_mac_and_mtu() {
 /// Fails when frames are counted by nobody: they pass neither the TAP nor the process.
 #[test]
 fn the_front_ends_count_what_passed_in_the_kernel() {
-    super::support::privileged!();
+    if !super::begin() {
+        return;
+    }
     for plane in PLANES {
         let (a, c) = pair(plane);
         let _service = Service::on(&a);
@@ -88,7 +94,9 @@ fn the_front_ends_count_what_passed_in_the_kernel() {
 /// Fails when a foreign program before or after ours is put out of work, or puts ours out of work.
 #[test]
 fn other_programs_at_the_same_hooks_go_on() {
-    super::support::privileged!();
+    if !super::begin() {
+        return;
+    }
     let (a, c) = pair("tcx");
     let _service = Service::on(&a);
     // A second instance of ours, with nothing to serve, stands for a program that passes on.
@@ -121,7 +129,9 @@ fn other_programs_at_the_same_hooks_go_on() {
 /// then (T2).
 #[test]
 fn an_ingress_qdisc_leaves_the_programs_half_of_the_way() {
-    super::support::privileged!();
+    if !super::begin() {
+        return;
+    }
     let segment = Segment::new();
     let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24"]);
     let c = Host::on(&segment, "c", 0x0c, &["192.0.2.13/24"]);
@@ -185,7 +195,9 @@ fn with_capabilities(a: &Host, capabilities: &str, then: impl FnOnce()) {
 /// Fails when the daemon needs more than it says it needs, or does not say why it falls back.
 #[test]
 fn three_capabilities_suffice_and_without_cap_bpf_it_copies() {
-    super::support::privileged!();
+    if !super::begin() {
+        return;
+    }
     for (capabilities, plane) in [
         ("+net_admin,+net_raw,+bpf", "dataplane: tcx\n"),
         (

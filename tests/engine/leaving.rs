@@ -3,7 +3,7 @@
 use crate::rig::{
     Ad, CARPDEV, Host, UNIT, V4, V6, arp_request, config, parent, solicitation, vhid,
 };
-use carp::carp::config::{Carpdev, Key, Node, State, Unit};
+use carp::carp::config::{Carpdev, Config, Key, Node, State, Unit};
 use carp::carp::{Input, Parent, Reason};
 
 #[test]
@@ -107,7 +107,6 @@ fn state_backup_tells_nobody_and_answers_nothing_more() {
 fn asking_for_a_state_does_nothing_where_it_has_no_meaning() {
     let mut host = Host::backup(&[V4], 1, 0);
     assert!(host.ask(1.0, State::Backup).is_empty());
-    assert!(host.ask(1.0, State::Init).is_empty());
     host.parent(2.0, None);
     assert!(
         host.ask(3.0, State::Master).is_empty(),
@@ -116,7 +115,40 @@ fn asking_for_a_state_does_nothing_where_it_has_no_meaning() {
     assert_eq!(host.state(), State::Init);
     let (mut host, at) = Host::master(&[V4], 1, 0);
     assert!(host.ask(at, State::Master).is_empty());
-    assert!(host.ask(at, State::Init).is_empty());
+}
+
+#[test]
+fn who_is_asked_for_init_stays_there_until_another_state_is_asked_for() {
+    let (mut host, at) = Host::master(&[V4], 1, 0);
+    let lines = host.ask(at, State::Init);
+    assert_eq!(lines[0], "goodbye inet");
+    assert!(
+        lines.contains(&"MASTER -> INIT (requested)".to_owned()),
+        "{lines:?}"
+    );
+    host.time(at + 10_000.0);
+    host.configure(at + 10_000.0, config(&[V4], 1, 7));
+    assert_eq!(
+        (host.state(), host.reason()),
+        (State::Init, Reason::Requested)
+    );
+    let lines = host.ask(at + 10_001.0, State::Backup);
+    assert_eq!(lines, ["INIT -> BACKUP (ready)"]);
+
+    let mut host = Host::backup(&[V4], 1, 0);
+    assert_eq!(host.ask(1.0, State::Init), ["BACKUP -> INIT (requested)"]);
+    let lines = host.ask(2.0, State::Master);
+    assert_eq!(lines[0], "INIT -> BACKUP (ready)");
+    assert_eq!(host.state(), State::Master);
+
+    host.ask(3.0, State::Init);
+    let down = Config {
+        up: false,
+        ..config(&[V4], 1, 0)
+    };
+    host.configure(4.0, down);
+    host.configure(5.0, config(&[V4], 1, 0));
+    assert_eq!(host.state(), State::Backup, "down and up begin anew");
 }
 
 #[test]

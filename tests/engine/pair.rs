@@ -119,6 +119,7 @@ impl Segment {
                         }
                         self.wire.push_back((self.now + DELAY, host, frame));
                     }
+                    Action::SendToPeers { .. } => panic!("nobody here has peers"),
                     Action::Arm { attempt, .. } => {
                         member.armed = true;
                         member.arming.push_back((self.now + ARMING, attempt));

@@ -215,6 +215,27 @@ impl Host {
                 }
                 self.frames.push((carpdev, what, frame));
             }
+            Action::SendToPeers {
+                carpdev,
+                unit,
+                vhid,
+                family,
+                packets,
+            } => {
+                if self.reports {
+                    let ok = self.sends;
+                    reports.push(Input::Sent {
+                        unit,
+                        vhid,
+                        family,
+                        ok,
+                    });
+                }
+                for (_, packet) in packets {
+                    let what = Sending::Advertisement(family);
+                    self.frames.push((carpdev, what, routed(&packet)));
+                }
+            }
             Action::Arm { unit, attempt } => {
                 self.attempt = attempt;
                 if self.arms {
@@ -241,6 +262,19 @@ pub fn line(action: &Action) -> String {
         Action::Send {
             unit, vhid, frame, ..
         } => of(unit, Some(vhid)) + &frame_line(frame),
+        Action::SendToPeers {
+            unit,
+            vhid,
+            packets,
+            ..
+        } => {
+            let to: Vec<_> = packets.iter().map(|(to, _)| to.to_string()).collect();
+            let what = packets
+                .first()
+                .map(|(_, packet)| frame_line(&routed(packet)));
+            let what = what.unwrap_or_default();
+            format!("{}{what} to {}", of(unit, Some(vhid)), to.join(","))
+        }
         Action::Arm { unit, attempt } => format!("{}arm {attempt}", of(unit, None)),
         Action::Disarm { unit } => format!("{}disarm", of(unit, None)),
         Action::Gate { unit, vhid, gate } => {
@@ -277,6 +311,16 @@ pub fn line(action: &Action) -> String {
         Action::Log(notice) => format!("log {}: {}", notice.level, notice.text),
         Action::Retired { unit } => format!("{}retired", of(unit, None)),
     }
+}
+
+/// A packet for the kernel as it would look on the carpdev of another host whose own address is that of `parent`.
+pub fn routed(packet: &[u8]) -> Vec<u8> {
+    let kind = if packet[0] >> 4 == 4 {
+        [0x08, 0x00]
+    } else {
+        [0x86, 0xdd]
+    };
+    [&parent().mac.0[..], &[2, 0, 0, 0, 0, 2], &kind, packet].concat()
 }
 
 /// A frame that left, as far as a table wants to see it.

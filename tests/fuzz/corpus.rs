@@ -40,15 +40,19 @@ pub struct Edited {
 
 impl Edited {
     pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = from(&FRAMES, self.frame).clone();
-        for edit in &self.edits {
-            edit.apply(&mut bytes, &FRAMES);
-        }
-        if self.sums {
-            repair(&mut bytes);
-        }
-        bytes
+        edited(from(&FRAMES, self.frame).clone(), &self.edits, self.sums)
     }
+}
+
+/// The frame after the edits, its checksums made right if asked for.
+pub fn edited(mut bytes: Vec<u8>, edits: &[Edit], sums: bool) -> Vec<u8> {
+    for edit in edits {
+        edit.apply(&mut bytes, &FRAMES);
+    }
+    if sums {
+        repair(&mut bytes);
+    }
+    bytes
 }
 
 /// One of them, by number.
@@ -105,7 +109,7 @@ fn folded(bytes: &[u8], mut sum: u32) -> [u8; 2] {
 }
 
 /// Makes the checksums right of what looks like IPv4, CARP behind it or behind IPv6, or ICMPv6.
-fn repair(bytes: &mut [u8]) {
+pub fn repair(bytes: &mut [u8]) {
     let carp = match bytes.get(12..14) {
         Some([0x08, 0x00]) if bytes.len() >= 34 => {
             let end = (14 + usize::from(bytes[14] & 15) * 4).clamp(34, bytes.len());

@@ -159,10 +159,11 @@ impl Stage {
                 let (unit, state) = (unit(*of), script::state(*to));
                 self.input(Input::State { unit, state });
             }
-            Step::Settings(allow, preempt, log) => self.input(Input::Settings(Settings {
+            Step::Settings(allow, preempt, log, replay) => self.input(Input::Settings(Settings {
                 allow: *allow,
                 preempt: *preempt,
                 log: *log,
+                replay: *replay > 0,
                 ..Settings::default()
             })),
             Step::Armed(of, back, ok) => {

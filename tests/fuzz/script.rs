@@ -36,7 +36,8 @@ pub enum Step {
     Configure(Wanted),
     Destroy(#[generator(0..3)] u8),
     State(#[generator(0..3)] u8, #[generator(0..3)] u8),
-    Settings(bool, bool, #[generator(0..8)] u8),
+    /// allow, preempt, the log level, and replay if the last is not 0.
+    Settings(bool, bool, #[generator(0..8)] u8, #[generator(0..4)] u8),
     Armed(#[generator(0..3)] u8, #[generator(0..4)] u8, bool),
     Sent(#[generator(0..3)] u8, #[generator(1..4)] u8, bool, bool),
     /// What the daemon does from now on.

@@ -4,14 +4,15 @@ use crate::TIME;
 use crate::corpus::{Edit, from};
 use bolero::TypeGenerator;
 use carp::carp::Reason;
-use carp::carp::config::{Dataplane, InputMode, Key, Settings, State, Unit};
+use carp::carp::config::{Dataplane, InputMode, Key, Lladdr, State, Unit};
 use carp::cli::ifconfig::parse::{self, Command, Typed};
 use carp::cli::ifconfig::words::WORDS;
-use carp::cli::ifconfig::{address, print};
+use carp::cli::ifconfig::{address, dataplane, print};
 use carp::control::socket::{REQUEST_MAX, read_frame, reply_frame, request_frame};
 use carp::control::started::Started;
 use carp::control::{
-    Change, Family, Interface, MacAddr, Refusal, Reply, Request, Served, Setting, Traffic, Vhost,
+    Change, Family, Interface, MacAddr, Peer, Protection, Refusal, Reply, Request, Served, Setting,
+    Stats, Sysctls, Traffic, Vhost,
 };
 use carp::daemon::door::{Effect, Failure, Order, Outcome, Said};
 use serde::Serialize;
@@ -64,7 +65,7 @@ const ARGUMENTS: &[&str] = &[
 
 /// A word of a command line.
 #[derive(Debug, Clone, TypeGenerator)]
-enum Piece {
+pub enum Piece {
     Word(u16),
     Negated(u16),
     Argument(u16),
@@ -73,7 +74,7 @@ enum Piece {
 }
 
 impl Piece {
-    fn text(&self) -> OsString {
+    pub fn text(&self) -> OsString {
         match self {
             Self::Word(n) => from(WORDS, *n).name.into(),
             Self::Negated(n) => format!("-{}", from(WORDS, *n).name).into(),
@@ -92,7 +93,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// It says something, in a line or two; it is escaped where it is printed.
-fn refused(refusal: &Refusal) {
+pub fn refused(refusal: &Refusal) {
     assert!(
         !refusal.text.is_empty() && refusal.text.len() < 4096,
         "{refusal:?}"
@@ -150,7 +151,7 @@ fn decode(bytes: &[u8]) {
         assert!(reply_frame(&reply).is_ok());
         if let Reply::Interfaces(all) = &reply {
             for interface in all {
-                let text = print::interface(interface, None, true);
+                let text = print::interface(interface, None) + &dataplane::lines(interface, true);
                 assert!(is_plain(&text), "{text:?}");
             }
         }
@@ -183,6 +184,12 @@ fn interface() -> Interface {
             "192.0.2.10/24".parse().unwrap(),
             "2001:db8::10/64".parse().unwrap(),
         ],
+        peers: vec!["192.0.2.2".parse().unwrap()],
+        configured_lladdr: Lladdr::Chosen(MacAddr::of_vhid(9)),
+        description: Some("\u{1b}]0;x\u{7}".into()),
+        configured_mtu: Some(1400),
+        debug: true,
+        metric: 7,
         input: InputMode::Accept,
         capture: true,
         dataplane: Served {
@@ -210,6 +217,18 @@ fn messages() -> Vec<Vec<u8>> {
             alias: true,
         },
         Change::Delete(None),
+        Change::Detach(Family::Inet6),
+        Change::Nodes(vec![(1, 100)]),
+        Change::Balancing("ip".into()),
+        Change::Peers(Family::Inet6, vec!["fe80::2".parse().unwrap()]),
+        Change::Lladdr(Lladdr::Carpdev),
+        Change::Description(Some("left".into())),
+        Change::Group("ha".into()),
+        Change::LeaveGroup("ha".into()),
+        Change::Mtu(Some(1400)),
+        Change::Debug(true),
+        Change::Metric(1),
+        Change::Rdomain(0),
     ];
     let refusal = Refusal {
         text: "SIOCSVH: Invalid argument".into(),
@@ -226,12 +245,34 @@ fn messages() -> Vec<Vec<u8>> {
             Setting::Allow(true),
             Setting::Preempt(false),
             Setting::Log(7),
+            Setting::Replay(false),
+            Setting::Demotion(-240),
+            Setting::SenderrDemotionFactor(0),
+            Setting::IfdownDemotionFactor(10),
+            Setting::Dscp(56),
+            Setting::Grace(60),
+            Setting::Arpbalance(false),
         ]),
+        Request::Group("carp".into()),
+        Request::Demote {
+            group: "carp".into(),
+            by: -1,
+        },
+        Request::Stats,
+        Request::Peers,
+        Request::Show(None),
     ];
     let replies = [
         Reply::Done,
         Reply::Interfaces(vec![interface()]),
-        Reply::Settings(Settings::default()),
+        Reply::Settings(Sysctls::default()),
+        Reply::Stats(Stats::default()),
+        Reply::Peers(vec![Peer {
+            unit: Unit(1),
+            vhid: 1,
+            address: "fe80::2".parse().unwrap(),
+            protection: Protection::Repeats,
+        }]),
         Reply::Refused(refusal.clone()),
     ];
     let name = || "carp1".to_owned();
@@ -294,6 +335,21 @@ fn command_lines() {
             let line: Vec<OsString> = pieces.iter().map(Piece::text).collect();
             ifconfig(&line);
             // Most lines begin with an interface.
+            let named: Vec<OsString> = std::iter::once("carp1".into()).chain(line).collect();
+            ifconfig(&named);
+        });
+}
+
+/// Bytes as an argv could carry them: anything but 0, in words.
+#[test]
+fn raw_command_lines() {
+    bolero::check!()
+        .with_max_len(128)
+        .with_test_time(TIME)
+        .for_each(|bytes: &[u8]| {
+            let words = bytes.split(|byte| *byte <= b' ');
+            let line: Vec<_> = words.map(|word| OsString::from_vec(word.into())).collect();
+            ifconfig(&line);
             let named: Vec<OsString> = std::iter::once("carp1".into()).chain(line).collect();
             ifconfig(&named);
         });

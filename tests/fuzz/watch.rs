@@ -59,6 +59,7 @@ impl Watch {
                 what,
                 frame,
             } => self.frame(*carpdev, (*unit, *vhid), *what, frame),
+            Action::SendToPeers { .. } => panic!("nobody here has peers"),
             Action::Arm { unit, attempt } => {
                 assert!(*attempt > self.attempt, "numbers grow");
                 self.attempt = *attempt;

@@ -1,7 +1,8 @@
 //! Frames: read without panic, judged alike however they are asked, and written again the same.
 
 use crate::TIME;
-use crate::corpus::Edited;
+use crate::corpus::{Edited, repair};
+use crate::made::Made;
 use carp::wire::carp::{Advertisement, LEN, checksum_form, kind, verify, version, vhid};
 use carp::wire::{Frame, frame};
 use std::net::IpAddr;
@@ -93,21 +94,56 @@ fn edited_frames() {
         .for_each(|edited| receive(&edited.bytes()));
 }
 
-/// Raw bytes behind a sound IP header: advertisements and ICMPv6 messages that are not close to anything.
+#[test]
+fn made_frames() {
+    bolero::check!()
+        .with_type::<Made>()
+        .with_test_time(TIME)
+        .for_each(|made| receive(&made.bytes()));
+}
+
+/// Raw bytes behind sound headers, with or without sound checksums: what no header's check keeps from the decoders inside.
 #[test]
 fn raw_payloads() {
-    let protocols = [112, 58, 0, 60];
     bolero::check!()
         .with_max_len(256)
         .with_test_time(TIME)
         .for_each(|bytes: &[u8]| {
             let [pick, payload @ ..] = bytes else { return };
-            let mut frame = vec![0x33, 0x33, 0, 0, 0, 0x12, 2, 0, 0, 0, 0, 1, 0x86, 0xdd];
-            frame.extend([0x60, 0, 0, 0, 0, payload.len() as u8]);
-            frame.extend([protocols[usize::from(*pick % 4)], 255]);
-            frame.extend("fe80::1".parse::<std::net::Ipv6Addr>().unwrap().octets());
-            frame.extend("ff02::12".parse::<std::net::Ipv6Addr>().unwrap().octets());
-            frame.extend(payload);
+            let mut frame = match pick % 6 {
+                0 => behind_inet(payload),
+                1 => [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1, 8, 6], payload].concat(),
+                // An ARP packet as far as its first eight bytes go.
+                2 => {
+                    let about = [8, 6, 0, 1, 8, 0, 6, 4, 0, 1 + (pick >> 7)];
+                    [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1], &about, payload].concat()
+                }
+                3 => behind_inet6(112, payload),
+                // A solicitation or an answer as far as its type and code go.
+                4 => behind_inet6(58, &[&[135 + (pick >> 7), 0][..], payload].concat()),
+                _ => behind_inet6([58, 0, 43, 60][usize::from(pick >> 6)], payload),
+            };
+            receive(&frame);
+            repair(&mut frame);
             receive(&frame);
         });
+}
+
+fn behind_inet(payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![1, 0, 0x5e, 0, 0, 18, 2, 0, 0, 0, 0, 1, 8, 0];
+    let length = (20 + payload.len() as u16).to_be_bytes();
+    frame.extend([0x45, 0x10, length[0], length[1], 0, 0, 0x40, 0]);
+    frame.extend([255, 112, 0, 0, 192, 0, 2, 1, 224, 0, 0, 18]);
+    frame.extend(payload);
+    frame
+}
+
+fn behind_inet6(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x33, 0x33, 0, 0, 0, 0x12, 2, 0, 0, 0, 0, 1, 0x86, 0xdd];
+    let length = (payload.len() as u16).to_be_bytes();
+    frame.extend([0x60, 0, 0, 0, length[0], length[1], protocol, 255]);
+    frame.extend("fe80::1".parse::<std::net::Ipv6Addr>().unwrap().octets());
+    frame.extend("ff02::12".parse::<std::net::Ipv6Addr>().unwrap().octets());
+    frame.extend(payload);
+    frame
 }

@@ -8,6 +8,9 @@ use carp::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The moment at which the hosts start.
+pub const BEGINNING: Instant = Instant::from_nanos(1_000_000_000);
+
 /// One thing that happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -23,8 +26,12 @@ pub enum Step {
     Reflect(usize),
     /// A packet is lost.
     Lose(usize),
+    /// Somebody sends once more what one host heard last of another.
+    Replay(usize, usize),
     /// The kernel has made a host's carpN a MASTER's, or refuses.
     Armed(usize, bool),
+    /// The same to the oldest attempt that was given up meanwhile.
+    Late(usize, bool),
     /// A host's process is killed: it owns nothing any more and says nothing.
     Crash(usize),
     /// Its daemon ends as it should, with a goodbye.
@@ -47,6 +54,8 @@ pub struct Packet {
     pub sent: Instant,
     pub from: usize,
     pub to: usize,
+    /// It has arrived there before: where counters are compared it tells nothing any more.
+    pub again: bool,
     pub bytes: Arc<[u8]>,
 }
 
@@ -59,6 +68,10 @@ pub struct Host {
     pub lease: Instant,
     /// The attempt that the kernel has not answered.
     pub arming: Option<u64>,
+    /// Those before it that it has not answered either.
+    pub owed: Vec<u64>,
+    /// The latest attempt was refused.
+    pub refused: bool,
     /// It ends when it has served its last frame.
     pub ending: bool,
     retired: bool,
@@ -66,6 +79,12 @@ pub struct Host {
     pub carrier: bool,
     /// When it last heard a MASTER that stays, and which.
     pub heard: Option<(Instant, usize)>,
+    /// What was delivered to it last, by sender.
+    pub recorded: Vec<Option<Packet>>,
+    /// It took an advertisement for an old one.
+    pub disbelieved: bool,
+    /// When it first heard its successor, while it serves its last frames.
+    pub succeeded: Option<Instant>,
 }
 
 /// The whole segment at one moment.
@@ -83,6 +102,8 @@ pub struct Net {
     pub together: Option<Instant>,
     /// A host has begun to arm, or gone on with it, though it hears a MASTER that it has no reason to replace.
     pub usurped: bool,
+    /// A host took an answer to an earlier attempt for one to its latest.
+    pub misled: bool,
     /// A host went on as MASTER past its lease.
     pub overslept: bool,
     /// There was an owner.
@@ -92,6 +113,9 @@ pub struct Net {
     /// As in the scope.
     skews: Arc<[(u8, u8)]>,
     preempt: bool,
+    pub replay: bool,
+    /// Nothing is the same at another time.
+    pub bounded: bool,
     /// Beyond these two no clock of the model is read.
     pub rest: Duration,
     pub overlap: Duration,
@@ -104,26 +128,34 @@ impl Net {
             gate: Gate::Shut,
             lease: Instant::ZERO,
             arming: None,
+            owed: Vec::new(),
+            refused: false,
             ending: false,
             retired: false,
             asleep: None,
             carrier: true,
             heard: None,
+            recorded: vec![None; scope.hosts.len()],
+            disbelieved: false,
+            succeeded: None,
         };
         let mut net = Self {
-            now: rig::ms(1000.0),
+            now: BEGINNING,
             hosts: vec![host; scope.hosts.len()],
             wire: Vec::new(),
             left: scope.budget,
             started: 0,
-            fault: rig::ms(1000.0),
+            fault: BEGINNING,
             together: None,
             usurped: false,
+            misled: false,
             overslept: false,
             owned: false,
             settled: None,
             skews: scope.hosts.clone().into(),
             preempt: scope.preempt,
+            replay: scope.replay,
+            bounded: scope.until.is_some(),
             rest: scope.rest(),
             overlap: scope.overlap(),
         };
@@ -167,7 +199,7 @@ impl Net {
         self.now.since(self.fault)
     }
 
-    fn awake(&self, index: usize) -> Option<&Engine> {
+    pub fn awake(&self, index: usize) -> Option<&Engine> {
         let host = &self.hosts[index];
         host.engine.as_ref().filter(|_| host.asleep.is_none())
     }
@@ -187,87 +219,6 @@ impl Net {
 
     pub fn next_due(&self, scope: &Scope) -> Option<Instant> {
         self.dues(scope).min()
-    }
-
-    pub fn steps(&self, scope: &Scope, steps: &mut Vec<Step>) {
-        if self.next_due(scope).is_some_and(|at| at > self.now) {
-            steps.push(Step::Tick);
-        }
-        for (index, packet) in self.wire.iter().enumerate() {
-            // Two alike: one of them is enough.
-            let twin = |other: &Packet| {
-                let ordered = scope.ordered && other.from == packet.from;
-                other.to == packet.to && (ordered || Arc::ptr_eq(&other.bytes, &packet.bytes))
-            };
-            if self.awake(packet.to).is_some() && !self.wire[..index].iter().any(twin) {
-                self.steps_of_packet(index, packet, steps);
-            }
-        }
-        for index in 0..self.hosts.len() {
-            self.steps_of_host(scope, index, steps);
-        }
-    }
-
-    fn steps_of_packet(&self, index: usize, packet: &Packet, steps: &mut Vec<Step>) {
-        steps.push(Step::Deliver(index));
-        // Lost is lost: when does not matter.
-        if self.left.losses > 0 && packet.sent == self.now {
-            steps.push(Step::Lose(index));
-        }
-        if self.left.doubles > 0 {
-            steps.push(Step::Double(index));
-        }
-        let back = packet.to != packet.from && self.awake(packet.from).is_some();
-        if self.left.reflections > 0 && back && packet.sent == self.now {
-            steps.push(Step::Reflect(index));
-        }
-    }
-
-    fn steps_of_host(&self, scope: &Scope, index: usize, steps: &mut Vec<Step>) {
-        let host = &self.hosts[index];
-        let Some(engine) = &host.engine else {
-            if self.left.starts > 0 {
-                steps.push(Step::Start(index));
-            }
-            return;
-        };
-        if self.left.crashes > 0 {
-            steps.push(Step::Crash(index));
-        }
-        if self.left.stops > 0 && host.asleep.is_none() && !host.ending {
-            steps.push(Step::Stop(index));
-        }
-        if let Some(until) = host.asleep {
-            if until <= self.now {
-                steps.push(Step::Wake(index));
-            }
-            return;
-        }
-        if engine.timeout().is_some_and(|at| at <= self.now) {
-            steps.push(Step::Serve(index, true));
-            if self.left.failures > 0 {
-                steps.push(Step::Serve(index, false));
-            }
-        }
-        if host.arming.is_some() {
-            steps.push(Step::Armed(index, true));
-            if self.left.refusals > 0 {
-                steps.push(Step::Armed(index, false));
-            }
-        }
-        if self.left.pauses > 0 {
-            steps.extend((0..scope.pauses.len()).map(|span| Step::Pause(index, span)));
-        }
-        if !host.carrier || self.left.flaps > 0 {
-            steps.push(Step::Carrier(index, !host.carrier));
-        }
-        if self.left.asks > 0 {
-            let asks = [State::Backup, State::Master];
-            let other = asks
-                .into_iter()
-                .filter(|to| engine.vhosts(UNIT).any(|v| v.state != *to));
-            steps.extend(other.map(|to| Step::Ask(index, to)));
-        }
     }
 
     /// The same segment after one step.
@@ -295,15 +246,19 @@ impl Net {
             Step::Tick => self.now = self.next_due(scope).unwrap_or(self.now),
             Step::Serve(index, leaves) => {
                 self.left.failures -= u8::from(!leaves);
-                self.hosts[index].arming =
-                    self.hosts[index].arming.filter(|_| self.left.refusals > 0);
+                let matters = self.left.refusals + self.left.late > 0;
+                self.hosts[index].arming = self.hosts[index].arming.filter(|_| matters);
                 self.told(index, Input::Time, leaves);
                 return !leaves;
             }
             Step::Deliver(which) => self.deliver(which),
             Step::Double(which) => {
                 self.left.doubles -= 1;
-                let copy = self.wire[which].clone();
+                let again = true;
+                let copy = Packet {
+                    again,
+                    ..self.wire[which].clone()
+                };
                 self.deliver(which);
                 self.wire.insert(which, copy);
             }
@@ -321,7 +276,28 @@ impl Net {
                 self.wire.remove(which);
                 return true;
             }
-            Step::Armed(index, ok) => return self.armed(index, ok),
+            Step::Replay(from, to) => {
+                self.left.replays -= 1;
+                let recorded = self.hosts[to].recorded[from].clone();
+                self.wire.extend(recorded);
+                self.deliver(self.wire.len() - 1);
+            }
+            Step::Armed(index, ok) => {
+                if let Some(attempt) = self.hosts[index].arming.take() {
+                    self.hosts[index].refused = !ok;
+                    self.armed(index, attempt, ok);
+                }
+                return !ok;
+            }
+            Step::Late(index, ok) => {
+                let attempt = self.hosts[index].owed.remove(0);
+                // What is due is served first.
+                self.told(index, Input::Time, true);
+                let before = (self.state(index), self.hosts[index].gate);
+                self.armed(index, attempt, ok);
+                self.misled |= before != (self.state(index), self.hosts[index].gate);
+                return !ok;
+            }
             Step::Crash(index) => {
                 self.left.crashes -= 1;
                 self.end(index);
@@ -371,7 +347,9 @@ impl Net {
         let host = &mut self.hosts[index];
         (host.engine, host.gate, host.arming) = (None, Gate::Shut, None);
         (host.asleep, host.ending, host.retired) = (None, false, false);
-        host.heard = None;
+        (host.owed, host.refused) = (Vec::new(), false);
+        (host.heard, host.succeeded) = (None, None);
+        host.disbelieved = false;
     }
 
     /// What is on its way to a host does not arrive.
@@ -381,39 +359,44 @@ impl Net {
 
     fn deliver(&mut self, which: usize) {
         let packet = self.wire.remove(which);
+        let (from, to, bytes) = (packet.from, packet.to, &*packet.bytes);
         // What is due is served first, as the engine asks of its caller.
-        self.told(packet.to, Input::Time, true);
-        if packet.from != packet.to {
-            self.hosts[packet.to].heard = (!packet.is_goodbye()).then_some((self.now, packet.from));
+        self.told(to, Input::Time, true);
+        let rejected = self.rejected(to);
+        let before = self.hosts[to].heard;
+        if from != to {
+            self.hosts[to].heard = (!packet.is_goodbye()).then_some((self.now, from));
         }
-        let bytes = &*packet.bytes;
-        self.told(
-            packet.to,
-            Input::Frame {
-                carpdev: CARPDEV,
-                bytes,
-            },
-            true,
-        );
-        if self.state(packet.to) == Some(State::Master) {
-            self.hosts[packet.to].heard = None;
+        let carpdev = CARPDEV;
+        self.told(to, Input::Frame { carpdev, bytes }, true);
+        let believed = self.rejected(to) == rejected && !(packet.again && self.replay);
+        // With replay protection a former MASTER rejects as well, but counts nothing.
+        let compares = self.replay;
+        let serves = self.state(to) == Some(State::Master);
+        let host = &mut self.hosts[to];
+        if !believed {
+            host.heard = before;
+        }
+        host.disbelieved |= !believed && from != to;
+        let lingers = !serves && matches!(host.gate, Gate::Open | Gate::Yielded);
+        if lingers && believed && !compares && from != to && host.heard.is_some() {
+            host.succeeded.get_or_insert(self.now);
+        }
+        host.heard = host.heard.filter(|_| !serves);
+        if self.left.replays > 0 {
+            host.recorded[from] = Some(packet);
         }
     }
 
-    fn armed(&mut self, index: usize, ok: bool) -> bool {
+    fn rejected(&self, index: usize) -> u64 {
+        let engine = self.hosts[index].engine.as_ref();
+        engine.map_or(0, |engine| engine.stats().badreplay)
+    }
+
+    fn armed(&mut self, index: usize, attempt: u64, ok: bool) {
         self.left.refusals -= u8::from(!ok);
-        if let Some(attempt) = self.hosts[index].arming.take() {
-            self.told(
-                index,
-                Input::Armed {
-                    unit: UNIT,
-                    attempt,
-                    ok,
-                },
-                true,
-            );
-        }
-        !ok
+        let unit = UNIT;
+        self.told(index, Input::Armed { unit, attempt, ok }, true);
     }
 
     fn start(&mut self, scope: &Scope, index: usize) {
@@ -421,8 +404,7 @@ impl Net {
         self.hosts[index].engine = Some(Engine::new(self.started));
         let settings = Settings {
             preempt: scope.preempt,
-            // Names of counters do not keep the order of those that are not on their way any more.
-            replay: false,
+            replay: scope.replay,
             ..Settings::default()
         };
         self.told(index, Input::Settings(settings), true);
@@ -485,10 +467,20 @@ impl Net {
                 });
             }
             Action::Arm { attempt, .. } => {
-                host.arming = Some(attempt);
+                host.refused = false;
+                if let Some(given_up) = host.arming.replace(attempt)
+                    && self.left.late > 0
+                {
+                    self.left.late -= 1;
+                    host.owed.push(given_up);
+                }
                 self.begins_to_arm(index);
             }
-            Action::Gate { gate, .. } => host.gate = gate,
+            Action::Gate { gate, .. } => {
+                let lingers = matches!(gate, Gate::Open | Gate::Yielded);
+                host.succeeded = host.succeeded.filter(|_| lingers);
+                host.gate = gate;
+            }
             Action::Lease { until, .. } => host.lease = until,
             Action::Transition {
                 to: State::Master, ..
@@ -496,7 +488,7 @@ impl Net {
                 // Heard since it began to arm.
                 let skews = &self.skews;
                 let yields = |from: usize| skews[from] <= skews[index];
-                self.usurped |= host.heard.is_some_and(|(_, from)| yields(from));
+                self.usurped |= host.heard.take().is_some_and(|(_, from)| yields(from));
             }
             Action::Retired { .. } => host.retired = true,
             _ => {}
@@ -525,6 +517,7 @@ impl Net {
                 sent,
                 from,
                 to,
+                again: false,
                 bytes,
             });
         }

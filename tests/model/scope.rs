@@ -1,6 +1,6 @@
 //! How much may happen in one exploration, the bounds that follow from the timers, and the properties.
 
-use crate::net::{Net, Step};
+use crate::net::{BEGINNING, Net, Step};
 use carp::carp::Gate;
 use carp::carp::config::State;
 use stateright::{Checker, HasDiscoveries, Model, Property};
@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// A former MASTER serves so long after its goodbye.
 const LINGER: Duration = Duration::from_millis(100);
+/// And so long after it has heard its successor.
+const LINGER_HEARD: Duration = Duration::from_millis(20);
 /// A host waits so long for the kernel while nobody serves, and while another MASTER does.
 const ARMING: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 
@@ -36,6 +38,7 @@ pub fn dead_time(advbase: u8, advskew: u8) -> Duration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Budget {
     pub losses: u8,
+    pub replays: u8,
     pub doubles: u8,
     pub reflections: u8,
     pub crashes: u8,
@@ -46,6 +49,8 @@ pub struct Budget {
     pub failures: u8,
     /// Answers of the kernel that it will not.
     pub refusals: u8,
+    /// Answers that come after a later attempt was begun.
+    pub late: u8,
     pub flaps: u8,
     pub asks: u8,
 }
@@ -56,6 +61,10 @@ pub struct Scope {
     /// advbase and advskew of each.
     pub hosts: Vec<(u8, u8)>,
     pub preempt: bool,
+    /// net.inet.carp.replay.
+    pub replay: bool,
+    /// What happens later than so long after the beginning is not looked at.
+    pub until: Option<Duration>,
     pub addresses: &'static [&'static str],
     /// The longest that a packet takes.
     pub delay: Duration,
@@ -72,6 +81,8 @@ impl Scope {
         Self {
             hosts: advskews.iter().map(|advskew| (1, *advskew)).collect(),
             preempt,
+            replay: false,
+            until: None,
             addresses: &["192.0.2.10/24"],
             delay: Duration::from_millis(4),
             ordered: false,
@@ -194,6 +205,10 @@ impl Model for Scope {
         Some(net.after(self, step))
     }
 
+    fn within_boundary(&self, net: &Net) -> bool {
+        self.until.is_none_or(|until| net.now < BEGINNING + until)
+    }
+
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(
@@ -245,13 +260,46 @@ impl Model for Scope {
             Property::always(
                 "who is MASTER no more and has heard another does not answer",
                 |_, net: &Net| {
-                    let mut hosts = net.hosts.iter().enumerate();
+                    // With replay protection it may hear one that is older than its own goodbye, and goes on waiting.
+                    let mut hosts = net.hosts.iter().enumerate().filter(|_| !net.replay);
                     hosts.all(|(index, host)| {
                         let former = net.state(index) != Some(State::Master);
                         !(former && host.gate == Gate::Open && host.heard.is_some())
                     })
                 },
             ),
+            Property::always(
+                "who has heard its successor serves the last frames and no more",
+                |_, net: &Net| {
+                    let mut awake = net.hosts.iter().filter(|host| host.asleep.is_none());
+                    awake.all(|host| {
+                        let over = |at| net.now.since(at) > LINGER_HEARD;
+                        !host.succeeded.is_some_and(over)
+                    })
+                },
+            ),
+            Property::always("who lives is believed", |scope: &Self, net: &Net| {
+                let Budget {
+                    doubles, replays, ..
+                } = scope.budget;
+                let forged = !scope.ordered || doubles + replays > 0;
+                forged || !net.hosts.iter().any(|host| host.disbelieved)
+            }),
+            Property::always(
+                "whom the kernel has refused is no MASTER",
+                |_, net: &Net| {
+                    let refused = |index: &usize| net.hosts[*index].refused;
+                    let mut hosts = (0..net.hosts.len()).filter(refused);
+                    hosts.all(|index| net.state(index) != Some(State::Master))
+                },
+            ),
+            Property::always(
+                "an answer to an earlier attempt changes nothing",
+                |_, net: &Net| !net.misled,
+            ),
+            Property::sometimes("an answer comes that late", |scope: &Self, net: &Net| {
+                scope.budget.late == 0 || net.hosts.iter().any(|host| !host.owed.is_empty())
+            }),
             Property::sometimes("an owner at rest", |_, net: &Net| net.settled.is_some()),
             Property::sometimes(
                 "a goodbye that overtakes an advertisement is undone by it",

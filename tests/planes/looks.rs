@@ -80,14 +80,11 @@ fn a_rule_on_the_interface_where_it_is_seen_stops_it() {
     join(a, "eth0", 0);
     a.master("carp1");
     let drop = |interface: &str| {
-        let chain = "type filter hook input priority 0";
-        let rule = format!("iifname \"{interface}\" tcp dport 7000 drop");
-        nft(
-            a,
-            &format!(
-                "table inet shut\ndelete table inet shut\ntable inet shut {{ chain input {{ {chain}; {rule}; }} }}\n"
-            ),
+        let rules = format!(
+            "table inet shut\ndelete table inet shut\ntable inet shut {{\nchain input {{\ntype filter hook input priority 0;\n\
+            iifname \"{interface}\" tcp dport 7000 drop\n}}\n}}\n"
         );
+        nft(a, &rules);
     };
     drop("eth0");
     assert_eq!(who(c, SHARED, None).unwrap(), "a");

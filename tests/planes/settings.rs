@@ -27,7 +27,7 @@ fn all(host: &Host) -> BTreeMap<String, String> {
     }
     let mut found = BTreeMap::new();
     host.place
-        .run(|| walk(Path::new("/proc/thread-self/../../sys/net"), &mut found));
+        .run(|| walk(Path::new("/proc/sys/net"), &mut found));
     found
 }
 

@@ -154,6 +154,7 @@ fn take(
             )?;
             effects.frames.push((at, frame, ad));
         }
+        Action::SendToPeers { .. } => return Err("nobody here has peers".into()),
         Action::Retired { .. } => effects.retired += 1,
         Action::Log(_) => {}
     }

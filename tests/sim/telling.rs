@@ -69,6 +69,7 @@ fn line(action: &Action) -> String {
             ..
         } => format!("{unit}: {from} -> {to} ({reason})"),
         Action::Log(notice) => format!("log: {}", notice.text),
+        Action::SendToPeers { unit, .. } => format!("{unit}: advertises to peers"),
         Action::Retired { unit } => format!("{unit}: retired"),
     }
 }

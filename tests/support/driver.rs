@@ -76,7 +76,10 @@ impl Host {
     #[track_caller]
     pub fn daemon_with(&self, words: &[&str]) {
         let log = std::fs::File::create(self.log()).unwrap();
-        let mut command = self.command(&["daemon", "--dataplane", self.plane.word()]);
+        let mut command = self.command(&["daemon"]);
+        if !words.contains(&"--dataplane") {
+            command.args(["--dataplane", self.plane.word()]);
+        }
         command.args(words);
         command.stdout(Stdio::null()).stderr(log);
         let child = self.place.run(|| command.spawn().unwrap());
@@ -87,7 +90,8 @@ impl Host {
         );
         let socket = self.run.join(self.place.inode().to_string()).join("ctl");
         let up = || {
-            socket.exists() && self.finish(&mut self.command(&["ifconfig", "-a"])).code == Some(0)
+            let ready = socket.exists() && self.said().contains("ready\n");
+            ready && self.finish(&mut self.command(&["ifconfig", "-a"])).code == Some(0)
         };
         assert!(until(SOON, up), "{}: no daemon: {}", self.name, self.said());
     }

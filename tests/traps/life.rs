@@ -192,10 +192,10 @@ fn t26_a_polite_end_removes_all_interfaces_at_once() {
         );
     }
     assert_eq!(gone.len(), 16);
-    // One by one each takes the kernel 20 ms.
+    // One by one each takes the kernel 20 ms, on an idle machine.
     let span = gone[15].since(gone[0]);
     assert!(
-        span < Duration::from_millis(100),
+        span < Duration::from_millis(200),
         "the first and the last are {span:?} apart"
     );
     ask_for_all(&c);

@@ -195,8 +195,10 @@ impl Members {
     pub(super) fn rebase(&mut self, rename: &mut dyn FnMut(u64) -> Option<u64>) {
         let all = self.known.iter_mut().chain(&mut self.candidates);
         for member in all.chain([&mut self.own]) {
-            // Who it is shows in its counters.
-            member.identity = 0;
+            if member.highest().is_none() {
+                // Nobody has seen it.
+                member.identity = 0;
+            }
             for last in &mut member.last {
                 *last = last.map(|counter| rename(counter).unwrap_or(0));
             }

@@ -124,6 +124,11 @@ impl Verdict {
         }
     }
 
+    /// A host of ours that was never as far as this, and none of those that leap ahead.
+    pub(super) fn is_of_ours(self) -> bool {
+        matches!(self, Self::Member(members::Verdict::New(_)))
+    }
+
     pub(super) fn is_replay(self) -> bool {
         matches!(
             self,

@@ -2,50 +2,128 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod argument;
+mod carry;
+pub mod dataplane;
+mod dialect;
+pub mod facts;
+mod freebsd;
+mod freebsd9;
+mod instead;
+pub mod lines;
+mod netbsd;
+mod openbsd;
+mod parent;
 pub mod parse;
 pub mod print;
+mod show;
+mod system;
 pub mod words;
 
+use super::personality::Personality;
 use super::{because, plain, reason, refuse, say, start, unanswered, warn};
 use crate::carp::config::{Key, PASS_MAX, Unit};
 use crate::control::Family;
+use crate::control::link::Link;
 use crate::control::socket::{Client, Error};
 use crate::control::{Change, Interface, Refusal, Reply, Request};
-use parse::{Command, Phrase, Typed, Which};
+pub(super) use show::group_of;
+
+use facts::Facts;
+use parse::{Phrase, Typed};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
+use system::Real;
 use zeroize::Zeroizing;
 
 /// Under this name errors are printed.
 const NAME: &str = "ifconfig";
-/// What is printed when the line makes no sense.
-pub const USAGE: &str =
-    "usage: ifconfig [-v] [-AaC] [interface] [inet | inet6] [address] [words ...]\n";
 /// More than this of a first line is no passphrase.
 const PHRASE_MAX: usize = 4096;
 
+/// By whom and where it is run.
+#[derive(Debug)]
+pub struct Caller {
+    /// The name it was called by where that stands for the system's ifconfig: all that is not carp's is then the system's.
+    pub instead: Option<OsString>,
+    /// The personality in that name.
+    pub called: Option<Personality>,
+    /// Lists the interfaces of the system.
+    pub links: fn() -> io::Result<Vec<Link>>,
+}
+
+/// The system around carp's interfaces.
+#[derive(Debug)]
+struct Around {
+    links: fn() -> io::Result<Vec<Link>>,
+    /// Interfaces of the system that have nothing to do with carp are shown, too.
+    system: bool,
+}
+
+impl Around {
+    fn links(&self) -> Result<Vec<Link>, Refusal> {
+        (self.links)().map_err(|error| because("SIOCGIFCONF: Input/output error", reason(&error)))
+    }
+}
+
+/// Why a line is not carried out.
+#[derive(Debug)]
+enum Wrong {
+    /// The usage says it, the reason stands behind it.
+    Usage(Option<Refusal>),
+    /// This was wrong.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Wrong {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<parse::Error> for Wrong {
+    fn from(error: parse::Error) -> Self {
+        match error {
+            parse::Error::Usage => Self::Usage(None),
+            parse::Error::Refused(refusal) => Self::Refused(refusal),
+        }
+    }
+}
+
 /// Runs `ifconfig` with what stands after its name.
 #[must_use]
-pub fn run(arguments: &[OsString]) -> ExitCode {
-    match parse::parse(arguments, &hosts) {
-        Ok(Command::Help) => say(&format!("{USAGE}\n{}", words::help())),
-        Ok(Command::Cloners) => say("carp\n"),
-        Ok(Command::Show {
-            which,
-            family,
-            verbose,
-        }) => show(&which, family, verbose).map_or_else(refused, |text| say(&text)),
-        Ok(Command::Apply { unit, changes }) => {
-            apply(unit, changes).map_or_else(refused, |()| ExitCode::SUCCESS)
+pub fn run(arguments: &[OsString], caller: &Caller) -> ExitCode {
+    let (personality, words) = match Personality::taken(arguments, caller.called) {
+        Ok(taken) => taken,
+        Err(refusal) => return refused(refusal),
+    };
+    let facts = facts::of(personality);
+    let real = caller.instead.as_deref().and_then(Real::find);
+    let around = Around {
+        links: caller.links,
+        system: caller.instead.is_some(),
+    };
+    match real {
+        Some(real) => instead::run(facts, words, &around, &real),
+        None => ours(facts, words, &around),
+    }
+}
+
+/// Carried out here.
+fn ours(facts: &Facts, words: &[OsString], around: &Around) -> ExitCode {
+    let name = words.first().map(|word| word.to_string_lossy());
+    match carry::out(facts, words, around) {
+        Ok(text) => say(&text),
+        Err(Wrong::Refused(refusal)) => {
+            refused(facts.rephrase(refusal, name.as_deref().unwrap_or_default()))
         }
-        Err(parse::Error::Refused(refusal)) => refused(refusal),
-        Err(parse::Error::Usage) => {
-            eprint!("{USAGE}");
-            ExitCode::FAILURE
+        Err(Wrong::Usage(why)) => {
+            eprint!("{}", facts.usage);
+            why.map_or(ExitCode::FAILURE, refused)
         }
     }
 }
@@ -55,39 +133,9 @@ fn refused(refusal: Refusal) -> ExitCode {
 }
 
 /// Names come from /etc/hosts or not at all: an address must not depend on a server that this host may be failing over.
-fn hosts(name: &str, family: Family) -> Option<IpAddr> {
+pub(super) fn hosts(name: &str, family: Family) -> Option<IpAddr> {
     let text = fs::read("/etc/hosts").ok()?;
     address::in_hosts(&String::from_utf8_lossy(&text), name, family)
-}
-
-/// The text of what is to be shown. A look never starts a daemon: without one there is no interface.
-fn show(which: &Which, family: Option<Family>, verbose: bool) -> Result<String, Refusal> {
-    let wanted = if let Which::One(unit) = which {
-        Some(*unit)
-    } else {
-        None
-    };
-    let interfaces = interfaces(wanted)?;
-    let chosen: Vec<_> = interfaces
-        .iter()
-        .filter(|interface| shown(interface, which))
-        .collect();
-    match which {
-        Which::One(unit) if chosen.is_empty() => Err(parse::missing(&unit.to_string())),
-        Which::Group(name) if chosen.is_empty() => Err(parse::missing(name)),
-        _ => Ok(chosen
-            .into_iter()
-            .map(|interface| print::interface(interface, family, verbose))
-            .collect()),
-    }
-}
-
-fn shown(interface: &Interface, which: &Which) -> bool {
-    match which {
-        Which::All => true,
-        Which::One(unit) => interface.unit == *unit,
-        Which::Group(name) => name == "carp" || interface.groups.contains(name),
-    }
 }
 
 /// The interfaces, or the one asked for if it is there; none without a daemon.
@@ -106,19 +154,27 @@ pub fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
     }
 }
 
+/// The changes with every phrase fetched.
+pub(super) fn keys(changes: Vec<Typed>) -> Result<Vec<Change>, Refusal> {
+    let ready = changes.into_iter().map(|typed| match typed {
+        Typed::Change(change) => Ok(change),
+        Typed::Pass(phrase) => Ok(Change::Pass(key(phrase)?)),
+    });
+    ready.collect()
+}
+
 /// Sends the line as one request.
-fn apply(unit: Unit, changes: Vec<Typed>) -> Result<(), Refusal> {
-    let mut ready = Vec::with_capacity(changes.len());
-    for typed in changes {
-        ready.push(match typed {
-            Typed::Change(change) => change,
-            Typed::Pass(phrase) => Change::Pass(key(phrase)?),
-        });
-    }
-    match start::ask(&Request::Apply {
+fn apply(unit: Unit, changes: &[Change]) -> Result<(), Refusal> {
+    let request = Request::Apply {
         unit,
-        changes: ready,
-    })? {
+        changes: changes.to_vec(),
+    };
+    done(start::ask(&request))
+}
+
+/// What a change was answered.
+fn done(reply: Result<Reply, Refusal>) -> Result<(), Refusal> {
+    match reply? {
         Reply::Done => Ok(()),
         Reply::Refused(refusal) => Err(refusal),
         _ => Err(plain("the carp daemon answered something else")),
@@ -173,6 +229,9 @@ fn first_line(mut from: impl Read, name: &str) -> Result<Zeroizing<Vec<u8>>, Ref
     }
     Ok(line)
 }
+
+#[cfg(test)]
+mod faces_tests;
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::address::{self, Hosts};
+use super::argument::{self, NAME_MAX};
 use super::words::{self, Sense};
 use crate::carp::config::{InputMode, State, Unit};
 use crate::cli::{because, plain};
@@ -15,10 +16,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-/// The longest name of an interface, in bytes (IFNAMSIZ without its zero).
-const NAME_MAX: usize = 15;
 /// What OpenBSD's words about another interface hide.
-const ONLY_CARP: &str =
+pub const ONLY_CARP: &str =
     "only carp interfaces are shown and configured here; the others are the system's, see ip(8)";
 
 /// What a line asks for.
@@ -28,6 +27,16 @@ pub enum Command {
     Help,
     /// `-C`: the kinds of interfaces that `create` makes.
     Cloners,
+    /// `-l`: the names.
+    List,
+    /// `-g GROUP`: its demotion.
+    Group(String),
+    /// `-g GROUP [-]carpdemote [n]`.
+    Demote {
+        group: String,
+        /// What is added.
+        by: i16,
+    },
     /// To be shown.
     Show {
         /// Which interfaces.
@@ -150,9 +159,21 @@ fn option(name: &str, rest: &[OsString], verbose: bool) -> Result<Command, Error
         ("C", []) => Ok(Command::Cloners),
         ("a" | "A" | "aA" | "Aa", []) => all(None),
         ("a" | "A" | "aA" | "Aa", [word]) if family(word).is_some() => all(family(word)),
-        ("g" | "k" | "l", _) => Err(plain(format!("{name}: not supported yet")).into()),
+        ("l", []) => Ok(Command::List),
+        ("g", [group, rest @ ..]) => interface_group(group, rest),
+        ("k", _) => Err(plain(format!("{name}: not supported yet")).into()),
         _ => Err(Error::Usage),
     }
+}
+
+fn interface_group(name: &OsStr, rest: &[OsString]) -> Result<Command, Error> {
+    let group = name.to_string_lossy().into_owned();
+    if rest.is_empty() {
+        return Ok(Command::Group(group));
+    }
+    let words: Option<Vec<&str>> = rest.iter().map(|word| word.to_str()).collect();
+    let by = argument::demote(&words.unwrap_or_default()).ok_or(Error::Usage)??;
+    Ok(Command::Demote { group, by })
 }
 
 fn family(word: &OsStr) -> Option<Family> {
@@ -283,6 +304,15 @@ impl<'a> Line<'a> {
                     number.map_err(|wrong| plain(format!("{typed} {value}: {wrong}")))?,
                 ));
             }
+            Sense::Argument(read) => {
+                let value = argument()?;
+                let value = value
+                    .to_str()
+                    .ok_or_else(|| plain(format!("{}: bad value", value.to_string_lossy())))?;
+                self.change(read(typed, value)?);
+            }
+            Sense::Nothing => {}
+            Sense::Refused(why) => return Err(because(format!("{typed}: bad value"), why)),
             Sense::Input => {
                 let value = argument()?.to_string_lossy();
                 let modes = [InputMode::Redirect, InputMode::Accept];
@@ -296,7 +326,7 @@ impl<'a> Line<'a> {
                 self.change(Change::Input(mode.ok_or_else(wrong)?));
             }
             Sense::Carpdev => {
-                let device = carpdev(argument()?)?;
+                let device = argument::carpdev(argument()?)?;
                 self.change(Change::Carpdev(device));
             }
             Sense::Pass => {
@@ -413,20 +443,6 @@ impl<'a> Line<'a> {
         }
         Ok(self.changes)
     }
-}
-
-fn carpdev(argument: &OsStr) -> Result<String, Refusal> {
-    let name = argument.to_str().filter(|name| {
-        let wrong = |c: char| c == '/' || c.is_whitespace() || c.is_control();
-        !name.is_empty() && name.len() <= NAME_MAX && !name.contains(wrong)
-    });
-    let invalid = || {
-        because(
-            "SIOCSVH: Invalid argument",
-            format!("'{}' is no interface's name", argument.to_string_lossy()),
-        )
-    };
-    name.map(str::to_owned).ok_or_else(invalid)
 }
 
 #[cfg(test)]

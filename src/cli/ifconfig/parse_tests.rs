@@ -248,11 +248,15 @@ fn wrong_words_and_values_have_openbsds_text() {
         ("carpdev a/b", "SIOCSVH: Invalid argument"),
         ("carpdev sixteen-letters-", "SIOCSVH: Invalid argument"),
         ("destroy up", "'destroy' stands alone"),
-        ("balancing ip", "balancing: not supported yet"),
-        ("carpnodes 1:0,2:100", "carpnodes: not supported yet"),
+        ("balancing foo", "balancing foo: unknown mode"),
+        (
+            "carpnodes 1:0,2:100",
+            "carpnodes: more than one node is not supported yet",
+        ),
         ("-carpdev", "-carpdev: not supported yet"),
-        ("description x", "description: not supported yet"),
-        ("-inet6", "-inet6: not supported yet"),
+        ("link0", "link0: bad value"),
+        ("description", "'description' requires argument"),
+        ("rtlabel x", "rtlabel: not supported yet"),
     ] {
         assert_eq!(refusal(&format!("carp1 {text}")), expected, "{text}");
     }
@@ -280,7 +284,7 @@ fn names_that_are_no_carp_interface_are_refused() {
             "abcdefghijklmnop up",
             "interface name 'abcdefghijklmnop' too long",
         ),
-        ("-g carp", "-g: not supported yet"),
+        ("-k", "-k: not supported yet"),
     ] {
         if text == "carp99" {
             assert_eq!(missing(text).text, expected);

@@ -3,164 +3,82 @@
 //! Scripts count the fields of the `carp:` line and read the second of `status:`: neither words nor their places may move.
 #![forbid(unsafe_code)]
 
-use super::address;
-use crate::carp::config::{InputMode, State};
+use super::lines::{self, Lines};
+use crate::carp::config::State;
 use crate::cli::escape;
-use crate::control::Family;
-use crate::control::{Interface, Traffic, Vhost};
-use ipnetwork::IpNetwork;
-use std::fmt::{self, Write};
+use crate::control::{Family, Interface};
 
-/// The flags that a carpN may show: bit of OpenBSD's net/if.h and its word, in order.
-const FLAGS: [(u16, &str); 5] = [
-    (0x1, "UP"),
-    (0x2, "BROADCAST"),
-    (0x40, "RUNNING"),
-    (0x800, "SIMPLEX"),
-    (0x8000, "MULTICAST"),
-];
-/// What every carpN is.
-const ALWAYS: u16 = 0x8802;
-
-/// The whole text of one interface, its addresses only of `family` when one is given. What no BSD has stands on lines of
-/// its own: what is not the default always, the rest when `verbose`.
+/// The whole text of one interface, its addresses only of `family` when one is given.
 #[must_use]
-pub fn interface(interface: &Interface, family: Option<Family>, verbose: bool) -> String {
-    let mut text = String::new();
-    write(&mut text, interface, family, verbose).expect("a String takes all that is written");
-    text
+pub fn interface(interface: &Interface, family: Option<Family>) -> String {
+    let mut text = Lines::default();
+    write(&mut text, interface, family);
+    text.text()
 }
 
-fn write(
-    text: &mut String,
-    interface: &Interface,
-    family: Option<Family>,
-    verbose: bool,
-) -> fmt::Result {
-    writeln!(
-        text,
-        "{}: {} mtu {}",
+/// The line of an interface group.
+#[must_use]
+pub fn group(name: &str, demotion: u8) -> String {
+    format!("{}: carp demote count {demotion}\n", escape(name))
+}
+
+fn write(text: &mut Lines, interface: &Interface, family: Option<Family>) {
+    let metric = match interface.metric {
+        0 => String::new(),
+        metric => format!(" metric {metric}"),
+    };
+    text.put(format_args!(
+        "{}: {}{metric} mtu {}",
         interface.unit,
-        flags(interface),
+        lines::flags(lines::carp_bits(interface)),
         interface.mtu
-    )?;
-    writeln!(text, "\tlladdr {}", interface.lladdr)?;
-    writeln!(text, "\tindex {} priority 15 llprio 3", interface.index)?;
-    carp(text, interface)?;
-    dataplane(text, interface, verbose)?;
-    if !interface.groups.is_empty() {
-        writeln!(text, "\tgroups: {}", escape(&interface.groups.join(" ")))?;
+    ));
+    text.put(format_args!("\tlladdr {}", interface.lladdr));
+    text.description(interface);
+    text.put(format_args!(
+        "\tindex {} priority 15 llprio 3",
+        interface.index
+    ));
+    carp(text, interface);
+    text.groups(&interface.groups);
+    text.put(format_args!(
+        "\tstatus: {}",
+        status(lines::state(interface))
+    ));
+    for network in lines::networks(interface, family) {
+        text.shared(interface, *network);
     }
-    writeln!(text, "\tstatus: {}", status(state(interface)))?;
-    let of_family = |network: &&IpNetwork| {
-        family.is_none_or(|family| network.is_ipv4() == (family == Family::Inet))
-    };
-    for network in interface.addresses.iter().filter(of_family) {
-        address(text, interface, *network)?;
-    }
-    Ok(())
-}
-
-/// `8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST>`: hexadecimal, without 0x.
-fn flags(interface: &Interface) -> String {
-    let up = if interface.up { 0x1 } else { 0 };
-    let running = if interface.up && state(interface) != State::Init {
-        0x40
-    } else {
-        0
-    };
-    let bits = ALWAYS | up | running;
-    let words: Vec<_> = FLAGS
-        .iter()
-        .filter(|(bit, _)| bits & bit != 0)
-        .map(|(_, word)| *word)
-        .collect();
-    format!("flags={bits:x}<{}>", words.join(","))
 }
 
 /// No line before a vhid is set; one line for one vhost, a head and a line each for several.
-fn carp(text: &mut String, interface: &Interface) -> fmt::Result {
-    let carpdev = escape(interface.carpdev.as_deref().unwrap_or("none"));
+fn carp(text: &mut Lines, interface: &Interface) {
+    let carpdev = lines::name(interface.carpdev.as_deref().unwrap_or("none"));
     let advbase = interface.advbase;
+    // OpenBSD has one peer, of IPv4.
+    let mut peers = String::new();
+    for (word, family) in [("carppeer", Family::Inet), ("peer6", Family::Inet6)] {
+        if let Some(named) = lines::peers(interface, family) {
+            peers += &format!(" {word} {named}");
+        }
+    }
     match interface.vhosts.as_slice() {
-        [] => Ok(()),
-        [
-            Vhost {
-                vhid,
-                advskew,
-                state,
-                ..
-            },
-        ] => {
-            writeln!(
-                text,
-                "\tcarp: {state} carpdev {carpdev} vhid {vhid} advbase {advbase} advskew {advskew}"
-            )
-        }
+        [] => {}
+        [one] => text.put(format_args!(
+            "\tcarp: {} carpdev {carpdev} vhid {} advbase {advbase} advskew {}{peers}",
+            one.state, one.vhid, one.advskew
+        )),
         several => {
-            writeln!(text, "\tcarp: carpdev {carpdev} advbase {advbase}")?;
-            several.iter().try_for_each(
-                |Vhost {
-                     vhid,
-                     advskew,
-                     state,
-                     ..
-                 }| {
-                    writeln!(text, "\t\tstate {state} vhid {vhid} advskew {advskew}")
-                },
-            )
+            text.put(format_args!(
+                "\tcarp: carpdev {carpdev} advbase {advbase}{peers}"
+            ));
+            for node in several {
+                text.put(format_args!(
+                    "\t\tstate {} vhid {} advskew {}",
+                    node.state, node.vhid, node.advskew
+                ));
+            }
         }
     }
-}
-
-/// How frames get here and leave, where that is not the default or is asked for.
-fn dataplane(text: &mut String, interface: &Interface, verbose: bool) -> fmt::Result {
-    let served = &interface.dataplane;
-    let told = interface.capture || served.hindrance.is_some();
-    if verbose || told || interface.input != InputMode::default() {
-        write!(text, "\tinput: {}", interface.input)?;
-        if interface.capture {
-            write!(text, " capture")?;
-        }
-        if let Some(why) = &served.hindrance {
-            write!(text, " ({})", escape(why))?;
-        }
-        writeln!(text)?;
-    }
-    if !verbose {
-        return Ok(());
-    }
-    write!(text, "\tdataplane: {}", served.by)?;
-    if let Some(why) = &served.why {
-        write!(text, " ({})", escape(why))?;
-    }
-    let Traffic {
-        ipackets,
-        ibytes,
-        idrops,
-        opackets,
-        obytes,
-        odrops,
-    } = interface.traffic;
-    writeln!(text)?;
-    writeln!(
-        text,
-        "\tin: {ipackets} packets {ibytes} bytes {idrops} dropped"
-    )?;
-    writeln!(
-        text,
-        "\tout: {opackets} packets {obytes} bytes {odrops} dropped"
-    )
-}
-
-/// The interface is what the best of its vhosts is.
-fn state(interface: &Interface) -> State {
-    interface
-        .vhosts
-        .iter()
-        .map(|vhost| vhost.state)
-        .max()
-        .unwrap_or(State::Init)
 }
 
 const fn status(state: State) -> &'static str {
@@ -171,68 +89,43 @@ const fn status(state: State) -> &'static str {
     }
 }
 
-fn address(text: &mut String, interface: &Interface, network: IpNetwork) -> fmt::Result {
-    match network {
-        IpNetwork::V4(inet) => {
-            write!(
-                text,
-                "\tinet {} netmask {:#010x}",
-                inet.ip(),
-                u32::from(inet.mask())
-            )?;
-            if let Some(broadcast) = address::broadcast(network) {
-                write!(text, " broadcast {broadcast}")?;
-            }
-            writeln!(text)
-        }
-        IpNetwork::V6(inet6) if inet6.ip().is_unicast_link_local() => {
-            let (unit, index) = (interface.unit, interface.index);
-            writeln!(
-                text,
-                "\tinet6 {}%{unit} prefixlen {} scopeid {index:#x}",
-                inet6.ip(),
-                inet6.prefix()
-            )
-        }
-        IpNetwork::V6(inet6) => {
-            writeln!(text, "\tinet6 {} prefixlen {}", inet6.ip(), inet6.prefix())
-        }
-    }
-}
-
-/// One just created, for tests.
 #[cfg(test)]
-pub fn fresh() -> Interface {
-    Interface {
-        unit: crate::carp::config::Unit(0),
-        index: 6,
-        up: false,
-        lladdr: crate::control::MacAddr::of_vhid(1),
-        mtu: 1500,
-        carpdev: None,
-        advbase: 1,
-        vhosts: Vec::new(),
-        groups: vec!["carp".into()],
-        addresses: Vec::new(),
-        input: InputMode::Redirect,
-        capture: false,
-        dataplane: crate::control::Served {
-            by: crate::carp::config::Dataplane::Copy,
-            why: None,
-            hindrance: None,
-        },
-        traffic: Traffic::default(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
+pub mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::carp::config::Dataplane;
-    use crate::control::{Reason, Served};
+    use crate::carp::config::{Dataplane, InputMode, Lladdr, Unit};
+    use crate::control::{MacAddr, Reason, Served, Traffic, Vhost};
 
-    fn configured(state: State) -> Interface {
+    pub fn fresh() -> Interface {
+        Interface {
+            unit: Unit(0),
+            index: 6,
+            up: false,
+            lladdr: MacAddr::of_vhid(1),
+            mtu: 1500,
+            carpdev: None,
+            advbase: 1,
+            vhosts: Vec::new(),
+            groups: vec!["carp".into()],
+            addresses: Vec::new(),
+            peers: Vec::new(),
+            configured_lladdr: Lladdr::Virtual,
+            description: None,
+            configured_mtu: None,
+            debug: false,
+            metric: 0,
+            input: InputMode::Redirect,
+            capture: false,
+            dataplane: Served {
+                by: Dataplane::Copy,
+                why: None,
+                hindrance: None,
+            },
+            traffic: Traffic::default(),
+        }
+    }
+
+    pub fn configured(state: State) -> Interface {
         let addresses = [
             "192.0.2.1/24",
             "fe80::200:5eff:fe00:101/64",
@@ -265,12 +158,12 @@ carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500
 \tinet6 fe80::200:5eff:fe00:101%carp0 prefixlen 64 scopeid 0x6
 \tinet6 2001:db8::1 prefixlen 64
 ";
-        assert_eq!(interface(&configured(State::Master), None, false), expected);
+        assert_eq!(interface(&configured(State::Master), None), expected);
     }
 
     #[test]
     fn a_backup_runs_as_well() {
-        let text = interface(&configured(State::Backup), None, false);
+        let text = interface(&configured(State::Backup), None);
         assert!(
             text.starts_with(
                 "carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500\n"
@@ -286,7 +179,7 @@ carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500
 
     #[test]
     fn up_in_init_does_not_run() {
-        let text = interface(&configured(State::Init), None, false);
+        let text = interface(&configured(State::Init), None);
         assert!(
             text.starts_with("carp0: flags=8803<UP,BROADCAST,SIMPLEX,MULTICAST> mtu 1500\n"),
             "{text}"
@@ -307,7 +200,7 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
 \tgroups: carp
 \tstatus: invalid
 ";
-        assert_eq!(interface(&fresh(), None, false), expected);
+        assert_eq!(interface(&fresh(), None), expected);
     }
 
     #[test]
@@ -325,7 +218,6 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
                 ..fresh()
             },
             None,
-            false,
         );
         let expected = "\
 carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
@@ -346,7 +238,7 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
             state: State::Master,
             reason: Reason::Ready,
         });
-        let text = interface(&several, None, false);
+        let text = interface(&several, None);
         assert!(
             text.contains(
                 "\t\tstate BACKUP vhid 1 advskew 0\n\t\tstate MASTER vhid 2 advskew 100\n"
@@ -364,7 +256,7 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
             .map(|a| a.parse().unwrap())
             .collect();
         let lines = |family| {
-            interface(&mixed, family, false)
+            interface(&mixed, family)
                 .lines()
                 .skip(6)
                 .map(str::to_owned)
@@ -386,50 +278,12 @@ carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> mtu 1500
             carpdev: Some("e\n\tstatus: master\u{1b}[2J".into()),
             ..configured(State::Backup)
         };
-        let text = interface(&strange, None, false);
+        let text = interface(&strange, None);
         assert!(
             text.contains(" carpdev e\\n\\tstatus: master\\u{1b}[2J vhid 1"),
             "{text}"
         );
-        let plain = interface(&configured(State::Backup), None, false);
+        let plain = interface(&configured(State::Backup), None);
         assert_eq!(text.lines().count(), plain.lines().count());
-    }
-
-    #[test]
-    fn what_no_bsd_has_is_told_when_it_is_not_the_default_or_asked_for() {
-        let mut accept = Interface {
-            input: InputMode::Accept,
-            ..configured(State::Backup)
-        };
-        let told = |interface: &Interface, verbose| {
-            let text = super::interface(interface, None, verbose);
-            let behind = text.split("advskew 0\n").nth(1).unwrap().to_owned();
-            behind.split("\tgroups").next().unwrap().to_owned()
-        };
-        assert_eq!(told(&configured(State::Backup), false), "");
-        assert_eq!(told(&accept, false), "\tinput: accept\n");
-        accept.capture = true;
-        accept.dataplane = Served {
-            by: Dataplane::Copy,
-            why: Some("tcx: too old".into()),
-            hindrance: Some("not\nhere".into()),
-        };
-        assert_eq!(
-            told(&accept, false),
-            "\tinput: accept capture (not\\nhere)\n"
-        );
-        accept.traffic = Traffic {
-            ipackets: 1,
-            ibytes: 2,
-            idrops: 3,
-            opackets: 4,
-            obytes: 5,
-            odrops: 6,
-        };
-        assert_eq!(
-            told(&accept, true),
-            "\tinput: accept capture (not\\nhere)\n\tdataplane: copy (tcx: too old)\n\
-            \tin: 1 packets 2 bytes 3 dropped\n\tout: 4 packets 5 bytes 6 dropped\n"
-        );
     }
 }

@@ -1,9 +1,9 @@
 //! The words of ifconfig as data: name, negation, argument, range, one line of help; must not know how a line is read.
 #![forbid(unsafe_code)]
 
-use crate::carp::config::{ADVBASE_MAX, ADVSKEW_MAX};
-use crate::control::Change;
-use crate::control::Family;
+use super::argument;
+use crate::carp::config::{ADVBASE_MAX, ADVSKEW_MAX, Lladdr};
+use crate::control::{Change, Family, Refusal};
 use std::fmt::Write;
 
 /// One word.
@@ -21,6 +21,9 @@ pub struct Word {
     pub help: &'static str,
 }
 
+/// What makes a change out of a word and what stands behind it.
+pub type Read = fn(word: &str, value: &str) -> Result<Change, Refusal>;
+
 /// What a word means.
 #[derive(Debug, Clone, Copy)]
 pub enum Sense {
@@ -35,6 +38,12 @@ pub enum Sense {
         /// What it makes.
         make: fn(u8) -> Change,
     },
+    /// A change that is read out of one argument.
+    Argument(Read),
+    /// Taken, and nothing follows from it.
+    Nothing,
+    /// A word that means nothing on a carp interface: why.
+    Refused(&'static str),
     /// The parent.
     Carpdev,
     /// The passphrase, or `-` for standard input.
@@ -103,6 +112,10 @@ const ADVSKEW: Sense = Sense::Number {
     most: ADVSKEW_MAX,
     make: Change::Advskew,
 };
+
+const LINK: Sense = Sense::Refused(
+    "a carp interface has no link flags; OpenBSD 4.2 said balancing with them, later systems use the word balancing",
+);
 
 /// Every word that stands after an interface's name; what is not here is an address.
 pub static WORDS: &[Word] = &[
@@ -230,38 +243,173 @@ pub static WORDS: &[Word] = &[
         Sense::Broadcast,
         "taken when it is the network's, which it is anyway",
     ),
+    word(
+        "-inet",
+        "",
+        Sense::Plain(|| Change::Detach(Family::Inet)),
+        "remove all IPv4 addresses",
+    ),
+    word(
+        "-inet6",
+        "",
+        Sense::Plain(|| Change::Detach(Family::Inet6)),
+        "remove all IPv6 addresses",
+    ),
+    word(
+        "carpnodes",
+        "vhid:skew",
+        Sense::Argument(argument::carpnodes),
+        "vhid and advskew at once; more than one pair is not supported yet",
+    ),
+    word(
+        "balancing",
+        "mode",
+        Sense::Argument(argument::balancing),
+        "none; with one vhid any mode of OpenBSD's comes to that",
+    ),
+    word(
+        "carppeer",
+        "a,...",
+        Sense::Argument(argument::peers),
+        "advertise to these IPv4 hosts instead of the multicast group",
+    ),
+    word(
+        "-carppeer",
+        "",
+        Sense::Plain(|| Change::Peers(Family::Inet, Vec::new())),
+        "advertise to the IPv4 multicast group again",
+    ),
+    word(
+        "peer",
+        "a,...",
+        Sense::Argument(argument::peers),
+        "as carppeer",
+    ),
+    word(
+        "peer6",
+        "a,...",
+        Sense::Argument(argument::peers6),
+        "advertise to these IPv6 hosts instead of the multicast group",
+    ),
+    word(
+        "mcast",
+        "",
+        Sense::Plain(|| Change::Peers(Family::Inet, Vec::new())),
+        "as -carppeer",
+    ),
+    word(
+        "mcast6",
+        "",
+        Sense::Plain(|| Change::Peers(Family::Inet6, Vec::new())),
+        "advertise to the IPv6 multicast group again",
+    ),
+    word(
+        "lladdr",
+        "address",
+        Sense::Argument(argument::lladdr),
+        "an Ethernet address for the group, or carpdev: the parent's own",
+    ),
+    word(
+        "-lladdr",
+        "",
+        Sense::Plain(|| Change::Lladdr(Lladdr::Virtual)),
+        "the virtual Ethernet address of the vhid again",
+    ),
+    word(
+        "description",
+        "text",
+        Sense::Argument(argument::description),
+        "a text for people; also descr",
+    ),
+    word(
+        "descr",
+        "text",
+        Sense::Argument(argument::description),
+        "as description",
+    ),
+    word(
+        "-description",
+        "",
+        Sense::Plain(|| Change::Description(None)),
+        "no description; also -descr",
+    ),
+    word(
+        "-descr",
+        "",
+        Sense::Plain(|| Change::Description(None)),
+        "as -description",
+    ),
+    word(
+        "group",
+        "name",
+        Sense::Argument(argument::group),
+        "join an interface group",
+    ),
+    word(
+        "-group",
+        "name",
+        Sense::Argument(argument::leave_group),
+        "leave an interface group",
+    ),
+    word(
+        "mtu",
+        "n",
+        Sense::Argument(argument::mtu),
+        "the MTU; the carpdev's where that is smaller",
+    ),
+    word(
+        "metric",
+        "n",
+        Sense::Argument(argument::metric),
+        "the interface metric, kept and shown",
+    ),
+    word(
+        "debug",
+        "",
+        Sense::Plain(|| Change::Debug(true)),
+        "the DEBUG flag, kept and shown",
+    ),
+    word(
+        "-debug",
+        "",
+        Sense::Plain(|| Change::Debug(false)),
+        "no DEBUG flag",
+    ),
+    word(
+        "rdomain",
+        "0",
+        Sense::Argument(argument::rdomain),
+        "0 is the only routing domain",
+    ),
+    word(
+        "-rdomain",
+        "",
+        Sense::Nothing,
+        "routing domain 0, as always",
+    ),
+    word(
+        "link0",
+        "",
+        LINK,
+        "refused: no link flag means anything here",
+    ),
+    word("link1", "", LINK, "as link0"),
+    word("link2", "", LINK, "as link0"),
+    word("-link0", "", Sense::Nothing, "no link flag is set anyway"),
+    word("-link1", "", Sense::Nothing, "as -link0"),
+    word("-link2", "", Sense::Nothing, "as -link0"),
     later("anycast", Some("-anycast")),
     later("arp", Some("-arp")),
     later("autoconf", Some("-autoconf")),
     later("autoconf4", Some("-autoconf4")),
     later("autoconfprivacy", Some("-autoconfprivacy")),
-    later("balancing", None),
-    later("carpnodes", None),
-    later("carppeer", Some("-carppeer")),
-    later("debug", Some("-debug")),
-    later("description", Some("-description")),
-    later("descr", Some("-descr")),
     later("eui64", None),
-    later("group", Some("-group")),
-    later("link0", Some("-link0")),
-    later("link1", Some("-link1")),
-    later("link2", Some("-link2")),
-    later("lladdr", Some("-lladdr")),
     later("llprio", None),
-    later("metric", None),
-    later("mtu", None),
-    later("peer", None),
-    later("peer6", None),
-    later("mcast", None),
-    later("mcast6", None),
     later("pltime", None),
     later("priority", None),
-    later("rdomain", Some("-rdomain")),
     later("rtlabel", Some("-rtlabel")),
     later("tentative", Some("-tentative")),
     later("vltime", None),
-    later("-inet", None),
-    later("-inet6", None),
 ];
 
 /// The entry of a typed word, and whether it was its negation.
@@ -292,37 +440,5 @@ pub fn help() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn no_word_stands_twice() {
-        let mut seen = HashSet::new();
-        for word in WORDS {
-            assert!(seen.insert(word.name), "{}", word.name);
-            assert!(
-                word.negation.is_none_or(|negation| seen.insert(negation)),
-                "{}",
-                word.name
-            );
-        }
-    }
-
-    #[test]
-    fn every_line_of_help_fits_a_terminal() {
-        for line in help().lines() {
-            assert!(
-                line.chars().count() <= 100 && !line.ends_with(' '),
-                "{line}"
-            );
-        }
-    }
-
-    #[test]
-    fn negations_are_found_under_their_word() {
-        assert!(find("-alias").is_some_and(|(word, negated)| word.name == "alias" && negated));
-        assert!(find("alias").is_some_and(|(_, negated)| !negated));
-        assert!(find("192.0.2.1").is_none());
-    }
-}
+#[path = "words_tests.rs"]
+mod tests;

@@ -76,8 +76,9 @@ pub enum Effect {
         name: String,
     },
     /// Sockets on a carpdev, and its data plane: programs in the kernel, or arp_ignore and arp_announce raised there (T1, T2),
-    /// the old values kept on disk. Value: its index. Descriptors: advertisements, neighbours (ARP and NS), data, and with
-    /// programs the map of their ports. Said: which data plane.
+    /// the old values kept on disk. Value: its index. Descriptors: advertisements, neighbours (ARP and NS), data, two that
+    /// send packets to IPv4 and IPv6 peers (T28), and with programs the map of their ports and what holds their
+    /// links. Said: which data plane.
     OpenCarpdev {
         /// Its name.
         name: String,

@@ -6,7 +6,8 @@ use crate::carp::config::Dataplane;
 use crate::linux::Error;
 use crate::linux::groups::Groups;
 use crate::linux::packet::{PacketSocket, Vnet};
-use crate::wire::MacAddr;
+use crate::linux::raw::RawSocket;
+use crate::wire::{Family, MacAddr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -19,11 +20,19 @@ impl Door {
             .map_err(|e| of(&e))?
             .ok_or_else(|| gone(name))?;
         let open = || -> Result<(Vec<OwnedFd>, Groups), Error> {
-            let sockets = vec![
+            let mut sockets = vec![
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::Yes)?),
             ];
+            sockets.push(RawSocket::open(name, Family::Inet)?.into());
+            sockets.push(match RawSocket::open(name, Family::Inet6) {
+                // A kernel without IPv6 has no such peers either.
+                Err(e) if e.errno() == libc::EAFNOSUPPORT => {
+                    RawSocket::open(name, Family::Inet)?.into()
+                }
+                socket => socket?.into(),
+            });
             Ok((sockets, Groups::open(link.index)?))
         };
         let (mut sockets, groups) = open().map_err(|e| of(&e))?;
@@ -33,6 +42,10 @@ impl Door {
             Some(kernel) => {
                 let map = kernel.ports().try_clone_to_owned();
                 sockets.push(map.map_err(|e| failed(name, &e))?);
+                for link in kernel.links() {
+                    let link = link.try_clone_to_owned();
+                    sockets.push(link.map_err(|e| failed(name, &e))?);
+                }
                 // Its settings are put back with it.
                 kernel.half().then(|| name.to_owned()).into_iter().collect()
             }

@@ -42,6 +42,8 @@ pub(super) struct Door {
 pub(super) struct Held {
     pub(super) tap: Tap,
     pub(super) index: u32,
+    /// So that a death takes the interface before the programs (T30).
+    pub(super) _first_to_go: OwnedFd,
 }
 
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::serve::{Done, Door, Held, failed, gone, of};
 use crate::linux::netlink::{AddressFlags, NeighbourState};
-use crate::linux::tap::Tap;
+use crate::linux::tap::{Tap, first_to_go};
 use crate::linux::{Error, sysctl};
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
@@ -50,7 +50,13 @@ impl Door {
             .as_fd()
             .try_clone_to_owned()
             .map_err(|e| failed(name, &e))?;
-        self.taps.insert(name.to_owned(), Held { tap, index });
+        let first = first_to_go(&tap).map_err(|e| failed(name, &e))?;
+        let held = Held {
+            tap,
+            index,
+            _first_to_go: first,
+        };
+        self.taps.insert(name.to_owned(), held);
         Ok((index, vec![copy]))
     }
 
@@ -93,6 +99,9 @@ impl Door {
             let now = self.netlink.link_by_index(index)?;
             let differs =
                 |f: &dyn Fn(&crate::linux::netlink::Link) -> bool| now.as_ref().is_none_or(f);
+            if now.as_ref().is_some_and(|link| link.name != name) {
+                self.netlink.rename(index, name)?;
+            }
             if differs(&|link| link.mac != mac) {
                 self.netlink.set_mac(index, mac)?;
             }
@@ -185,6 +194,10 @@ impl Door {
     pub(super) fn disarm(&self, name: &str) -> Result<(), Failure> {
         let held = self.held(name)?;
         let off = || -> Result<(), Error> {
+            // Deleted by somebody: it has neither carrier nor addresses.
+            if self.netlink.link_by_index(held.index)?.is_none() {
+                return Ok(());
+            }
             held.tap.set_carrier(false)?;
             for address in self.netlink.addresses(Some(held.index))? {
                 self.remove(held, address.net)?;

@@ -112,6 +112,12 @@ impl Carpdev {
         self.object.ports()
     }
 
+    /// What holds the links on the carpdev itself. Whoever holds a TAP must hold them, too: while there are addresses, the kernel
+    /// must not be asked for them (T30).
+    pub fn links(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.own.iter().filter_map(Hooked::link_held)
+    }
+
     /// True where nothing looks at what the host says in ARP (T2): arp_announce has to.
     #[must_use]
     pub fn half(&self) -> bool {

@@ -4,7 +4,7 @@ use crate::linux::Error;
 use crate::linux::bpf::{Hook, LastingLink, Place, attach_tcx};
 use crate::linux::netlink::{Classifying, Mark, Netlink};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// How programs are attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,7 +33,7 @@ const fn mark(carpdev: u32) -> Mark<'static> {
 #[derive(Debug)]
 pub(super) enum Hooked {
     /// Goes with its descriptor, and with the interface.
-    Link { _link: LastingLink },
+    Link(LastingLink),
     /// Has to be taken away.
     Filter {
         index: u32,
@@ -48,8 +48,7 @@ impl Hooked {
         program: BorrowedFd<'_>,
         (index, hook, place): (u32, Hook, Place),
     ) -> Result<Self, Error> {
-        let _link = LastingLink::new(attach_tcx(program, index, hook, place)?)?;
-        Ok(Self::Link { _link })
+        LastingLink::new(attach_tcx(program, index, hook, place)?).map(Self::Link)
     }
 
     /// A filter on the interface `index`, for the sake of `carpdev`.
@@ -64,6 +63,14 @@ impl Hooked {
             hook,
             carpdev,
         })
+    }
+
+    /// What holds a link.
+    pub(super) fn link_held(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Link(link) => Some(link.as_fd()),
+            Self::Filter { .. } => None,
+        }
     }
 
     /// Takes the program away. An interface that is gone took it along.
@@ -85,9 +92,9 @@ pub(super) fn prepare(netlink: &Netlink, index: u32) -> Result<(Classifying, boo
         Ok(()) => Ok((Classifying::Both, true)),
         // There already, or an ingress qdisc of somebody else's.
         Err(e) if e.errno() == libc::EEXIST || e.errno() == libc::EBUSY => {
-            let found = netlink.classifying()?.into_iter();
-            let here = found.filter(|(at, _)| *at == index).map(|(_, what)| what);
-            here.last().map(|what| (what, false)).ok_or(e)
+            let found = netlink.classifying()?;
+            let here = found.iter().find(|(at, _)| *at == index);
+            here.map(|(_, what)| (*what, false)).ok_or(e)
         }
         Err(e) => Err(e),
     }

@@ -26,6 +26,8 @@ pub struct Link {
     pub mac: MacAddr,
     /// Its MTU, in bytes.
     pub mtu: u32,
+    /// All IFF_ bits of if.h.
+    pub flags: u32,
     /// IFF_UP: the administrator wants it up.
     pub up: bool,
     /// IFF_RUNNING: up, and not known to be without carrier (an unknown operstate counts as running).
@@ -307,6 +309,7 @@ pub(in crate::linux) fn link_of(message: &LinkMessage) -> Link {
         name: String::new(),
         mac: MacAddr::ZERO,
         mtu: 0,
+        flags: flags.bits(),
         up: flags.contains(LinkFlags::Up),
         running: flags.contains(LinkFlags::Running),
         lower_up: flags.contains(LinkFlags::LowerUp),

@@ -1,7 +1,8 @@
-//! One command line against the present configuration: the next configuration, or BSD's refusal; must not know the kernel.
+//! One command line against the present configuration: the next configuration, or BSD's refusal; pure, must not know the kernel.
 
-use crate::carp::config::{Config, Node, State, Vhid};
-use crate::control::{Change, Refusal};
+use super::change::{self, set};
+use super::{Change, Family, Refusal};
+use crate::carp::config::{Config, State};
 use ipnetwork::IpNetwork;
 use std::net::IpAddr;
 
@@ -47,9 +48,12 @@ pub fn plan(old: Option<&Config>, changes: &[Change]) -> Result<Plan, Refusal> {
     }
     let mut config = old.cloned().unwrap_or_default();
     let mut state = None;
-    let (addresses, words): (Vec<_>, Vec<_>) = changes
-        .iter()
-        .partition(|c| matches!(c, Change::Address { .. } | Change::Delete(_)));
+    let (addresses, words): (Vec<_>, Vec<_>) = changes.iter().partition(|c| {
+        matches!(
+            c,
+            Change::Address { .. } | Change::Delete(_) | Change::Detach(_)
+        )
+    });
     for change in words {
         set(&mut config, &mut state, change)?;
     }
@@ -57,7 +61,38 @@ pub fn plan(old: Option<&Config>, changes: &[Change]) -> Result<Plan, Refusal> {
         match change {
             Change::Address { address, alias } => add(&mut config, *address, *alias)?,
             Change::Delete(which) => delete(&mut config, *which)?,
+            Change::Detach(family) => detach(&mut config, *family),
             _ => {}
+        }
+    }
+    change::check(&config)?;
+    Ok(Plan::Become { config, state })
+}
+
+/// What the lines of a file come to, from an interface just created; each as it comes is shown to `check`.
+///
+/// # Errors
+/// The number of the first line that cannot be, from 0, and why.
+pub fn load(
+    lines: &[Vec<Change>],
+    check: impl Fn(Plan) -> Result<Plan, Refusal>,
+) -> Result<Plan, (usize, Refusal)> {
+    let (mut config, mut state) = (Config::default(), None);
+    for (number, changes) in lines.iter().enumerate() {
+        let before = (number > 0).then_some(&config);
+        let become_ = plan(before, changes).and_then(&check);
+        match become_.map_err(|refusal| (number, refusal))? {
+            Plan::Become {
+                config: next,
+                state: asked,
+            } => {
+                config = next;
+                state = asked.or(state);
+            }
+            Plan::Destroy => {
+                let why = "a file says what is to be there";
+                return Err((number, refusal("SIOCIFDESTROY: Invalid argument", why)));
+            }
         }
     }
     Ok(Plan::Become { config, state })
@@ -77,36 +112,6 @@ fn destroy(old: Option<&Config>, changes: &[Change]) -> Result<Plan, Refusal> {
         ));
     }
     Ok(Plan::Destroy)
-}
-
-/// A change that is no address. Giving the vhid keeps the skew that was given before it.
-fn set(config: &mut Config, state: &mut Option<State>, change: &Change) -> Result<(), Refusal> {
-    match change {
-        Change::Up => config.up = true,
-        Change::Down => config.up = false,
-        Change::Vhid(number) => {
-            let vhid = Vhid::new(*number)
-                .ok_or_else(|| refusal("SIOCSVH: Invalid argument", "a vhid is 1 to 255"))?;
-            config.nodes = vec![Node {
-                vhid,
-                advskew: config.advskew,
-            }];
-        }
-        Change::Pass(key) => config.key = key.clone(),
-        Change::Carpdev(name) => config.carpdev = Some(name.clone()),
-        Change::Advbase(seconds) => config.advbase = *seconds,
-        Change::Advskew(skew) => {
-            config.advskew = *skew;
-            if let Some(first) = config.nodes.first_mut() {
-                first.advskew = *skew;
-            }
-        }
-        Change::Input(mode) => config.input = *mode,
-        Change::Capture(on) => config.capture = *on,
-        Change::State(asked) => *state = Some(*asked),
-        Change::Create | Change::Destroy | Change::Address { .. } | Change::Delete(_) => {}
-    }
-    Ok(())
 }
 
 /// An address; giving one sets UP. The same address again takes the new prefix length.
@@ -157,7 +162,7 @@ fn add(config: &mut Config, address: IpNetwork, alias: bool) -> Result<(), Refus
 }
 
 /// Why an address cannot be shared. The digest never covers some of these.
-fn unfit(ip: IpAddr) -> Option<&'static str> {
+pub(super) fn unfit(ip: IpAddr) -> Option<&'static str> {
     if ip.is_unspecified() {
         Some("the unspecified address")
     } else if ip.is_multicast() {
@@ -169,6 +174,15 @@ fn unfit(ip: IpAddr) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Takes all addresses of a family away; the last one takes UP with it.
+fn detach(config: &mut Config, family: Family) {
+    let before = config.addresses.len();
+    config
+        .addresses
+        .retain(|held| Family::of(held.ip()) != family);
+    config.up &= before == config.addresses.len() || !config.addresses.is_empty();
 }
 
 /// Takes an address away; the last one takes UP with it, as in OpenBSD.

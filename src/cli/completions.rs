@@ -1,0 +1,297 @@
+//! Completions for bash, zsh and fish, written from the tables that the front ends read; must not know what words do.
+#![forbid(unsafe_code)]
+
+use super::ifconfig::words::{Sense, WORDS};
+use super::{say, sysctl};
+use clap::{Command, ValueEnum};
+use std::fmt::Write;
+use std::process::ExitCode;
+
+/// A shell.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Shell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
+/// Prints the completions of `carp` for a shell.
+#[must_use]
+pub fn run(shell: Shell, carp: &Command) -> ExitCode {
+    let tables = Tables::new(carp);
+    say(&match shell {
+        Shell::Bash => bash(&tables),
+        Shell::Zsh => zsh(&tables),
+        Shell::Fish => fish(&tables),
+    })
+}
+
+/// A word and its line of help.
+type Entry = (String, String);
+
+/// All that is completed.
+struct Tables {
+    /// The front ends.
+    fronts: Vec<Entry>,
+    /// The options of each front end.
+    options: Vec<(String, Vec<Entry>)>,
+    /// The words after an interface's name.
+    words: Vec<Entry>,
+    /// The words that take an argument which is not completed.
+    values: Vec<String>,
+    /// The names of sysctl.
+    variables: Vec<String>,
+}
+
+impl Tables {
+    fn new(carp: &Command) -> Self {
+        let shown = || carp.get_subcommands().filter(|front| !front.is_hide_set());
+        let fronts = shown().map(|front| {
+            let about = front.get_about().map(ToString::to_string);
+            (front.get_name().to_owned(), about.unwrap_or_default())
+        });
+        let options = shown().map(|front| (front.get_name().to_owned(), options(front)));
+        let known = || {
+            WORDS
+                .iter()
+                .filter(|word| !matches!(word.sense, Sense::Later))
+        };
+        let words = known().flat_map(|word| {
+            let negation = word
+                .negation
+                .filter(|_| !matches!(word.sense, Sense::Carpdev));
+            let negated = negation.map(|name| (name.to_owned(), format!("undo {}", word.name)));
+            std::iter::once((word.name.to_owned(), word.help.to_owned())).chain(negated)
+        });
+        let values = known()
+            .filter(|word| !word.argument.is_empty())
+            .filter(|word| !matches!(word.sense, Sense::Carpdev | Sense::State | Sense::Passfile));
+        Self {
+            fronts: fronts.collect(),
+            options: options.collect(),
+            words: words.collect(),
+            values: values.map(|word| word.name.to_owned()).collect(),
+            variables: sysctl::file::names(),
+        }
+    }
+}
+
+fn options(front: &Command) -> Vec<Entry> {
+    let shown = front.get_arguments().filter(|option| !option.is_hide_set());
+    let entry = |option: &clap::Arg| {
+        let name = match (option.get_long(), option.get_short()) {
+            (Some(long), _) => format!("--{long}"),
+            (None, Some(short)) => format!("-{short}"),
+            (None, None) => return None,
+        };
+        let help = option.get_help().map(ToString::to_string);
+        Some((name, help.unwrap_or_default()))
+    };
+    shown.filter_map(entry).collect()
+}
+
+fn names(entries: &[Entry]) -> String {
+    let names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
+    names.join(" ")
+}
+
+/// Writes lines; writing into a String does not fail.
+fn lines(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = out.write_fmt(text);
+    out.push('\n');
+}
+
+fn bash(tables: &Tables) -> String {
+    let mut out = String::new();
+    let (fronts, words) = (names(&tables.fronts), names(&tables.words));
+    let (values, variables) = (tables.values.join("|"), tables.variables.join(" "));
+    out.push_str("# bash completion for carp(8); written by `carp completions bash`\n\n");
+    lines(
+        &mut out,
+        format_args!(
+            r#"_carp() {{
+    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}} links list=
+    links=$(cd /sys/class/net && echo *)
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W '{fronts}' -- "$current")
+        return
+    fi
+    case ${{COMP_WORDS[1]}},$current in"#
+        ),
+    );
+    for (front, options) in &tables.options {
+        let options = names(options);
+        if !options.is_empty() {
+            lines(
+                &mut out,
+                format_args!("    {front},-*) list='{options}' ;;"),
+            );
+        }
+    }
+    lines(
+        &mut out,
+        format_args!(
+            r#"    esac
+    case ${{COMP_WORDS[1]}} in
+    ifconfig)
+        if [ "$COMP_CWORD" -eq 2 ]; then
+            list=$(compgen -W "$links" -- carp)
+        else
+            case $previous in
+            carpdev) list=$links ;;
+            state) list='init backup master' ;;
+            passfile) mapfile -t COMPREPLY < <(compgen -f -- "$current") ; return ;;
+            {values}) return ;;
+            *) list='{words}' ;;
+            esac
+        fi ;;
+    sysctl) list="$list {variables}" ;;
+    netstart | dump) list="$list $(compgen -W "$links" -- carp)" ;;
+    import) [ -n "$list" ] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    esac
+    [ -z "$list" ] || mapfile -t COMPREPLY < <(compgen -W "$list" -- "$current")
+}}
+complete -o bashdefault -F _carp carp"#
+        ),
+    );
+    out
+}
+
+/// Within zsh's single quotes.
+fn quoted(help: &str) -> String {
+    help.replace('\'', "'\\''")
+}
+
+/// A list of `name:help` for _describe.
+fn described(out: &mut String, name: &str, entries: &[Entry]) {
+    lines(out, format_args!("local -a {name}=("));
+    for (word, help) in entries {
+        lines(out, format_args!("    '{word}:{}'", quoted(help)));
+    }
+    lines(out, format_args!(")"));
+}
+
+fn zsh(tables: &Tables) -> String {
+    let mut out = String::from("#compdef carp\n# written by `carp completions zsh`\n\n");
+    // zsh keeps the typed words in `words`.
+    described(&mut out, "fronts", &tables.fronts);
+    described(&mut out, "known", &tables.words);
+    out.push_str("local -a links=(/sys/class/net/*(N:t)) options=()\n");
+    out.push_str("if (( CURRENT == 2 )); then\n    _describe 'front end' fronts\n    return\nfi\n");
+    out.push_str("case $words[2] in\n");
+    for (front, options) in &tables.options {
+        let option = |(name, help): &Entry| format!("'{name}:{}'", quoted(help));
+        let list: Vec<_> = options.iter().map(option).collect();
+        if !list.is_empty() {
+            let list = list.join(" ");
+            lines(&mut out, format_args!("{front}) options=({list}) ;;"));
+        }
+    }
+    let (values, variables) = (tables.values.join("|"), tables.variables.join(" "));
+    lines(
+        &mut out,
+        format_args!(
+            r#"esac
+if [[ $PREFIX == -* ]] && (( $#options )); then
+    _describe option options
+    return
+fi
+case $words[2] in
+ifconfig)
+    if (( CURRENT == 3 )); then
+        compadd -- ${{(M)links:#carp<->}}
+        return
+    fi
+    case $words[CURRENT-1] in
+    carpdev) compadd -- $links ;;
+    state) compadd -- init backup master ;;
+    passfile) _files ;;
+    {values}) ;;
+    *) _describe word known ;;
+    esac ;;
+sysctl) compadd -- {variables} ;;
+netstart|dump) compadd -- ${{(M)links:#carp<->}} ;;
+import) _files ;;
+esac"#
+        ),
+    );
+    out
+}
+
+fn fish(tables: &Tables) -> String {
+    let mut out =
+        String::from("# fish completion for carp(8); written by `carp completions fish`\n\n");
+    let quote = |text: &str| text.replace('\\', "\\\\").replace('\'', "\\'");
+    lines(&mut out, format_args!("complete -c carp -f"));
+    for (front, help) in &tables.fronts {
+        let help = quote(help);
+        lines(
+            &mut out,
+            format_args!("complete -c carp -n __fish_use_subcommand -a {front} -d '{help}'"),
+        );
+    }
+    let seen = |front: &str| format!("complete -c carp -n '__fish_seen_subcommand_from {front}");
+    for (front, options) in &tables.options {
+        for (name, help) in options {
+            let (kind, help) = match name.strip_prefix("--") {
+                Some(long) => (format!("-l {long}"), quote(help)),
+                None => (format!("-s {}", &name[1..]), quote(help)),
+            };
+            lines(
+                &mut out,
+                format_args!("{}' {kind} -d '{help}'", seen(front)),
+            );
+        }
+    }
+    let links = "(path basename /sys/class/net/*)";
+    let carps = "(path basename /sys/class/net/carp*)";
+    let taken = format!("{} carpdev state passfile", tables.values.join(" "));
+    lines(
+        &mut out,
+        format_args!(
+            r#"# Behind an interface's name, after one of these words.
+function __carp_after
+    set -l typed (commandline -opc)
+    test "$typed[2]" = ifconfig; and test (count $typed) -gt 2; and contains -- "$typed[-1]" $argv
+end
+# Behind an interface's name, where a word may stand.
+function __carp_word
+    set -l typed (commandline -opc)
+    test "$typed[2]" = ifconfig; and test (count $typed) -gt 2; and not __carp_after {taken}
+end
+complete -c carp -n 'test (commandline -opc)[-1] = ifconfig' -a '{carps}'"#
+        ),
+    );
+    for (word, kind) in [
+        ("carpdev", format!("-a '{links}'")),
+        ("state", "-a 'init backup master'".to_owned()),
+        ("passfile", "-F".to_owned()),
+    ] {
+        lines(
+            &mut out,
+            format_args!("complete -c carp -n '__carp_after {word}' {kind}"),
+        );
+    }
+    for (word, help) in &tables.words {
+        let help = quote(help);
+        lines(
+            &mut out,
+            format_args!("complete -c carp -n __carp_word -a '{word}' -d '{help}'"),
+        );
+    }
+    let variables = tables.variables.join(" ");
+    lines(
+        &mut out,
+        format_args!("{}' -a '{variables}'", seen("sysctl")),
+    );
+    lines(
+        &mut out,
+        format_args!("{}' -a '{carps}'", seen("netstart dump")),
+    );
+    lines(&mut out, format_args!("{}' -F", seen("import")));
+    out
+}

@@ -1,0 +1,121 @@
+//! The manners of FreeBSD from 10 on and of pfSense from 2.2 on: the vhid is the parent's; must not know who chose them.
+#![forbid(unsafe_code)]
+
+use super::facts::{Facts, States, text};
+use super::freebsd9::{SYNONYMS, head};
+use super::lines::{self, Lines, inet, inet6};
+use crate::control::link::Link;
+use crate::control::{Family, Interface};
+use ipnetwork::IpNetwork;
+
+/// ifconfig-carp.md 3.2.
+pub static FACTS: Facts = Facts {
+    usage: "usage: ifconfig interface address_family [address] [parameters]\n       ifconfig -l [-du] [ether]\n       ifconfig [-L] [-C] [-g groupname]\n",
+    grammar: false,
+    lacking: &[
+        "carpdev",
+        "-carpdev",
+        "carpnodes",
+        "balancing",
+        "carppeer",
+        "-carppeer",
+    ],
+    synonyms: SYNONYMS,
+    after_vhid: &[
+        ("pass", "passwd"),
+        ("passfile", "passwd"),
+        ("advskew", "advskew"),
+        ("advbase", "advbase"),
+        ("state", "state"),
+    ],
+    states: States::Told("unknown state"),
+    texts: &[
+        text("*: no such interface", "interface {} does not exist"),
+        text("SIOCIFCREATE: *", "SIOCIFCREATE2: Invalid argument"),
+        text(
+            "SIOCIFDESTROY: Device not configured",
+            "interface {} does not exist",
+        ),
+        text("vhid *: *", "vhid must be greater than 0 and less than 255"),
+        text("advskew *: *", "SIOCSVH: Invalid argument"),
+        text("advbase *: *", "SIOCSVH: Invalid argument"),
+        text(
+            "SIOCAIFADDR: Operation not permitted",
+            "ioctl (SIOCAIFADDR): permission denied",
+        ),
+        text(
+            "SIOCDIFADDR: Operation not permitted",
+            "ioctl (SIOCDIFADDR): permission denied",
+        ),
+    ],
+    creates: false,
+    numbers: false,
+    cloners: "",
+    lists: true,
+    groups: false,
+    by_network: false,
+    on_parent: true,
+    // There is none in this personality; who asks for one all the same has made it in another.
+    carp: |_, _| String::new(),
+    link,
+};
+
+/// A parent listens to the virtual MAC beside its own.
+const PROMISC: u32 = 0x100;
+
+fn link(link: &Link, groups: &[Interface], family: Option<Family>) -> String {
+    let more = if groups.is_empty() { 0 } else { PROMISC };
+    let mut lines = Lines::default();
+    head(&mut lines, link, more);
+    for wanted in [Family::Inet, Family::Inet6] {
+        if family.is_none_or(|family| family == wanted) {
+            for address in lines::of_family(&link.addresses, Some(wanted)) {
+                lines.address(link, address, "");
+            }
+            for group in groups {
+                shared(&mut lines, link, group, wanted);
+            }
+        }
+    }
+    for group in groups {
+        for vhost in &group.vhosts {
+            lines.put(format_args!(
+                "\tcarp: {} vhid {} advbase {} advskew {}",
+                vhost.state, vhost.vhid, group.advbase, vhost.advskew
+            ));
+            lines.put(format_args!("\t      {}", peers(group)));
+        }
+    }
+    lines.status(link);
+    lines.text()
+}
+
+/// Where the advertisements go.
+fn peers(group: &Interface) -> String {
+    let inet = lines::peers(group, Family::Inet);
+    let inet6 = lines::peers(group, Family::Inet6);
+    format!(
+        "peer {} peer6 {}",
+        inet.as_deref().unwrap_or("224.0.0.18"),
+        inet6.as_deref().unwrap_or("ff02::12")
+    )
+}
+
+/// The shared addresses of a group stand with the parent's own, the vhid behind them.
+fn shared(lines: &mut Lines, link: &Link, group: &Interface, family: Family) {
+    let Some(vhid) = group.vhosts.first().map(|vhost| vhost.vhid) else {
+        return;
+    };
+    for network in lines::networks(group, Some(family)) {
+        match network {
+            IpNetwork::V4(net) => {
+                let line = inet(*net, super::address::broadcast(*network));
+                lines.put(format_args!("{line} vhid {vhid}"));
+            }
+            IpNetwork::V6(net) => {
+                let line = inet6(*net, &link.name, link.index, false);
+                lines.put(format_args!("{line} vhid {vhid}"));
+            }
+        }
+    }
+}
