@@ -18,6 +18,8 @@ mod cast;
 mod divergent;
 #[path = "sim/faults.rs"]
 mod faults;
+#[path = "sim/hearing.rs"]
+mod hearing;
 #[path = "sim/host.rs"]
 mod host;
 #[path = "sim/invariants.rs"]
@@ -28,6 +30,8 @@ mod ledger;
 mod link;
 #[path = "sim/model.rs"]
 mod model;
+#[path = "sim/others.rs"]
+mod others;
 #[path = "sim/packet.rs"]
 mod packet;
 #[path = "support/pcap.rs"]

@@ -103,7 +103,7 @@ fn on_peer(world: &mut World, fault: Fault, on: bool) {
         world.later(now, fault.host);
     }
     world.society.trouble(now, fault.host, None, on);
-    world.settle_model(fault.host);
+    world.after_model(fault.host);
 }
 
 fn on_host(world: &mut World, fault: Fault, on: bool) -> Result<(), String> {

@@ -230,6 +230,9 @@ fn send(
     course.sent.push_back(ad);
     if host.witness.settings.replay {
         course.ledger.note(ad.counter, ad.family);
+        if let Some(left) = course.left.as_mut().filter(|_| ad.is_goodbye()) {
+            left.ledger.note(ad.counter, ad.family);
+        }
     }
     seen.ads.push((ad.family, ad.base, ad.skew, ad.demote));
     let mut round = 0;

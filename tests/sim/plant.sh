@@ -14,7 +14,7 @@ scratch=${PLANT_DIR:-$(mktemp -d)}
 # The protocol alone, without the daemon and its executable: what the simulator uses.
 mkdir -p "$scratch/src" "$scratch/tests"
 cp Cargo.lock "$scratch"
-grep -v '^path = "src/main.rs"' Cargo.toml | sed '/^\[\[bin\]\]/,/^$/d' >"$scratch/Cargo.toml"
+grep -v '^path = "src/main.rs"' Cargo.toml | sed '/^\[\[b/,/^$/d' >"$scratch/Cargo.toml"
 cp -r src/wire src/time.rs "$scratch/src"
 printf 'pub mod carp;\npub mod time;\npub mod wire;\n' >"$scratch/src/lib.rs"
 cp -r tests/sim tests/sim.rs tests/support tests/fixtures "$scratch/tests"

@@ -1,10 +1,10 @@
 //! What the rules say that one host of ours must do: written a second time from the description of the protocol, in the
 //! host's own time. Each fact yields what is expected; `invariants` compares it with what the engine did.
 
-use crate::host::{Conf, Fact, Packet, Port};
-use crate::ledger::{self, Ledger, Maker, Wanted};
+use crate::host::{Conf, Fact, Port};
+use crate::ledger::Ledger;
 use crate::packet::Ad;
-pub use crate::ranking::{Claim, dead_time, interval, takes_over, yields};
+pub use crate::ranking::{Claim, dead_time, interval, takes_over};
 use carp::carp::config::{Settings, State};
 use carp::carp::{Gate, Reason};
 use carp::wire::Family;
@@ -12,8 +12,6 @@ use std::collections::{BTreeSet, VecDeque};
 
 const MS: u64 = 1_000_000;
 const GRACE: u64 = 500 * MS;
-/// Where counters of ours begin, in seconds since 1970.
-const Y2025: u64 = 1_735_689_600;
 
 /// How long the kernel is waited for: as long as somebody else serves.
 pub fn patience(reason: Reason) -> u64 {
@@ -73,7 +71,7 @@ pub struct Course {
     pub down: [Option<u64>; 2],
     arming: u64,
     next: u64,
-    quiet: u64,
+    pub quiet: u64,
     pub left: Option<Left>,
     /// As told by the engine; checked where it is told.
     pub lease: u64,
@@ -222,7 +220,7 @@ impl Witness {
         interval(base, skew)
     }
 
-    fn dead(&self, at: usize) -> u64 {
+    pub fn dead(&self, at: usize) -> u64 {
         dead_time(self.confs[at].base, self.confs[at].skew)
     }
 
@@ -321,7 +319,7 @@ impl Witness {
     }
 
     /// To BACKUP, for a whole dead time.
-    fn listen(&mut self, now: u64, at: usize, reason: Reason) {
+    pub fn listen(&mut self, now: u64, at: usize, reason: Reason) {
         self.change(at, Stage::Backup, reason);
         let until = now + self.dead(at);
         self.courses[at].down = [None; 2];
@@ -330,7 +328,7 @@ impl Witness {
         }
     }
 
-    fn arm(&mut self, now: u64, at: usize, reason: Reason) {
+    pub fn arm(&mut self, now: u64, at: usize, reason: Reason) {
         let course = &mut self.courses[at];
         course.stage = Stage::Arming(reason);
         course.down = [None; 2];
@@ -354,7 +352,7 @@ impl Witness {
         }
     }
 
-    fn advertise(&mut self, now: u64, at: usize) {
+    pub fn advertise(&mut self, now: u64, at: usize) {
         let (base, skew) = (self.confs[at].base, self.effective_skew(at));
         self.due.push((at, Due::Round(base, skew, self.demotion)));
         self.courses[at].next = now + self.own_interval(at);
@@ -365,7 +363,7 @@ impl Witness {
         self.leave(now, at, Gate::Open, 100 * MS);
     }
 
-    fn leave(&mut self, now: u64, at: usize, gate: Gate, span: u64) {
+    pub fn leave(&mut self, now: u64, at: usize, gate: Gate, span: u64) {
         self.courses[at].left = Some(Left {
             until: now + span,
             gate,
@@ -373,150 +371,6 @@ impl Witness {
             seal: self.confs[at].seal.clone(),
             ledger: self.courses[at].ledger.clone(),
         });
-    }
-
-    /// An advertisement that arrived. True if somebody here had to judge whether it is old.
-    fn hear(&mut self, now: u64, at: usize, packet: &Packet, ad: &Ad) -> bool {
-        let conf = &self.confs[at];
-        let here = packet.segment == conf.segment && self.ports[conf.segment].exists;
-        let Some(seal) = packet.seal.as_ref().filter(|_| here) else {
-            return false;
-        };
-        if self.own(at, ad) {
-            self.rules.insert("own echo");
-            return false;
-        }
-        let listens = *seal == conf.seal && self.courses[at].stage != Stage::Init && !conf.gone;
-        if listens && self.settings.replay {
-            self.judge(at, packet, ad);
-            self.courses[at].ledger.hear(packet, ad, !self.replayed);
-            if self.replayed {
-                return true;
-            }
-        }
-        self.succeed(now, at, packet, ad);
-        if !listens {
-            return false;
-        }
-        if ad.family == Family::Inet6 {
-            self.courses[at].pseudo = ad.pseudo;
-        }
-        let theirs = Claim {
-            rank: (ad.base, ad.skew),
-            demote: ad.demote,
-        };
-        // One far ahead of this host's clock is not taken over from before it has been heard twice.
-        let ahead = packet.maker == Maker::Stamped
-            && ledger::read(ad.counter).1 > 2 * (self.clock.saturating_sub(Y2025) + 3600);
-        let hesitates = ahead && !ad.is_goodbye() && !self.armed.contains(&at);
-        self.decide(now, at, ad.family, theirs, hesitates);
-        true
-    }
-
-    /// What the engine made of it against what it may.
-    fn judge(&mut self, at: usize, packet: &Packet, ad: &Ad) {
-        let wanted = self.courses[at].ledger.wants(packet, ad);
-        let rule = match (wanted, packet.maker, self.replayed) {
-            (Wanted::Believed, _, true) | (Wanted::Rejected, _, false) => {
-                let did = if self.replayed {
-                    "rejected"
-                } else {
-                    "believed"
-                };
-                self.wrong = Some(format!(
-                    "{did} {ad:?} of {:?}, wanted {wanted:?}",
-                    packet.maker
-                ));
-                return;
-            }
-            (Wanted::Believed, ..) => return,
-            (Wanted::Rejected, ..) => "replay of ours rejected",
-            (_, Maker::Varying, true) => "replay of another system rejected",
-            (_, Maker::Varying, false) => "replay of another system believed",
-            (_, _, true) => "stranger to the group rejected",
-            (_, _, false) => "stranger to the group believed",
-        };
-        self.rules.insert(rule);
-    }
-
-    /// Somebody this host waits for to end its departure.
-    fn succeed(&mut self, now: u64, at: usize, packet: &Packet, ad: &Ad) {
-        let Some(left) = &mut self.courses[at].left else {
-            return;
-        };
-        if Some(&left.seal) != packet.seal.as_ref() || left.heard || ad.is_goodbye() {
-            return;
-        }
-        let wanted = if self.settings.replay {
-            left.ledger.wants(packet, ad)
-        } else {
-            Wanted::Believed
-        };
-        let heard = match wanted {
-            Wanted::Believed => true,
-            Wanted::Rejected => false,
-            Wanted::Either => self.succeeded.contains(&at),
-        };
-        if heard {
-            self.rules.insert("successor");
-            (left.until, left.gate, left.heard) = (now + 20 * MS, Gate::Yielded, true);
-        }
-    }
-
-    /// Equal in all but the digest. Another host without an address can send the same, by the same number heard before.
-    fn own(&self, at: usize, ad: &Ad) -> bool {
-        let plain = |ad: &Ad| Ad {
-            digest: [0; 20],
-            ..*ad
-        };
-        self.courses[at]
-            .sent
-            .iter()
-            .any(|sent| plain(sent) == plain(ad))
-    }
-
-    fn decide(&mut self, now: u64, at: usize, family: Family, theirs: Claim, hesitates: bool) {
-        let mine = self.claim(at);
-        let over = takes_over(mine, theirs, self.settings.preempt);
-        match self.courses[at].stage {
-            Stage::Init => {}
-            Stage::Backup => match over.filter(|_| !hesitates) {
-                Some(reason) => self.arm(now, at, reason),
-                None => self.wait(now, at, family, theirs),
-            },
-            Stage::Arming(Reason::MasterTimedOut(_)) if over.is_none() => {
-                self.rules.insert("gave way");
-                self.listen(now, at, Reason::BetterMaster);
-                self.wait(now, at, family, theirs);
-            }
-            Stage::Arming(_) if yields(mine, theirs) => {
-                self.rules.insert("gave way");
-                self.listen(now, at, Reason::BetterMaster);
-                self.wait(now, at, family, theirs);
-            }
-            Stage::Arming(_) => {}
-            Stage::Master if yields(mine, theirs) => {
-                self.leave(now, at, Gate::Yielded, 20 * MS);
-                self.listen(now, at, Reason::BetterMaster);
-                self.wait(now, at, family, theirs);
-            }
-            Stage::Master if now >= self.courses[at].quiet => {
-                self.rules.insert("reasserted");
-                self.courses[at].quiet = now + self.own_interval(at);
-                self.advertise(now, at);
-            }
-            Stage::Master => {}
-        }
-    }
-
-    /// Its MASTER was heard.
-    fn wait(&mut self, now: u64, at: usize, family: Family, theirs: Claim) {
-        let own = self.dead(at);
-        let span = crate::ranking::patience(self.claim(at), theirs, own);
-        if span != own {
-            self.rules.insert("bore with a slower one");
-        }
-        self.courses[at].down[family as usize] = Some(now + span);
     }
 
     fn ask(&mut self, now: u64, at: usize, state: State) {

@@ -1,14 +1,12 @@
 //! The simulated network: one queue of events, and the hosts that they happen to; reads no clock and draws all it needs from
 //! the seed.
 
-use crate::cast::{self, garbled, own_v4, own_v6};
+use crate::cast::{self, garbled};
 use crate::host::{Arming, Conf, Fact, Host, Packet};
 use crate::invariants::{self, Effects};
 use crate::ledger::Maker;
 use crate::link::Segment;
 use crate::model::Model;
-use crate::packet::parse;
-use crate::peers::{State as PeerState, System};
 use crate::random::Random;
 use crate::recorder::Recorder;
 use crate::rules::{Due, Witness};
@@ -17,10 +15,9 @@ use crate::society::Society;
 use crate::transcript::{Tally, Transcript};
 use carp::carp::config::State;
 use carp::carp::{Action, Engine, Reason};
-use carp::wire::{Family, MacAddr, arp, nd};
+use carp::wire::Family;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::net::IpAddr;
 use std::rc::Rc;
 
 /// Events that wait, over all hosts; far more than any run needs.
@@ -33,7 +30,7 @@ pub enum Node {
 }
 
 #[derive(Debug)]
-enum What {
+pub enum What {
     Arrive(usize, Rc<Packet>),
     Wake(usize),
     /// For this boot of the host.
@@ -163,7 +160,7 @@ impl World {
         Failure { at: self.now, what }
     }
 
-    fn push(&mut self, at: u64, what: What) {
+    pub fn push(&mut self, at: u64, what: What) {
         self.order += 1;
         let event = Event {
             at,
@@ -303,6 +300,8 @@ impl World {
         if let (Fact::Frame(packet), false) = (&fact, replayed)
             && let Some(ad) = &packet.ad
             && ours.hears(packet)
+            // One read so late, after a pause, is no reason to wait for its sender's lease.
+            && now < packet.sent + SECOND
         {
             self.society.heard(host, packet, ad.family);
         }
@@ -473,30 +472,7 @@ impl World {
         }
     }
 
-    /// A frame on the segment that nobody of the hosts sent.
-    fn attack(&mut self) -> Result<(), String> {
-        let Some(attack) = self.scenario.attack else {
-            return Ok(());
-        };
-        self.push(self.now + attack.every, What::Attack);
-        let Some(packet) = self.recorder.next(attack) else {
-            return Ok(());
-        };
-        self.tally.add("attack: advertisements repeated");
-        for host in 0..self.nodes.len() {
-            let hears = match &self.nodes[host] {
-                Node::Ours(ours) => attack.open || ours.knows(&packet),
-                Node::Model(_) => attack.open,
-            };
-            if hears {
-                self.tally.add("attack: arrivals");
-                self.arrive(host, Rc::clone(&packet))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn arrive(&mut self, host: usize, packet: Rc<Packet>) -> Result<(), String> {
+    pub fn arrive(&mut self, host: usize, packet: Rc<Packet>) -> Result<(), String> {
         match &mut self.nodes[host] {
             Node::Ours(ours) => {
                 let port = ours.ports[packet.segment];
@@ -512,89 +488,6 @@ impl World {
                 Ok(())
             }
         }
-    }
-
-    /// After something happened to a model from outside.
-    pub fn settle_model(&mut self, host: usize) {
-        self.after_model(host);
-    }
-
-    /// What a model sent and became.
-    fn after_model(&mut self, host: usize) {
-        let Node::Model(model) = &mut self.nodes[host] else {
-            return;
-        };
-        let (frames, changes) = model.collect();
-        let wake = model.timeout().map(|at| at.max(self.now));
-        let moved = wake != model.wake;
-        model.wake = wake;
-        let system = model.system;
-        for (group, state, rule) in changes {
-            self.tally.add(format!("peer: {system:?} {rule}"));
-            self.transcript.note(self.now, Some(host), || {
-                format!("{system:?} is {state:?}: {rule}")
-            });
-            let master = state == PeerState::Master;
-            self.society.changed(
-                self.now,
-                group,
-                host,
-                master,
-                rule == "better" || rule == "tie",
-            );
-        }
-        for (seal, bytes) in frames {
-            let ad = parse(&bytes);
-            self.transcript
-                .note(self.now, Some(host), || format!("sends {ad:?}"));
-            let packet = Packet {
-                ad,
-                bytes,
-                seal: Some(seal),
-                from: host,
-                segment: 0,
-                asks: None,
-                sent: self.now,
-                id: 0,
-                before: 0,
-                maker: if matches!(system, System::O6 | System::O7) {
-                    Maker::Constant
-                } else {
-                    Maker::Varying
-                },
-            };
-            self.transmit(Some(host), packet);
-        }
-        if let (true, Some(at)) = (moved, wake) {
-            self.push(at, What::Wake(host));
-        }
-    }
-
-    /// A client asks who has a shared address.
-    fn question(&mut self, group: usize) {
-        let plan = &self.scenario.groups[group];
-        let segment = plan.segment;
-        let address = self.random.pick(&plan.addresses);
-        let mac = MacAddr([2, 0, 0, 0, 9, 9]);
-        let bytes = match address {
-            IpAddr::V4(v4) => arp::request(mac, own_v4(segment, 240), v4),
-            IpAddr::V6(v6) => nd::Solicitation::multicast(mac, own_v6(segment, 240), v6).emit(),
-        };
-        let packet = Packet {
-            bytes,
-            ad: None,
-            seal: None,
-            from: usize::MAX,
-            segment,
-            asks: Some(address),
-            sent: self.now,
-            id: 0,
-            before: 0,
-            maker: Maker::Varying,
-        };
-        self.transmit(None, packet);
-        let next = self.now + self.random.between(SECOND, 5 * SECOND);
-        self.push(next, What::Question(group));
     }
 
     pub fn later(&mut self, at: u64, host: usize) {

@@ -116,10 +116,12 @@ impl Members {
             Some(clock.saturating_mul(2)),
             group,
             known.and_then(Member::highest),
-            leapt.and_then(Member::highest),
         ];
-        let near = |base: u64| stamp.position <= base + LEAP;
-        if bases.into_iter().flatten().any(near) {
+        let mut bases = bases.into_iter().flatten();
+        // By itself, or by another of its group: a host takes another identity when it hears itself.
+        let mut leapt = self.candidates.iter().filter_map(Member::highest);
+        let confirmed = leapt.any(|position| position.abs_diff(stamp.position) <= LEAP);
+        if confirmed || bases.any(|base| stamp.position <= base + LEAP) {
             Verdict::New(stamp.identity)
         } else {
             Verdict::Leap(stamp.identity)

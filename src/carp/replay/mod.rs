@@ -24,11 +24,11 @@
 //! others at all.
 //!
 //! **FreeBSD, NetBSD and UCARP** send counters that vary: random ones until they have heard somebody, then the last heard
-//! plus one. A number that a varying sender used is not taken again in the same family ([`strangers`]), unless it was counted
-//! up from one seen of late: a live host is set back by what it hears and repeats its numbers, and several may count up the
-//! same one. Such a number passes for one and a half intervals after the last new one, and once more at any time. So each
-//! recorded number of such a chain passes once, as does a number older than the memory, or of a sender heard fewer than four
-//! times.
+//! plus one. A random number is not taken again in the same family ([`strangers`]), but for one and a half intervals from another
+//! address: two that have heard what did not arrive here count up the same. Numbers that follow each other are always taken: a
+//! live host is set back by whatever it hears, as often as it hears it, and repeats its numbers; beside an OpenBSD it says one
+//! number for ever. So protected is who has heard nobody since it began. Not protected is also a number older than the memory,
+//! or of a sender heard fewer than four times.
 //!
 //! **OpenBSD** sends the same number always: repetition tells nothing, and nothing is rejected. The same holds for hosts
 //! that advertise with the shared address as their source, since they cannot be told apart.
@@ -60,11 +60,11 @@ const PEERS: usize = 16;
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Protection {
-    /// Nothing: its counter is constant (OpenBSD), or it has no address of its own.
+    /// Nothing: its counter is constant (OpenBSD) or goes on from others', or it has no address of its own.
     Nothing,
     /// Too little was heard to know.
     Learning,
-    /// Its counter varies (FreeBSD, NetBSD, UCARP): exact repeats are rejected.
+    /// Its counters are random (FreeBSD, NetBSD and UCARP that have heard nobody): exact repeats are rejected.
     Repeats,
     /// A host of ours: whatever does not grow is rejected.
     Growth,
@@ -73,7 +73,7 @@ pub enum Protection {
 impl std::fmt::Display for Protection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Nothing => "none, its counter does not vary",
+            Self::Nothing => "none, live ones repeat their counters",
             Self::Learning => "learning",
             Self::Repeats => "exact repeats",
             Self::Growth => "growing values",

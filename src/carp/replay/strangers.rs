@@ -27,8 +27,6 @@ struct Number {
     src: Option<IpAddr>,
     /// It followed another, or another followed it.
     chain: bool,
-    /// It was taken for a second time, of a host that had been set back: not for a third time.
-    again: bool,
     kind: Kind,
 }
 
@@ -72,7 +70,7 @@ pub(super) struct Strangers {
     last: Option<u64>,
     /// The numbers seen of late, each once.
     recent: VecDeque<u64>,
-    /// Until then numbers of a chain may come again: one and a half intervals after the last new one.
+    /// Until then another may have counted up the same number, one and a half intervals after the last new one.
     lenient: Instant,
 }
 
@@ -92,7 +90,8 @@ impl Strangers {
         }
         // It may have been heard before the one that it was counted up from.
         let chain = number.chain || self.base(heard.counter).is_some();
-        if chain && (heard.now < self.lenient || !number.again) {
+        let other = heard.now < self.lenient && heard.src != number.src;
+        if chain || other {
             Verdict::Again
         } else {
             Verdict::Repeat
@@ -110,9 +109,7 @@ impl Strangers {
         match verdict {
             Verdict::New => self.learn_new(heard, chain),
             Verdict::Again | Verdict::Repeat => {
-                let late = heard.now >= self.lenient;
                 if let Some(number) = self.find_mut(of_this) {
-                    number.again |= verdict == Verdict::Again && late;
                     number.chain |= chain;
                 }
             }
@@ -126,8 +123,12 @@ impl Strangers {
                 return Protection::Nothing;
             }
         }
+        let chained = self
+            .find(heard.family, heard.counter)
+            .is_some_and(|n| n.chain);
         match self.sender(heard.src) {
             None => Protection::Nothing,
+            Some(_) if chained => Protection::Nothing,
             Some(sender) if sender.run == RUN => Protection::Repeats,
             Some(_) => Protection::Learning,
         }
@@ -158,7 +159,6 @@ impl Strangers {
             counter: heard.counter,
             src: heard.src,
             chain,
-            again: false,
             kind: Kind::Once,
         });
         self.lenient = heard.now + heard.interval * 3 / 2;
