@@ -262,6 +262,7 @@ pub(super) fn heard(
         family: received.family,
         counter: u64::from_be_bytes(ad.counter),
         src,
+        own: false,
         interval,
     }
 }
@@ -302,13 +303,23 @@ impl Turn<'_> {
     /// An advertisement as the memory of counters sees it.
     pub(super) fn heard(&self, received: Received<'_>, ad: &carp::Advertisement) -> Heard {
         let src = received.src;
-        // What several hosts may have as their source tells nothing about one of them.
-        let shared = src.is_unspecified() || addresses(self.config).any(|address| address == src);
-        let mut heard = heard(self.now, self.clock, received, ad, (!shared).then_some(src));
+        let telling = Some(src).filter(|_| !self.is_shared(src));
+        let mut heard = heard(self.now, self.clock, received, ad, telling);
+        heard.own = self.is_own(src);
         // The header is not covered by the digest: no longer than it takes to time out.
         let dead = vhost::dead_time(self.config.advbase, self.vhost.advskew);
         heard.interval = heard.interval.min(dead * 2 / 3);
         heard
+    }
+
+    /// What several hosts may have as their source tells nothing about one of them.
+    fn is_shared(&self, src: IpAddr) -> bool {
+        src.is_unspecified() || addresses(self.config).any(|address| address == src)
+    }
+
+    /// No other host sends from there.
+    fn is_own(&self, src: IpAddr) -> bool {
+        !self.is_shared(src) && self.source(Family::of(src)) == Some(src)
     }
 
     /// What is sent from now on is what this peer can read.
@@ -323,7 +334,9 @@ impl Turn<'_> {
 
     fn note_echo(&mut self, src: IpAddr) {
         self.out.stats.echoes += 1;
-        self.vhost.memory.rename_self(self.random);
+        if !self.is_own(src) {
+            self.vhost.memory.rename_self(self.random);
+        }
         let unit = self.unit;
         self.out.packet(self.now, Topic::Echo, 4, || {
             format!("{unit}: replay or network loop detected: our own advertisement came back from {src}")

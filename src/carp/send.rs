@@ -217,7 +217,7 @@ impl Turn<'_> {
     }
 
     /// The carpdev's address, else the first shared one, as OpenBSD 5 and NetBSD 10 do.
-    fn source(&self, family: Family) -> Option<IpAddr> {
+    pub(super) fn source(&self, family: Family) -> Option<IpAddr> {
         let own = match family {
             Family::Inet => self.parent?.inet.map(IpAddr::V4),
             Family::Inet6 => self.parent?.inet6.map(IpAddr::V6),

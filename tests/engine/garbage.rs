@@ -184,12 +184,13 @@ fn hash(engine: &Engine, origin: f64) -> u64 {
 
 #[test]
 fn states_that_differ_only_in_when_and_with_which_numbers_rebase_to_one() {
-    let story = |seed: u64, start: f64| {
-        let mut host = Host::new(seed);
+    // Of one identity, which stays.
+    let story = |number: u64, start: f64| {
+        let mut host = Host::new(3);
         host.parent(start, Some(parent()));
         host.configure(start, config(&[V4, V6], 1, 0));
         let ad = Ad {
-            counter: seed * 1000,
+            counter: number * 1000,
             ..Ad::new(&[V4, V6], 1, 0)
         };
         host.frame(start + 100.0, &ad.bytes());

@@ -126,6 +126,28 @@ fn a_pair_that_arrives_the_other_way_round_is_believed() {
     }
 }
 
+/// One that was heard before must be above the group if its identity is new: no replay makes it so.
+#[test]
+fn a_host_that_hears_itself_keeps_its_identity() {
+    let mut master = ours(1, &[V4], 0, Y2027);
+    let mut identities = Vec::new();
+    for n in 0..4 {
+        let (at, sent) = step(&mut master);
+        identities.push(counter(&sent[0]) >> 55);
+        let altered = |last: u8| Ad {
+            advskew: 9,
+            src: Some(format!("192.0.2.{last}").parse().unwrap()),
+            ..stranger(&[V4], counter(&sent[0]))
+        };
+        hear(&mut master, at + 1.0, &sent);
+        // From elsewhere it may be of a host with the same identity.
+        let last = if n == 2 { 99 } else { 1 };
+        hear(&mut master, at + 2.0, &[altered(last).bytes()]);
+    }
+    identities.dedup();
+    assert_eq!(identities.len(), 2);
+}
+
 /// Whose clock is behind by decades takes the others for leaping, all of them, and believes each.
 #[test]
 fn one_that_leapt_is_not_behind_another_that_did() {

@@ -1,5 +1,6 @@
 //! Hosts of ours: each identity's values grow, and the group has a highest one; must not know other systems.
 
+use super::Heard;
 use super::stamp::{Stamp, position};
 use crate::carp::auth::Auth;
 use crate::carp::random::Random;
@@ -128,10 +129,13 @@ impl Members {
         }
     }
 
-    pub(super) fn learn(&mut self, counter: u64, verdict: Verdict, random: &mut Random) {
+    pub(super) fn learn(&mut self, heard: &Heard, verdict: Verdict, random: &mut Random) {
+        let counter = heard.counter;
         match verdict {
             // A replay, or a host with our identity that went on from the same value: both would stay MASTER for ever.
-            Verdict::Old(identity) if identity == self.own.identity => self.rename_self(random),
+            Verdict::Old(identity) if identity == self.own.identity && !heard.own => {
+                self.rename_self(random);
+            }
             Verdict::Old(_) => {}
             Verdict::Leap(identity) => {
                 let mut leapt = Member::new(identity);

@@ -91,6 +91,8 @@ pub(super) struct Heard {
     pub(super) counter: u64,
     /// `None` when it does not tell hosts apart: unspecified, or a shared address.
     pub(super) src: Option<IpAddr>,
+    /// It is this host's own and no other's: what looks like ours is ours, come back.
+    pub(super) own: bool,
     /// From one advertisement of this sender to its next.
     pub(super) interval: Duration,
 }
@@ -195,7 +197,7 @@ impl Memory {
     ) -> Option<Protection> {
         let protection = match verdict {
             Verdict::Member(verdict) => {
-                self.members.learn(heard.counter, verdict, random);
+                self.members.learn(heard, verdict, random);
                 self.strangers.seen(heard.counter);
                 Protection::Growth
             }
