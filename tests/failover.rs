@@ -123,7 +123,11 @@ fn within_the_rule(kind: &str, runs: &[Move], dead: Duration) {
             let stall = i64::try_from(done.stall.as_nanos()).unwrap();
             let over = f.takeover.excess.unwrap();
             // Early is early, whether the machine stood still or not.
-            excess.push(if over > 0 { (over - stall).max(0) } else { over });
+            excess.push(if over > 0 {
+                (over - stall).max(0)
+            } else {
+                over
+            });
         }
     }
     assert!(
