@@ -57,10 +57,8 @@ fn one_group_is_small_and_sleeps() {
     a.master("carp1");
     // What a beginning brings is over: second announcements, reports of groups, router solicitations.
     std::thread::sleep(Duration::from_secs(3));
-    // Without optimisation the program is twice as large.
-    let most = if cfg!(debug_assertions) { 12 } else { 6 } * 1024;
     for host in [&a, &b] {
-        assert!(pss(host) < most, "{}: {} kB", host.name, pss(host));
+        assert!(pss(host) < 12 * 1024, "{}: {} kB", host.name, pss(host));
     }
     // Three advertisements in three seconds, in two families: each wakes the MASTER by its timer and the BACKUP by its frame.
     // The rest is for the kernel's own occasional reports.
