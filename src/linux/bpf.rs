@@ -1,9 +1,8 @@
 //! What of bpf(2) the loader leaves to us: links at a tcx hook, and a map in our memory; must not know programs.
 
 use super::channel::Channel;
-use super::{Error, Result};
+use super::{Error, Result, descriptor};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use std::io;
 use std::num::NonZeroUsize;
@@ -17,6 +16,9 @@ const TCX_INGRESS: u32 = 46;
 const TCX_EGRESS: u32 = 47;
 const BEFORE: u32 = 1 << 3;
 const AFTER: u32 = 1 << 4;
+
+/// Above all numbers that interfaces have here.
+const HIGH: [libc::c_int; 3] = [1 << 16, 1 << 13, 1000];
 
 /// Where a program is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,16 +121,7 @@ impl LastingLink {
     /// No descriptors are left.
     pub fn adopt(far: OwnedFd) -> Result<Self> {
         let failed = |error: io::Error| Error::new("keep link", "", error);
-        // As high as the limit of this process allows.
-        let high = [1 << 16, 1 << 13, 1000].into_iter().find_map(|least| {
-            let copy = fcntl(far.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(least)).ok()?;
-            // SAFETY: fcntl has just made it for us.
-            Some(unsafe { OwnedFd::from_raw_fd(copy) })
-        });
-        let queue = match high {
-            Some(high) => high,
-            None => far.as_fd().try_clone_to_owned().map_err(failed)?,
-        };
+        let queue = descriptor::copy(&far, HIGH).or_else(|_| far.try_clone().map_err(failed))?;
         Ok(Self { queue })
     }
 }

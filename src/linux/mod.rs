@@ -8,6 +8,7 @@
 pub mod bpf;
 pub mod channel;
 pub mod clock;
+pub mod descriptor;
 pub mod filter;
 pub mod frames;
 pub mod groups;

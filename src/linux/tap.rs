@@ -5,13 +5,11 @@
 
 use super::Error;
 use super::packet::VNET_HEADER;
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::net::if_::if_nametoindex;
-use nix::sys::resource::{Resource, getrlimit};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
@@ -20,9 +18,6 @@ const DEVICE: &str = "/dev/net/tun";
 /// How long a name may stay taken before that is an error: a dying predecessor still holds it for a moment (T21).
 const PATIENCE: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(2);
-
-/// Descriptors from here on are for what is to be released first. The kernel's table grows to that size, 64 kB.
-const ABOVE: libc::c_int = 4096;
 
 /// The longest interface name: IFNAMSIZ less the final zero.
 const NAME_MAX: usize = 15;
@@ -127,20 +122,6 @@ impl From<Tap> for OwnedFd {
     fn from(tap: Tap) -> Self {
         tap.fd
     }
-}
-
-/// Another descriptor of a TAP, with a number above those of all that is opened in the usual way. A dying process releases
-/// what it holds from the highest number down, one after the other: the interface and its addresses are gone before anything
-/// else is, such as the links of the programs that keep the kernel from answering for them (T30).
-///
-/// # Errors
-/// No descriptor is left.
-pub fn first_to_go(tap: impl AsFd) -> io::Result<OwnedFd> {
-    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    let above = libc::c_int::try_from(limit / 2).unwrap_or(ABOVE).min(ABOVE);
-    let fd = fcntl(tap.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(above))?;
-    // SAFETY: fcntl has just made this descriptor, nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// As [`Tap::set_carrier`], for a descriptor that came from elsewhere.

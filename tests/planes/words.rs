@@ -58,10 +58,7 @@ fn accept_is_had_or_the_interface_stays_in_init() {
     a.master("carp1");
     a.ok("ifconfig carp1 input accept");
     if in_kernel() {
-        assert!(
-            a.ok("ifconfig carp1")
-                .contains("advskew 0\n\tinput: accept\n\tgroups:")
-        );
+        assert!(a.ok("ifconfig carp1").contains("\n\tinput: accept\n"));
         a.master("carp1");
         assert_eq!(who(&scene.c, SHARED, None).unwrap(), "a");
         return;
@@ -70,7 +67,7 @@ fn accept_is_had_or_the_interface_stays_in_init() {
     let shown = a.ok("ifconfig carp1");
     let why = "input accept needs the data plane tcx or clsact, copy is in use";
     assert!(
-        shown.contains(&format!("advskew 0\n\tinput: accept ({why})\n")),
+        shown.contains(&format!("\n\tinput: accept ({why})\n")),
         "{shown}"
     );
     assert!(shown.contains("\tstatus: invalid\n"), "{shown}");

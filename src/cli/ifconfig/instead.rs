@@ -32,7 +32,7 @@ fn both(facts: &Facts, words: &[OsString], real: &Real) -> ExitCode {
             .without(words, &names)
             .map_err(|error| plain(format!("the system's ifconfig: {}", reason(&error))))?;
         for interface in &carp {
-            text.extend_from_slice((facts.carp)(interface, None).as_bytes());
+            text.extend_from_slice(show::text(facts, interface, None, false).as_bytes());
         }
         Ok((text, code))
     });

@@ -76,7 +76,7 @@ pub fn carp(
 }
 
 /// A carpN in the system's words, then in ours.
-fn text(facts: &Facts, interface: &Interface, family: Option<Family>, verbose: bool) -> String {
+pub fn text(facts: &Facts, interface: &Interface, family: Option<Family>, verbose: bool) -> String {
     (facts.carp)(interface, family) + &dataplane::lines(interface, verbose)
 }
 

@@ -5,6 +5,7 @@ use super::settings::Settings;
 use super::{Effect, Failure, Order, Outcome, Said};
 use crate::control::path::Place;
 use crate::dataplane::bpf;
+use crate::linux::descriptor::{self, AT_ONCE};
 use crate::linux::groups::Groups;
 use crate::linux::monitor::Monitor;
 use crate::linux::netlink::Netlink;
@@ -173,6 +174,7 @@ impl Door {
                 .write(true)
                 .mode(0o600)
                 .open(self.place.lock())?;
+            let file = fs::File::from(descriptor::copy(&file, AT_ONCE)?);
             let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
                 .map_err(|(_, errno)| io::Error::from(errno))?;
             // Who ends takes the file away: a lock on a file that is no longer there protects nothing.

@@ -2,8 +2,9 @@
 
 use super::Failure;
 use super::serve::{Done, Door, Held, failed, gone, of};
+use crate::linux::descriptor::{self, EARLY};
 use crate::linux::netlink::{AddressFlags, NeighbourState};
-use crate::linux::tap::{Tap, first_to_go};
+use crate::linux::tap::Tap;
 use crate::linux::{Error, sysctl};
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
@@ -50,7 +51,7 @@ impl Door {
             .as_fd()
             .try_clone_to_owned()
             .map_err(|e| failed(name, &e))?;
-        let first = first_to_go(&tap).map_err(|e| failed(name, &e))?;
+        let first = descriptor::copy(&tap, EARLY).map_err(|e| failed(name, &e))?;
         let held = Held {
             tap,
             index,
