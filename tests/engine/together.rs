@@ -160,3 +160,42 @@ fn one_that_leapt_is_not_behind_another_that_did() {
     }
     assert_eq!(replays(&wiped), 0);
 }
+
+/// A BACKUP may know a later value than the MASTER, of a recording that only it has heard: it does not believe a new identity
+/// of the MASTER's, and so no recording may make one.
+#[test]
+fn a_recording_costs_nobody_its_identity() {
+    let mut master = ours(1, &[V4, V6], 0, Y2027);
+    let mut backup = ours(2, &[V4, V6], 100, Y2027);
+    let mut earlier = ours(3, &[V4, V6], 50, Y2027 + 700);
+    let mut sent = Vec::new();
+    for round in 0..6 {
+        let (at, frames) = step(&mut master);
+        hear(&mut backup, at, &frames);
+        assert_eq!(counter(&frames[0]) >> 55, counter(&frames[1]) >> 55);
+        sent.push((counter(&frames[0]), counter(&frames[1])));
+        if round == 1 {
+            hear(&mut backup, at + 1.0, &step(&mut earlier).1);
+        }
+        // Of before, and of now in the other family; both with another header from elsewhere.
+        let forged = |counter, family, src: &str| Ad {
+            advskew: 9,
+            src: Some(src.parse().unwrap()),
+            ..stranger(&[V4, V6], counter).over(family)
+        };
+        let (v4, v6) = sent[round];
+        let forged = [
+            forged(sent[0].0, Family::Inet, "192.0.2.99"),
+            forged(v4, Family::Inet6, "fe80::99"),
+            forged(v6, Family::Inet, "192.0.2.99"),
+        ];
+        for ad in forged.iter().skip(usize::from(round == 0)) {
+            master.frame(at + 2.0, &ad.bytes());
+        }
+    }
+    assert_eq!(replays(&master), 17);
+    sent.dedup_by_key(|(v4, _)| *v4 >> 55);
+    assert_eq!(sent.len(), 1, "identities");
+    assert_eq!(replays(&backup), 0);
+    assert_eq!(backup.state(), State::Backup);
+}

@@ -132,8 +132,7 @@ impl Members {
     pub(super) fn learn(&mut self, heard: &Heard, verdict: Verdict, random: &mut Random) {
         let counter = heard.counter;
         match verdict {
-            // A replay, or a host with our identity that went on from the same value: both would stay MASTER for ever.
-            Verdict::Old(identity) if identity == self.own.identity && !heard.own => {
+            Verdict::Old(identity) if identity == self.own.identity && self.is_twin(heard) => {
                 self.rename_self(random);
             }
             Verdict::Old(_) => {}
@@ -150,6 +149,13 @@ impl Members {
                 }
             }
         }
+    }
+
+    /// A host with our identity that went on from the same value at the same time: both would stay MASTER for ever. Of two
+    /// with different values the one behind hears the other and takes another identity; what is older is a recording, which
+    /// must not cost us ours.
+    fn is_twin(&self, heard: &Heard) -> bool {
+        !heard.own && self.own.last[heard.family as usize] == Some(heard.counter)
     }
 
     fn believe(&mut self, identity: u64, counter: u64) {

@@ -16,6 +16,13 @@
 //!   once, until a live host with a later value is heard.
 //! * An identity that leaps far ahead, of the group and of this host's wall clock, is believed, but moves nothing until a second advertisement confirms it: one random
 //!   counter of a BSD in 2^20 looks like a stamp, and must not move the group's clock by centuries.
+//! * An identity is given up only for another host that has the same: when its next value is heard, or from elsewhere the value
+//!   that this host said last in that family. Anything older is a recording.
+//!
+//! Not protected is a host that knows a later value than the MASTER does, within an hour: of its own, or of a recording that
+//! the MASTER did not hear. A MASTER that takes another identity, as it does up to eight times when what it said last is
+//! repeated from another address, is not believed by it: it takes over after its dead time, and the MASTER goes on above it.
+//! Of two hosts with one identity the one behind is not believed until it hears the other.
 //!
 //! A host with a wiped disk and a clock in 1970 hears the MASTER before it speaks, and having heard two advertisements goes
 //! on above them. Only if it became MASTER without hearing any of ours is it not believed by those who remember later
