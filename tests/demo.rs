@@ -134,10 +134,9 @@ fn the_table_can_be_computed_again_from_the_capture_files() {
 }
 
 fn check_schema(object: &Value) {
-    assert_eq!(
-        (object["scenario"].as_str(), object["dataplane"].as_str()),
-        (Some("failover"), Some("copy"))
-    );
+    assert_eq!(object["scenario"].as_str(), Some("failover"));
+    let plane = object["dataplane"].as_str().unwrap();
+    assert!(["tcx", "clsact", "copy"].contains(&plane), "{plane}");
     let worst = number(object, "stall_ms");
     for row in object["events"].as_array().unwrap() {
         let (sent, lost) = (integer(row, "sent"), integer(row, "lost"));

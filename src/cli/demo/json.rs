@@ -7,9 +7,9 @@ use serde::Serialize;
 use std::time::Duration;
 
 #[derive(Serialize)]
-struct Object {
+struct Object<'a> {
     scenario: &'static str,
-    dataplane: &'static str,
+    dataplane: &'a str,
     stall_ms: f64,
     events: Vec<Entry>,
 }
@@ -35,8 +35,7 @@ struct Entry {
 pub(super) fn text(report: &Report) -> String {
     let object = Object {
         scenario: "failover",
-        // The only one there is so far.
-        dataplane: "copy",
+        dataplane: &report.dataplane,
         stall_ms: ms(report.stall),
         events: report.rows.iter().map(entry).collect(),
     };

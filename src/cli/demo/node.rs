@@ -77,15 +77,15 @@ impl Node {
         Ok(())
     }
 
-    /// Gives one command, the words after `carp`.
-    pub(super) fn carp(&self, host: &Host, words: &[&str]) -> Result<(), Error> {
+    /// Gives one command, the words after `carp`; the answer is what it printed.
+    pub(super) fn carp(&self, host: &Host, words: &[&str]) -> Result<String, Error> {
         let mut command = self.command(words);
         let output = host
             .namespace()
             .try_run(|| command.output())?
             .map_err(Error::io("run carp"))?;
         if output.status.success() {
-            return Ok(());
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let said = String::from_utf8_lossy(&output.stderr)
             .trim_end()

@@ -120,6 +120,8 @@ pub struct Row {
 /// The whole run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
+    /// What moved the frames of a.
+    pub dataplane: String,
     /// In the order of events, then families.
     pub rows: Vec<Row>,
     /// The machine's own worst stall in all events.

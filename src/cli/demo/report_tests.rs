@@ -52,6 +52,7 @@ fn report() -> Report {
         ..stays.clone()
     };
     Report {
+        dataplane: "tcx".to_owned(),
         rows: vec![kill, stays, nobody],
         stall: Duration::from_micros(4120),
     }
@@ -75,7 +76,7 @@ the machine's own worst stall: 4.1 ms
 #[test]
 fn the_object() {
     let expected = concat!(
-        r#"{"scenario":"failover","dataplane":"copy","stall_ms":4.12,"events":["#,
+        r#"{"scenario":"failover","dataplane":"tcx","stall_ms":4.12,"events":["#,
         r#"{"event":"kill","family":"inet","sent":5391,"lost":3390,"late":2,"outage_ms":3390.6,"takeover_ms":2800.0,"#,
         r#""excess_ms":-1.25,"overlap_ms":0.0,"stall_ms":4.12,"master":"b"},"#,
         r#"{"event":"return","family":"inet6","sent":2500,"lost":0,"late":0,"outage_ms":0.0,"takeover_ms":null,"#,

@@ -65,6 +65,7 @@ fn play_into(
 ) -> Result<(), Error> {
     let mut dice = plan.seed.unwrap_or_else(|| capture::now().as_nanos());
     let mut master = Side::A;
+    report.dataplane = stage.dataplane()?;
     for event in Event::ALL {
         settle(plan, stage, audience, event, master)?;
         // At any point of the interval: a MASTER is not so kind as to fail just after it advertised.

@@ -155,7 +155,17 @@ impl Stage {
 
     /// Gives a host a command, the words after `carp`.
     pub(super) fn carp(&self, side: Side, words: &[&str]) -> Result<(), Error> {
-        self.nodes[side as usize].carp(self.host(side.name()), words)
+        let node = &self.nodes[side as usize];
+        node.carp(self.host(side.name()), words).map(drop)
+    }
+
+    /// What moves the frames of a: the word of `net.inet.carp.dataplane` for it.
+    pub(super) fn dataplane(&self) -> Result<String, Error> {
+        let node = &self.nodes[Side::A as usize];
+        let text = node.carp(self.host(Side::A.name()), &["ifconfig", "-v", "carp1"])?;
+        let mut words = text.split_whitespace();
+        words.find(|word| *word == "dataplane:");
+        Ok(words.next().unwrap_or_default().to_owned())
     }
 
     /// Makes the event happen; the answer is when it began.
