@@ -52,7 +52,7 @@ fn peers_are_shown_with_what_protects_them() {
     let out = "Interface  Vhid Peer                    Protection against replays\n\
         carp1      1    192.0.2.2               growing values\n\
         carp1      1    fe80::5054:ff:fe12:3456 exact repeats\n\
-        carp12     254  192.0.2.3               none, its counter does not vary\n\
+        carp12     254  192.0.2.3               none, live ones repeat their counters\n\
         carp12     254  192.0.2.4               learning\n";
     let fake = Fake::answering(vec![Reply::Peers(peers)]);
     let shown = run(fake.directory.path(), "netstat peers");

@@ -116,7 +116,14 @@ impl Bench {
         bench.b.ok("sysctl net.inet.carp.preempt=1");
         join_timed(&bench.b, "eth0", advbase, skews.1);
         bench.b.until_state("carp1", "BACKUP");
+        let joined = clock::now();
         bench.settle(A);
+        // Before it has heard one, a BACKUP counts the dead time from its own beginning.
+        let heard = || {
+            let heard = bench.capture.heard();
+            heard.iter().any(|h| h.port == A && h.at > joined)
+        };
+        assert!(until(SOON, heard), "a advertises");
         bench
     }
 

@@ -1,7 +1,7 @@
 //! The data plane in the kernel: eBPF programs at the tc hooks of carpdev and carpN; must not know why a gate is set.
 //!
 //! It has two halves. The privileged one ([`Carpdev`]) loads the programs, attaches them and says which addresses are shared.
-//! The deciding one ([`ports`]) holds a map of ports in its memory and changes gates and leases there, without a call to the
+//! The deciding one (`ports`) holds a map of ports in its memory and changes gates and leases there, without a call to the
 //! kernel. The programs compare both for every frame, so a gate that closes is closed for every frame that arrives after
 //! that; one whose program is just running on another processor may still pass.
 //!
