@@ -132,6 +132,14 @@ impl Kind {
         self <= Self::Loop
     }
 
+    /// A MASTER of ours that it meets says goodbye or yields, and serves a moment longer.
+    pub fn departs(self) -> bool {
+        matches!(
+            self,
+            Self::PoliteExit | Self::AdminDown | Self::Destroy | Self::AskBackup
+        )
+    }
+
     pub fn of_peer(self) -> bool {
         self >= Self::PeerCrash
     }
@@ -175,6 +183,7 @@ impl Scenario {
         let mut faults: Vec<Fault> = (0..random.between(1, 20))
             .map(|_| fault(&mut random, &hosts, &groups, segments))
             .collect();
+        after_departures(seed, &hosts, &groups, &mut faults);
         faults.sort_by_key(|fault| fault.at);
         let (hosts, attack) = replays(seed, hosts);
         Self {
@@ -270,6 +279,26 @@ fn replays(seed: u64, mut hosts: Vec<HostPlan>) -> (Vec<HostPlan>, Option<Attack
         open: false,
     });
     (hosts, attack)
+}
+
+/// The carpdev goes down while it still carries what a MASTER has left behind, a tenth of a second. From numbers of their own.
+fn after_departures(seed: u64, hosts: &[HostPlan], groups: &[GroupPlan], faults: &mut Vec<Fault>) {
+    let mut random = Random::new(seed ^ 0x1ea7e);
+    let ours = |fault: &&Fault| fault.what.departs() && hosts[fault.host].system.is_none();
+    let departures: Vec<Fault> = faults.iter().filter(ours).copied().collect();
+    for left in departures {
+        let places = places(groups, left.host);
+        let place = places.get(left.place).filter(|_| random.chance(30));
+        let Some((group, _)) = place else { continue };
+        let at = left.at + random.between(MS, 90 * MS);
+        faults.push(Fault {
+            at,
+            until: (at + random.scaled(30 * MS, 10 * SECOND)).min(CALM),
+            what: Kind::CarpdevFlap,
+            segment: groups[*group].segment,
+            ..left
+        });
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
