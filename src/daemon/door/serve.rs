@@ -16,8 +16,9 @@ use crate::wire::MacAddr;
 use nix::fcntl::{Flock, FlockArg};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, Read, Seek, Write};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
@@ -145,7 +146,8 @@ impl Door {
 
     /// The lock comes first: who holds it is the instance, and may clear what a dead predecessor left.
     fn open(&mut self) -> Done {
-        let lock = self.lock().map_err(|e| failed("lock", &e))?;
+        let mut lock = self.lock().map_err(|e| failed("lock", &e))?;
+        self.succeed(&mut lock).map_err(|e| failed("lock", &e))?;
         self.lock = Some(lock);
         self.settings.restore_all();
         self.sweep();
@@ -156,6 +158,26 @@ impl Door {
             .try_clone_to_owned()
             .map_err(|e| failed("netlink", &e))?;
         Ok((0, vec![OwnedFd::from(listener), descriptor]))
+    }
+
+    /// The lock file says which number a daemon's links carry. A predecessor that is dying would keep its interfaces, their
+    /// names and addresses for 20 ms each (T21, T26): they go at once. Then the file says our number.
+    fn succeed(&self, lock: &mut Flock<fs::File>) -> io::Result<()> {
+        let mut text = String::new();
+        // What is no number was never ours.
+        let _ = lock.read_to_string(&mut text);
+        if let Ok(number) = text.trim().parse::<NonZeroU32>() {
+            let number = number.get();
+            let links = self.netlink.links().unwrap_or_default();
+            let mut carriers = links.iter().filter(|l| l.group == number).peekable();
+            if carriers.peek().is_some() && carriers.all(|l| l.kind.as_deref() == Some("tun")) {
+                // They may all be gone by now.
+                let _ = self.netlink.delete_group(number);
+            }
+        }
+        lock.rewind()?;
+        lock.set_len(0)?;
+        writeln!(lock, "{}", self.group)
     }
 
     /// Taken without waiting: EWOULDBLOCK says that another daemon serves this namespace.
@@ -171,6 +193,7 @@ impl Door {
             let file = options
                 .create(true)
                 .truncate(false)
+                .read(true)
                 .write(true)
                 .mode(0o600)
                 .open(self.place.lock())?;
