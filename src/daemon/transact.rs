@@ -256,6 +256,7 @@ impl Daemon {
                     owning: false,
                     answering: false,
                     ordered: BTreeSet::new(),
+                    told_removed: None,
                     hindrance: None,
                 };
                 self.interfaces.insert(unit, interface);

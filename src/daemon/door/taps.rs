@@ -181,6 +181,15 @@ impl Door {
         Ok(())
     }
 
+    /// What somebody took off while it was to be there.
+    pub(super) fn put_back(&self, name: &str, addresses: &[IpNetwork]) -> Result<(), Failure> {
+        let held = self.held(name)?;
+        let mut addresses = addresses.iter();
+        self.table(held)
+            .and_then(|table| addresses.try_for_each(|net| self.add(held, *net, table)))
+            .map_err(|e| of(&e))
+    }
+
     /// Where the kernel keeps the addresses of this carpN; asked for by its index.
     fn table(&self, held: &Held) -> Result<u32, Error> {
         match self.netlink.link_by_index(held.index)? {
