@@ -130,14 +130,15 @@ fn interface(args: &Args, unit: Unit) -> Result<String, Failed> {
     let path = args.place.directory.join(files::hostname(unit));
     let start = read(unit, &path)?;
     if args.check {
-        let change = ask(&start, unit, &path, true).and_then(|()| changes(&start, unit, &path))?;
+        check(&start, unit, &path)?;
+        let change = changes(&start, unit, &path)?;
         return Ok(described(&start, &path, &change));
     }
     let mut failed = false;
     for (number, command) in &start.before {
         failed |= hook::run(&path, *number, unit, command).is_err();
     }
-    ask(&start, unit, &path, false)?;
+    load(&start, unit, &path)?;
     for (number, command) in &start.after {
         failed |= hook::run(&path, *number, unit, command).is_err();
     }
@@ -185,22 +186,41 @@ impl Start {
         self.lines.iter().flat_map(|(_, changes)| changes)
     }
 
+    /// Prints what is wrong in one of the lines.
+    fn wrong(&self, path: &Path, line: usize, refusal: &Refusal) -> Failed {
+        let number = self.lines.get(line).map_or(0, |(number, _)| *number);
+        tell(path, number, refusal)
+    }
+
     fn bare(&self) -> Vec<Vec<Change>> {
         let lines = self.lines.iter();
         lines.map(|(_, changes)| changes.clone()).collect()
     }
 }
 
-/// Has the daemon make it so, or only look whether it would.
-fn ask(start: &Start, unit: Unit, path: &Path, check: bool) -> Result<(), Failed> {
-    let lines = start.bare();
+/// Has the daemon make it so.
+fn load(file: &Start, unit: Unit, path: &Path) -> Result<(), Failed> {
+    let (lines, check) = (file.bare(), false);
     let request = Request::Load { unit, lines, check };
-    match start::ask(&request).map_err(|refusal| at(path, &refusal))? {
+    let reply = start::ask(&request).map_err(|refusal| at(path, &refusal))?;
+    answered(file, path, reply)
+}
+
+/// Has the daemon look whether it would. Where none runs none is started: nothing is there then, and what the lines say by
+/// themselves is looked at in [`changes`].
+fn check(file: &Start, unit: Unit, path: &Path) -> Result<(), Failed> {
+    let (lines, check) = (file.bare(), true);
+    let reply = start::look(&Request::Load { unit, lines, check });
+    match reply.map_err(|refusal| at(path, &refusal))? {
+        Some(reply) => answered(file, path, reply),
+        None => Ok(()),
+    }
+}
+
+fn answered(file: &Start, path: &Path, reply: Reply) -> Result<(), Failed> {
+    match reply {
         Reply::Done => Ok(()),
-        Reply::RefusedLine(line, refusal) => {
-            let number = start.lines.get(line).map_or(0, |(number, _)| *number);
-            Err(tell(path, number, &refusal))
-        }
+        Reply::RefusedLine(line, refusal) => Err(file.wrong(path, line, &refusal)),
         Reply::Refused(refusal) => Err(at(path, &refusal)),
         _ => Err(refused(plain("the carp daemon answered something else"))),
     }
@@ -213,7 +233,7 @@ fn changes(start: &Start, unit: Unit, path: &Path) -> Result<String, Failed> {
     let wanted = match planned {
         Ok(Plan::Become { config, .. }) => config,
         Ok(Plan::Destroy) => Config::default(),
-        Err((_, refusal)) => return Err(at(path, &refusal)),
+        Err((line, refusal)) => return Err(start.wrong(path, line, &refusal)),
     };
     let wanted = canonical::lines(&Dumped {
         unit,
