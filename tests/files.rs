@@ -160,6 +160,18 @@ fn a_reload_touches_only_what_differs() {
     assert_eq!(a.said(), before.0, "no transition");
 }
 
+/// The carpdev's own address is kept as that, so a file that names it must not differ for ever.
+#[test]
+fn a_check_sees_with_the_daemons_eyes() {
+    support::privileged!();
+    let site = Site::new();
+    let own = "vhid 1 carpdev eth0 lladdr 02:00:00:00:00:0a\n192.0.2.1/24\n";
+    site.write("hostname.carp1", own);
+    assert!(site.ok("netstart -n").contains("+lladdr carpdev\n"));
+    assert_eq!(site.ok("netstart"), "");
+    assert_eq!(site.ok("netstart -n"), "");
+}
+
 #[test]
 fn a_check_starts_no_daemon() {
     support::privileged!();

@@ -130,7 +130,6 @@ fn interface(args: &Args, unit: Unit) -> Result<String, Failed> {
     let path = args.place.directory.join(files::hostname(unit));
     let start = read(unit, &path)?;
     if args.check {
-        check(&start, unit, &path)?;
         let change = changes(&start, unit, &path)?;
         return Ok(described(&start, &path, &change));
     }
@@ -186,10 +185,16 @@ impl Start {
         self.lines.iter().flat_map(|(_, changes)| changes)
     }
 
-    /// Prints what is wrong in one of the lines.
-    fn wrong(&self, path: &Path, line: usize, refusal: &Refusal) -> Failed {
-        let number = self.lines.get(line).map_or(0, |(number, _)| *number);
-        tell(path, number, refusal)
+    /// Prints what is wrong with it, and where.
+    fn refused(&self, path: &Path, reply: Reply) -> Failed {
+        match reply {
+            Reply::RefusedLine(line, refusal) => {
+                let number = self.lines.get(line).map_or(0, |(number, _)| *number);
+                tell(path, number, &refusal)
+            }
+            Reply::Refused(refusal) => at(path, &refusal),
+            _ => refused(plain("the carp daemon answered something else")),
+        }
     }
 
     fn bare(&self) -> Vec<Vec<Change>> {
@@ -202,42 +207,36 @@ impl Start {
 fn load(file: &Start, unit: Unit, path: &Path) -> Result<(), Failed> {
     let (lines, check) = (file.bare(), false);
     let request = Request::Load { unit, lines, check };
-    let reply = start::ask(&request).map_err(|refusal| at(path, &refusal))?;
-    answered(file, path, reply)
-}
-
-/// Has the daemon look whether it would. Where none runs none is started: nothing is there then, and what the lines say by
-/// themselves is looked at in [`changes`].
-fn check(file: &Start, unit: Unit, path: &Path) -> Result<(), Failed> {
-    let (lines, check) = (file.bare(), true);
-    let reply = start::look(&Request::Load { unit, lines, check });
-    match reply.map_err(|refusal| at(path, &refusal))? {
-        Some(reply) => answered(file, path, reply),
-        None => Ok(()),
+    match start::ask(&request).map_err(|refusal| at(path, &refusal))? {
+        Reply::Done => Ok(()),
+        reply => Err(file.refused(path, reply)),
     }
 }
 
-fn answered(file: &Start, path: &Path, reply: Reply) -> Result<(), Failed> {
-    match reply {
-        Reply::Done => Ok(()),
-        Reply::RefusedLine(line, refusal) => Err(file.wrong(path, line, &refusal)),
-        Reply::Refused(refusal) => Err(at(path, &refusal)),
-        _ => Err(refused(plain("the carp daemon answered something else"))),
+/// What it would be, if nothing is wrong. Only a daemon knows the whole; where none runs none is started, and nothing is there.
+fn wanted(file: &Start, unit: Unit, path: &Path) -> Result<Config, Failed> {
+    let (lines, check) = (file.bare(), true);
+    let request = Request::Load { unit, lines, check };
+    match start::look(&request).map_err(|refusal| at(path, &refusal))? {
+        Some(Reply::Dumped(mut would_be)) => {
+            Ok(would_be.pop().map(|held| held.config).unwrap_or_default())
+        }
+        Some(reply) => Err(file.refused(path, reply)),
+        None => match plan::load(&file.bare(), Ok) {
+            Ok(Plan::Become { config, .. }) => Ok(config),
+            Ok(Plan::Destroy) => Ok(Config::default()),
+            Err((line, refusal)) => Err(file.refused(path, Reply::RefusedLine(line, refusal))),
+        },
     }
 }
 
 /// What is to be changed, from the running configuration to the file's.
-fn changes(start: &Start, unit: Unit, path: &Path) -> Result<String, Failed> {
+fn changes(file: &Start, unit: Unit, path: &Path) -> Result<String, Failed> {
+    let config = wanted(file, unit, path)?;
     let running = super::dump::ask(Some(unit), true).map_err(|refusal| at(path, &refusal))?;
-    let planned = plan::load(&start.bare(), Ok);
-    let wanted = match planned {
-        Ok(Plan::Become { config, .. }) => config,
-        Ok(Plan::Destroy) => Config::default(),
-        Err((line, refusal)) => return Err(start.wrong(path, line, &refusal)),
-    };
     let wanted = canonical::lines(&Dumped {
         unit,
-        config: wanted,
+        config,
         keyed: false,
     });
     Ok(match running.first() {
