@@ -102,6 +102,9 @@ fn hindrance(plane: Dataplane, config: &Config) -> Option<String> {
     if copy && config.input == InputMode::Accept {
         return Some("input accept needs the data plane tcx or clsact, copy is in use".to_owned());
     }
+    if config.nodes.len() > 1 {
+        return Some("no data plane serves several virtual hosts of one interface yet".to_owned());
+    }
     // Its ports are found by the vhid in the virtual address.
     (!copy && matches!(config.lladdr, Lladdr::Chosen(_)))
         .then(|| format!("a chosen lladdr needs the data plane copy, {plane} is in use"))
