@@ -132,12 +132,6 @@ impl Daemon {
     }
 
     fn set(&mut self, changes: &[Setting]) -> Reply {
-        if changes.contains(&Setting::Arpbalance(true)) {
-            return Reply::Refused(refusal(
-                "net.inet.carp.arpbalance: Operation not supported",
-                "not supported yet",
-            ));
-        }
         let before = self.sysctls();
         let mut next = self.settings;
         changes.iter().for_each(|change| next.set(*change));

@@ -45,7 +45,7 @@ impl Transaction {
 enum What {
     /// Towards this configuration.
     Become {
-        config: Config,
+        config: Box<Config>,
         state: Option<State>,
         created: bool,
     },
@@ -308,7 +308,7 @@ impl Daemon {
         match &mut transaction.what {
             What::Become { config, state, .. } => {
                 if let Some(interface) = self.interfaces.get_mut(&unit) {
-                    interface.config = std::mem::take(config);
+                    interface.config = std::mem::take(&mut **config);
                 }
                 self.commit(unit);
                 self.drop_empty_groups();
