@@ -168,6 +168,7 @@ fn covered(tally: &Tally) {
         "gave way",
         "reasserted",
         "demotion told at once",
+        "end of demotion told at once",
         "bore with a slower one",
         "replay of ours rejected",
         "replay of another system rejected",

@@ -295,12 +295,8 @@ impl World {
         }
         ours.witness.clock = ours.unix(now).as_secs();
         ours.witness.replayed = replayed;
-        let demotion = ours.witness.demotion;
         let effects = invariants::check(ours, local.as_nanos(), &fact, actions, &mut self.rounds)
             .map_err(|what| format!("h{host}: {what}"))?;
-        if demotion > 0 && ours.witness.demotion == 0 {
-            self.society.recovered(now, host);
-        }
         if let (Fact::Frame(packet), false) = (&fact, replayed)
             && let Some(ad) = &packet.ad
             && ours.hears(packet)
