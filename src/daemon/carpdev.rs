@@ -22,6 +22,8 @@ use tokio::task::JoinHandle;
 /// What a carpdev listens for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listening {
+    /// Its name.
+    pub name: String,
     /// Multicast groups.
     pub groups: BTreeSet<IpAddr>,
     /// The MACs of vhosts, each with its vhid.
