@@ -4,6 +4,7 @@ use super::carpdev::{Attached, Listening};
 use super::door::{Effect, Failure, Outcome, Said};
 use super::interface::Shape;
 use super::log::level;
+use super::plane::port;
 use super::{Daemon, Ending, Event, Purpose};
 use crate::carp::Input;
 use crate::carp::config::{Carpdev, Config, Unit};
@@ -212,6 +213,11 @@ impl Daemon {
                 mtu: *mtu,
                 up: *up,
             };
+            // Where its own MAC has changed, what it is handed has to be addressed to that.
+            if let Some(carpdev) = interface.carpdev {
+                let port = port(interface, carpdev, self.settings.arpbalance);
+                self.plane.change_port(port);
+            }
         }
     }
 

@@ -298,7 +298,7 @@ fn messages() -> Vec<Vec<u8>> {
         Effect::Listen {
             index: 2,
             groups: vec!["224.0.0.18".parse().unwrap()],
-            macs: vec![MacAddr::of_vhid(1)],
+            macs: vec![(MacAddr::of_vhid(1), 1)],
             shared: vec![("192.0.2.10".parse().unwrap(), 1)],
             units: vec![name()],
             bridge: None,

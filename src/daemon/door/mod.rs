@@ -92,8 +92,8 @@ pub enum Effect {
         index: u32,
         /// Multicast groups of both families.
         groups: Vec<IpAddr>,
-        /// Virtual MACs.
-        macs: Vec<MacAddr>,
+        /// The MACs of vhosts, each with its vhid.
+        macs: Vec<(MacAddr, u8)>,
         /// Shared addresses, each with a vhid that it belongs to.
         shared: Vec<(IpAddr, u8)>,
         /// carpN.

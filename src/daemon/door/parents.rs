@@ -92,7 +92,7 @@ impl Door {
         &mut self,
         index: u32,
         groups: &[IpAddr],
-        macs: &[MacAddr],
+        macs: &[(MacAddr, u8)],
     ) -> Result<(), Failure> {
         let opened = self
             .carpdevs
@@ -116,13 +116,17 @@ impl Door {
                 opened.joined.insert(group);
             }
         }
-        opened.accepted.retain(|mac, _| macs.contains(mac));
-        for mac in macs {
+        let still = |mac: &MacAddr| macs.iter().any(|(wanted, _)| wanted == mac);
+        opened.accepted.retain(|mac, _| still(mac));
+        for (mac, _) in macs {
             if !opened.accepted.contains_key(mac) {
                 let socket = PacketSocket::open(index, Vnet::No).map_err(|e| of(&e))?;
-                socket
-                    .accept_unicast(*mac)
-                    .map_err(|e| failed(&mac.to_string(), &e))?;
+                let accepted = if mac.is_multicast() {
+                    socket.accept_multicast(*mac)
+                } else {
+                    socket.accept_unicast(*mac)
+                };
+                accepted.map_err(|e| failed(&mac.to_string(), &e))?;
                 opened.accepted.insert(*mac, socket);
             }
         }
