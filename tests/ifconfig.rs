@@ -4,7 +4,7 @@
 mod fake_daemon;
 
 use carp::carp::Reason;
-use carp::carp::config::{Dataplane, InputMode, Key, Lladdr, Settings, State, Unit};
+use carp::carp::config::{Balancing, Dataplane, InputMode, Key, Lladdr, Settings, State, Unit};
 use carp::control::{
     Change, Interface, Refusal, Reply, Request, Served, Setting, Sysctls, Traffic, Vhost,
 };
@@ -43,6 +43,9 @@ fn interface(unit: u16, state: State, groups: &[&str]) -> Interface {
             "2001:db8::1/64".parse().unwrap(),
         ],
         peers: Vec::new(),
+        balancing: Balancing::None,
+        hash: None,
+        drain: false,
         configured_lladdr: Lladdr::Virtual,
         description: None,
         configured_mtu: None,

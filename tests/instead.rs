@@ -4,7 +4,7 @@
 mod fake_daemon;
 
 use carp::carp::Reason;
-use carp::carp::config::{Dataplane, InputMode, Lladdr, State, Unit};
+use carp::carp::config::{Balancing, Dataplane, InputMode, Lladdr, State, Unit};
 use carp::control::{Change, Interface, Reply, Request, Served, Traffic, Vhost};
 use carp::wire::MacAddr;
 use fake_daemon::{Directory, Fake, Ran, finish, ran, run};
@@ -80,6 +80,9 @@ fn interface(unit: u16) -> Interface {
         groups: vec!["carp".into(), "ha".into()],
         addresses: vec!["192.0.2.1/24".parse().unwrap()],
         peers: Vec::new(),
+        balancing: Balancing::None,
+        hash: None,
+        drain: false,
         configured_lladdr: Lladdr::Virtual,
         description: None,
         configured_mtu: None,

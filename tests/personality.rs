@@ -4,7 +4,7 @@
 mod fake_daemon;
 
 use carp::carp::Reason;
-use carp::carp::config::{Dataplane, InputMode, Lladdr, Settings, State, Unit};
+use carp::carp::config::{Balancing, Dataplane, InputMode, Lladdr, Settings, State, Unit};
 use carp::control::{
     Change, Interface, Refusal, Reply, Request, Served, Stats, Sysctls, Traffic, Vhost,
 };
@@ -30,6 +30,9 @@ fn interface(state: State) -> Interface {
         groups: vec!["carp".into()],
         addresses: vec!["192.0.2.1/24".parse().unwrap()],
         peers: Vec::new(),
+        balancing: Balancing::None,
+        hash: None,
+        drain: false,
         configured_lladdr: Lladdr::Virtual,
         description: None,
         configured_mtu: None,

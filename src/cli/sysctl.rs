@@ -5,7 +5,7 @@ pub mod file;
 mod texts;
 
 use super::personality::Personality;
-use super::{because, plain, refuse, say, start, unanswered};
+use super::{because, forwarding, plain, refuse, say, start, unanswered};
 use crate::carp::config::Dataplane;
 use crate::control::socket::{Client, Error};
 use crate::control::{Refusal, Reply, Request, Setting, Sysctls};
@@ -135,7 +135,7 @@ static VARIABLES: [Variable; 12] = [
     Variable {
         leaf: "arpbalance",
         values: Values::Numbers(0..=1),
-        get: |_| 0,
+        get: |s| s.settings.arpbalance.into(),
         set: |v| Setting::Arpbalance(v == 1),
     },
     Variable {
@@ -324,7 +324,9 @@ fn answer(args: &Args, texts: &Texts, items: &[Item]) -> Result<String, Refusal>
     let mut settings = if changes.is_empty() {
         read()?
     } else {
-        set(changes)?
+        let settings = set(changes.clone())?;
+        forwarding::warn_of_settings(NAME, &changes);
+        settings
     };
     let mut text = String::new();
     for item in items {

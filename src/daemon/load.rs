@@ -39,7 +39,7 @@ impl Daemon {
         let plan = plan::load(lines, |plan| self.check(unit, plan))?;
         Ok(match (plan, self.interfaces.get(&unit)) {
             (Plan::Become { config, .. }, Some(held)) => {
-                (config != held.config).then_some(Plan::Become {
+                (*config != held.config).then_some(Plan::Become {
                     config,
                     state: None,
                 })

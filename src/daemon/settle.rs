@@ -216,7 +216,8 @@ impl Daemon {
             };
             // Where its own MAC has changed, what it is handed has to be addressed to that.
             if let Some(carpdev) = interface.carpdev {
-                self.plane.change_port(port(interface, carpdev));
+                let port = port(interface, carpdev, self.settings.arpbalance);
+                self.plane.change_port(port);
             }
         }
     }

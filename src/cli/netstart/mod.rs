@@ -211,7 +211,7 @@ fn changes(start: &Start, unit: Unit, path: &Path) -> Result<String, Failed> {
     let running = super::dump::ask(Some(unit), true).map_err(|refusal| at(path, &refusal))?;
     let planned = plan::load(&start.bare(), Ok);
     let wanted = match planned {
-        Ok(Plan::Become { config, .. }) => config,
+        Ok(Plan::Become { config, .. }) => *config,
         Ok(Plan::Destroy) => Config::default(),
         Err((_, refusal)) => return Err(at(path, &refusal)),
     };

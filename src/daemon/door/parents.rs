@@ -139,9 +139,12 @@ impl Door {
         for (mac, _) in macs {
             if !opened.accepted.contains_key(mac) {
                 let socket = PacketSocket::open(index, Vnet::No).map_err(|e| of(&e))?;
-                socket
-                    .accept_unicast(*mac)
-                    .map_err(|e| failed(&mac.to_string(), &e))?;
+                let accepted = if mac.is_multicast() {
+                    socket.accept_multicast(*mac)
+                } else {
+                    socket.accept_unicast(*mac)
+                };
+                accepted.map_err(|e| failed(&mac.to_string(), &e))?;
                 opened.accepted.insert(*mac, socket);
             }
         }
