@@ -138,8 +138,12 @@ impl Daemon {
         if let Err(refusal) = self.choose_plane(next.dataplane) {
             return Reply::Refused(refusal);
         }
+        let divides = next.arpbalance != self.settings.arpbalance;
         self.settings = next;
         self.begun = true;
+        if divides {
+            self.change_ports();
+        }
         self.tell(Input::Settings(self.settings));
         Reply::Settings(before)
     }

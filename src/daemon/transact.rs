@@ -391,7 +391,7 @@ impl Daemon {
             }
             return Ok(());
         };
-        let port = port(interface, carpdev);
+        let port = port(interface, carpdev, self.settings.arpbalance);
         match before {
             None => self.plane.add_port(port, interface.tap.try_clone()?),
             Some(_) => self.plane.change_port(port),

@@ -301,6 +301,7 @@ fn messages() -> Vec<Vec<u8>> {
         },
         Effect::Listen {
             index: 2,
+            name: "eth0".into(),
             groups: vec!["224.0.0.18".parse().unwrap()],
             macs: vec![(MacAddr::of_vhid(1), 1)],
             shared: vec![("192.0.2.10".parse().unwrap(), 1)],
