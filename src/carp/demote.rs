@@ -14,6 +14,9 @@ use std::time::Duration;
 /// The skew of a demoted vhost unless its own is higher, as UCARP and the BSDs without a demote byte send it.
 const DEMOTED_SKEW: u8 = 240;
 
+/// What `drain` adds to the count: as much as `carpdemote` does at once.
+const DRAINED: u8 = 128;
+
 /// A carpdev just named is not lost before this: who attaches to it needs a moment, and the peers would take over from all
 /// the others of this machine.
 const GRACE: Duration = Duration::from_millis(500);
@@ -79,8 +82,10 @@ impl Demoted {
         let groups = config.groups.iter();
         let sum = groups.fold(0u8, |sum, name| sum.saturating_add(self.group(name)));
         let own = || self.own.get(&unit).copied().unwrap_or_default().sum();
+        let count = if sum > 0 { sum } else { own() };
+        let drained = if config.drain { DRAINED } else { 0 };
         Demotion {
-            count: if sum > 0 { sum } else { own() },
+            count: count.saturating_add(drained),
             added: self.added,
         }
     }
