@@ -8,7 +8,7 @@ use crate::linux::groups::Groups;
 use crate::linux::packet::{PacketSocket, Vnet};
 use crate::linux::raw::RawSocket;
 use crate::wire::{Family, MacAddr};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
@@ -19,11 +19,11 @@ impl Door {
             .link(name)
             .map_err(|e| of(&e))?
             .ok_or_else(|| gone(name))?;
-        let open = || -> Result<(Vec<OwnedFd>, Groups), Error> {
+        let open = || -> Result<(Vec<OwnedFd>, Groups, PacketSocket), Error> {
             let mut sockets = vec![
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
-                OwnedFd::from(PacketSocket::open(link.index, Vnet::Yes)?),
+                OwnedFd::from(PacketSocket::mute(link.index, Vnet::Yes)?),
             ];
             sockets.push(RawSocket::open(name, Family::Inet)?.into());
             sockets.push(match RawSocket::open(name, Family::Inet6) {
@@ -33,9 +33,10 @@ impl Door {
                 }
                 socket => socket?.into(),
             });
-            Ok((sockets, Groups::open(link.index)?))
+            let memberships = PacketSocket::mute(link.index, Vnet::No)?;
+            Ok((sockets, Groups::open(link.index)?, memberships))
         };
-        let (mut sockets, groups) = open().map_err(|e| of(&e))?;
+        let (mut sockets, groups, memberships) = open().map_err(|e| of(&e))?;
         let kernel = self.open_kernel(name, link.index, planes)?;
         let quiet = match &kernel {
             None => self.quiet(name, link.master).map_err(|e| of(&e))?,
@@ -55,7 +56,8 @@ impl Door {
             kernel,
             groups,
             joined: BTreeSet::new(),
-            accepted: BTreeMap::new(),
+            memberships,
+            accepted: BTreeSet::new(),
         };
         self.carpdevs.insert(link.index, opened);
         Ok((link.index, sockets))
@@ -116,14 +118,16 @@ impl Door {
                 opened.joined.insert(group);
             }
         }
-        opened.accepted.retain(|mac, _| macs.contains(mac));
+        let stale = |mac: &MacAddr| !macs.contains(mac);
+        for mac in opened.accepted.extract_if(.., stale) {
+            // As with the groups.
+            let _ = opened.memberships.refuse_unicast(mac);
+        }
         for mac in macs {
-            if !opened.accepted.contains_key(mac) {
-                let socket = PacketSocket::open(index, Vnet::No).map_err(|e| of(&e))?;
-                socket
-                    .accept_unicast(*mac)
-                    .map_err(|e| failed(&mac.to_string(), &e))?;
-                opened.accepted.insert(*mac, socket);
+            if !opened.accepted.contains(mac) {
+                let accepted = opened.memberships.accept_unicast(*mac);
+                accepted.map_err(|e| failed(&mac.to_string(), &e))?;
+                opened.accepted.insert(*mac);
             }
         }
         Ok(())
