@@ -10,7 +10,7 @@
 enum { ETH = 14, ARP_LENGTH = 28 };
 enum { PROTO_IPV4 = 0x0800, PROTO_ARP = 0x0806, PROTO_RARP = 0x8035, PROTO_VLAN = 0x8100, PROTO_IPV6 = 0x86dd,
        PROTO_SERVICE_VLAN = 0x88a8 };
-enum { IGMP = 2, ICMPV6 = 58, SOLICITATION = 135 };
+enum { IGMP = 2, ICMPV6 = 58, SOLICITATION = 135, ADVERTISEMENT = 136 };
 /* How many IPv6 extension headers are followed. Real packets have one or two. */
 enum { EXTENSIONS = 8 };
 
@@ -153,6 +153,12 @@ INLINE int ours_to_answer(struct __sk_buff *skb, struct address *target)
 	return port && lives(skb, port);
 }
 
+/* TCP and UDP over IPv6, nearly always: no need to follow headers. */
+INLINE int carries_a_stream(const u8 *data, const u8 *end)
+{
+	return data + ETH + 7 <= end && (data[ETH + 6] == 6 || data[ETH + 6] == 17);
+}
+
 /* An ARP request or a neighbour solicitation for a shared address, whatever its Ethernet destination. */
 INLINE int asks_for_shared(struct __sk_buff *skb, const u8 *data, const u8 *end)
 {
@@ -169,8 +175,7 @@ INLINE int asks_for_shared(struct __sk_buff *skb, const u8 *data, const u8 *end)
 	}
 	if (skb->protocol != NET16(PROTO_IPV6))
 		return 0;
-	/* TCP and UDP, nearly always. */
-	if (LIKELY(data + ETH + 7 <= end && (data[ETH + 6] == 6 || data[ETH + 6] == 17)))
+	if (LIKELY(carries_a_stream(data, end)))
 		return 0;
 	if (upper(skb, &at) != ICMPV6)
 		return 0;
@@ -185,18 +190,37 @@ INLINE int asks_for_shared(struct __sk_buff *skb, const u8 *data, const u8 *end)
 INLINE int unclear(const struct __sk_buff *skb, const u8 *data, const u8 *end)
 {
 	u32 at;
-	if (skb->protocol != NET16(PROTO_IPV6) ||
-	    (data + ETH + 7 <= end && (data[ETH + 6] == 6 || data[ETH + 6] == 17)))
+	if (skb->protocol != NET16(PROTO_IPV6) || carries_a_stream(data, end))
 		return 0;
 	return upper(skb, &at) == -1;
 }
 
-/* A carpdev without an address of its own asked as the shared one: the answer is for its neighbour table as well (T2). */
-INLINE int answers_carpdev(const struct __sk_buff *skb, const struct port *carpdev)
+INLINE int is_arp_reply(const struct __sk_buff *skb)
 {
 	u16 operation;
-	return skb->protocol == NET16(PROTO_ARP) && !carpdev->address &&
-	       !skb_load_bytes(skb, ETH + 6, &operation, 2) && operation == NET16(2);
+	return skb->protocol == NET16(PROTO_ARP) && !skb_load_bytes(skb, ETH + 6, &operation, 2) &&
+	       operation == NET16(2);
+}
+
+INLINE int is_advertisement(const struct __sk_buff *skb, const u8 *data, const u8 *end)
+{
+	u8 kind;
+	u32 at;
+	if (LIKELY(skb->protocol != NET16(PROTO_IPV6) || carries_a_stream(data, end)))
+		return 0;
+	return upper(skb, &at) == ICMPV6 && !skb_load_bytes(skb, at, &kind, 1) && kind == ADVERTISEMENT;
+}
+
+/*
+ * What a neighbour answers is for the tables of both interfaces: where frames stay on carpdev, for that of carpN, which asked
+ * as well; otherwise for that of a carpdev without an address of its own, which asked as the shared one (T2).
+ */
+INLINE int answers_both(const struct __sk_buff *skb, const u8 *data, const u8 *end,
+			const struct port *carpdev, u8 flags)
+{
+	if (flags & ACCEPT)
+		return is_arp_reply(skb) || is_advertisement(skb, data, end);
+	return !carpdev->address && is_arp_reply(skb);
 }
 
 /* carpdev to carpN. */
@@ -227,16 +251,13 @@ SECTION("classifier/ingress") int ingress(struct __sk_buff *skb)
 		return bridged ? NEXT : DROP;
 	}
 	passed(&counters->in, skb->len);
-	if (FLAGS(head) & ACCEPT) {
-		skb_change_type(skb, TO_HOST);
-		return NEXT;
-	}
-	if (answers_carpdev(skb, carpdev)) {
+	int both = answers_both(skb, data, end, carpdev, FLAGS(head));
+	if (!both && !(FLAGS(head) & ACCEPT))
+		return redirect(port->ifindex, REDIRECT_INGRESS);
+	if (both)
 		clone_redirect(skb, port->ifindex, REDIRECT_INGRESS);
-		skb_change_type(skb, TO_HOST);
-		return NEXT;
-	}
-	return redirect(port->ifindex, REDIRECT_INGRESS);
+	skb_change_type(skb, TO_HOST);
+	return NEXT;
 }
 
 /* The bridge that the carpdev is a port of hears what the port hears, and would answer in the port's place (T17). */
