@@ -2,7 +2,7 @@
 
 use super::Event;
 use super::pace::{Pace, REST};
-use crate::carp::config::{Carpdev, Config, Lladdr, Unit};
+use crate::carp::config::{Carpdev, Config, Lladdr, Node, Unit};
 use crate::linux::bpf::LastingLink;
 use crate::linux::clock::{self, TimerFd};
 use crate::linux::filter::Filter;
@@ -24,8 +24,8 @@ use tokio::task::JoinHandle;
 pub struct Listening {
     /// Multicast groups.
     pub groups: BTreeSet<IpAddr>,
-    /// Virtual MACs.
-    pub macs: BTreeSet<MacAddr>,
+    /// The MACs of vhosts, each with its vhid.
+    pub macs: BTreeSet<(MacAddr, u8)>,
     /// Shared addresses, each with the lowest vhid that it belongs to.
     pub shared: BTreeMap<IpAddr, u8>,
     /// The carpN on it.
@@ -53,7 +53,8 @@ impl Listening {
         self.units.insert(unit);
         // Frames to its own address reach a carpdev anyway.
         if config.lladdr != Lladdr::Carpdev {
-            let macs = config.nodes.iter().map(|node| config.mac(node.vhid, None));
+            let of = |node: &Node| (config.mac(node.vhid, None), node.vhid.get());
+            let macs = config.nodes.iter().map(of);
             self.macs.extend(macs);
         }
         let lowest = config.nodes.iter().map(|node| node.vhid.get()).min();

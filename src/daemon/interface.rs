@@ -1,8 +1,9 @@
 //! One carpN as the daemon holds it: what was configured, what was ordered, what may be shown; must not know sockets.
 
-use crate::carp::config::{Config, Lladdr, Unit};
+use crate::carp::config::{Config, Lladdr, Unit, Vhid};
 use crate::control;
 use crate::linux::netlink::Link;
+use crate::time::Instant;
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
 use std::collections::BTreeSet;
@@ -51,8 +52,10 @@ pub struct Interface {
     pub owning: bool,
     /// Every address that it was ever to have.
     pub ordered: BTreeSet<IpNetwork>,
-    /// The gate is not shut: neighbours are answered as far as the engine wants.
-    pub answering: bool,
+    /// The vhosts whose gate is not shut: neighbours are answered as far as the engine wants.
+    pub answering: BTreeSet<Vhid>,
+    /// When the log last told that another program removed addresses.
+    pub told_removed: Option<Instant>,
     /// Why the data plane cannot serve it as it is configured.
     pub hindrance: Option<String>,
 }

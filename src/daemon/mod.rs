@@ -86,6 +86,8 @@ enum Purpose {
     Arm(Unit, u64),
     /// The end of mastership.
     Disarm(Unit),
+    /// Addresses of a carpN that another program removed.
+    PutBack(Unit),
     /// The counters of the data plane in the kernel.
     Count,
     /// The link of a carpN.

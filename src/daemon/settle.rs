@@ -4,6 +4,7 @@ use super::carpdev::{Attached, Listening};
 use super::door::{Effect, Failure, Outcome, Said};
 use super::interface::Shape;
 use super::log::level;
+use super::plane::port;
 use super::{Daemon, Ending, Event, Purpose};
 use crate::carp::Input;
 use crate::carp::config::{Carpdev, Config, Unit};
@@ -154,6 +155,7 @@ impl Daemon {
             (Purpose::CloseCarpdev(index), _) => self.closed(index),
             (Purpose::Close, _) => self.ending = Ending::Over,
             (Purpose::Count, _) => self.counted(),
+            (Purpose::PutBack(unit), result) => self.was_put_back(unit, &effect, result),
             (Purpose::Disarm(_), Ok(_)) => {}
             (purpose, Err(failure)) => self.try_again(purpose, &effect, &failure),
         }
@@ -212,6 +214,10 @@ impl Daemon {
                 mtu: *mtu,
                 up: *up,
             };
+            // Where its own MAC has changed, what it is handed has to be addressed to that.
+            if let Some(carpdev) = interface.carpdev {
+                self.plane.change_port(port(interface, carpdev));
+            }
         }
     }
 
@@ -324,6 +330,11 @@ impl Daemon {
     fn try_again(&mut self, purpose: Purpose, effect: &Effect, failure: &Failure) {
         self.log
             .line(level::ERR, &format!("{}: {}", what(effect), failure.why));
+        self.try_later(purpose);
+    }
+
+    /// What failed is looked at again a while later.
+    pub(super) fn try_later(&mut self, purpose: Purpose) {
         let events = self.events.clone();
         self.failed.insert(purpose);
         tokio::task::spawn_local(async move {
@@ -337,6 +348,9 @@ impl Daemon {
     pub(super) fn retry(&mut self) {
         let failed = std::mem::take(&mut self.failed);
         for purpose in failed {
+            if let Purpose::PutBack(unit) = purpose {
+                self.doubts.insert(unit);
+            }
             if let Purpose::Disarm(unit) = purpose {
                 let still = self
                     .interfaces
@@ -386,6 +400,7 @@ fn what(effect: &Effect) -> &'static str {
         Effect::Destroy { .. } => "destroy",
         Effect::Configure { .. } => "configure",
         Effect::Arm { .. } => "arm",
+        Effect::PutBack { .. } => "put back",
         Effect::Disarm { .. } => "disarm",
         Effect::OpenCarpdev { .. } => "carpdev",
         Effect::Listen { .. } => "listen",

@@ -287,10 +287,14 @@ fn messages() -> Vec<Vec<u8>> {
             addresses: vec!["192.0.2.10/24".parse().unwrap()],
             like: "eth0".into(),
         },
+        Effect::PutBack {
+            name: name(),
+            addresses: vec!["2001:db8::10/64".parse().unwrap()],
+        },
         Effect::Listen {
             index: 2,
             groups: vec!["224.0.0.18".parse().unwrap()],
-            macs: vec![MacAddr::of_vhid(1)],
+            macs: vec![(MacAddr::of_vhid(1), 1)],
             shared: vec![("192.0.2.10".parse().unwrap(), 1)],
             units: vec![name()],
             bridge: None,

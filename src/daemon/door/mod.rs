@@ -70,6 +70,13 @@ pub enum Effect {
         /// The carpdev's name.
         like: String,
     },
+    /// These addresses on an armed carpN again, as `Arm` adds them.
+    PutBack {
+        /// carpN.
+        name: String,
+        /// With their prefix lengths.
+        addresses: Vec<IpNetwork>,
+    },
     /// Carrier off, then all addresses off.
     Disarm {
         /// carpN.
@@ -92,8 +99,8 @@ pub enum Effect {
         index: u32,
         /// Multicast groups of both families.
         groups: Vec<IpAddr>,
-        /// Virtual MACs.
-        macs: Vec<MacAddr>,
+        /// The MACs of vhosts, each with its vhid.
+        macs: Vec<(MacAddr, u8)>,
         /// Shared addresses, each with a vhid that it belongs to.
         shared: Vec<(IpAddr, u8)>,
         /// carpN.

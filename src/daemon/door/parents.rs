@@ -94,7 +94,7 @@ impl Door {
         &mut self,
         index: u32,
         groups: &[IpAddr],
-        macs: &[MacAddr],
+        macs: &[(MacAddr, u8)],
     ) -> Result<(), Failure> {
         let opened = self
             .carpdevs
@@ -118,12 +118,12 @@ impl Door {
                 opened.joined.insert(group);
             }
         }
-        let stale = |mac: &MacAddr| !macs.contains(mac);
+        let stale = |mac: &MacAddr| !macs.iter().any(|(wanted, _)| wanted == mac);
         for mac in opened.accepted.extract_if(.., stale) {
             // As with the groups.
             let _ = opened.memberships.refuse_unicast(mac);
         }
-        for mac in macs {
+        for (mac, _) in macs {
             if !opened.accepted.contains(mac) {
                 let accepted = opened.memberships.accept_unicast(*mac);
                 accepted.map_err(|e| failed(&mac.to_string(), &e))?;
