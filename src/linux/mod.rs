@@ -12,6 +12,7 @@ pub mod descriptor;
 pub mod filter;
 pub mod frames;
 pub mod groups;
+pub mod memory;
 pub mod monitor;
 pub mod netlink;
 pub mod netns;
