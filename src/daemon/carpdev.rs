@@ -22,6 +22,8 @@ use tokio::task::JoinHandle;
 /// What a carpdev listens for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listening {
+    /// Its name.
+    pub name: String,
     /// Multicast groups.
     pub groups: BTreeSet<IpAddr>,
     /// The MACs of vhosts, each with its vhid.
@@ -54,8 +56,10 @@ impl Listening {
         // Frames to its own address reach a carpdev anyway.
         if config.lladdr != Lladdr::Carpdev {
             let of = |node: &Node| (config.mac(node.vhid, None), node.vhid.get());
-            let macs = config.nodes.iter().map(of);
-            self.macs.extend(macs);
+            let told = |node: &Node| (config.told_mac(node.vhid, None), node.vhid.get());
+            let nodes = config.nodes.iter();
+            self.macs
+                .extend(nodes.flat_map(|node| [of(node), told(node)]));
         }
         let lowest = config.nodes.iter().map(|node| node.vhid.get()).min();
         for address in config.addresses.iter().map(ipnetwork::IpNetwork::ip) {

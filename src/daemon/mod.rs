@@ -46,7 +46,7 @@ use tokio::sync::{mpsc, oneshot};
 use transact::Transaction;
 
 pub use crate::carp::config::Dataplane;
-pub use links::links;
+pub use links::{hardware, links};
 pub use start::{Options, daemon, door_process, engine_process};
 
 /// What the reading tasks hand to the one that owns the engine.

@@ -4,6 +4,7 @@ use super::Daemon;
 use super::interface::Interface;
 use super::log::level;
 use crate::carp::Input;
+use crate::carp::config as carp;
 use crate::carp::config::{Config, Dataplane, InputMode, Lladdr, Node, Unit};
 use crate::control::plan::refusal;
 use crate::control::{Refusal, Served, Traffic};
@@ -104,15 +105,15 @@ fn hindrance(plane: Dataplane, config: &Config) -> Option<String> {
         .then(|| "input accept needs the data plane tcx or clsact, copy is in use".to_owned())
 }
 
-/// A carpN as the data plane has to know it.
-pub(super) fn port(interface: &Interface, carpdev: u32) -> Port {
+/// A carpN as the data plane has to know it; with net.inet.carp.arpbalance other carpN may have its addresses.
+pub(super) fn port(interface: &Interface, carpdev: u32, arpbalance: bool) -> Port {
     let Interface { index, config, .. } = interface;
     let vhost = |node: &Node| Vhost {
         vhid: node.vhid.get(),
         mac: match config.lladdr {
             // What is sent to it reaches this host anyway: a second copy would be answered twice.
             Lladdr::Carpdev => MacAddr::ZERO,
-            _ => config.mac(node.vhid, None),
+            _ => config.told_mac(node.vhid, None),
         },
     };
     Port {
@@ -120,8 +121,12 @@ pub(super) fn port(interface: &Interface, carpdev: u32) -> Port {
         carpdev,
         mac: interface.shape.mac,
         vhosts: config.nodes.iter().map(vhost).collect(),
-        balancing: Balancing::Mac,
-        probes: config.nodes.len() > 1,
+        balancing: match config.balancing {
+            carp::Balancing::None | carp::Balancing::Arp => Balancing::Mac,
+            carp::Balancing::Ip | carp::Balancing::IpStealth => Balancing::Unlearnt,
+            carp::Balancing::IpUnicast => Balancing::Learnt,
+        },
+        probes: arpbalance || config.balancing == carp::Balancing::Arp,
         shared: config.addresses.iter().map(IpNetwork::ip).collect(),
         accept: config.input == InputMode::Accept,
         capture: config.capture,
@@ -145,6 +150,16 @@ impl Daemon {
             }
         };
         Err(refusal("net.inet.carp.dataplane: Device busy", busy))
+    }
+
+    /// Has every port know whether others may have its addresses.
+    pub(super) fn change_ports(&mut self) {
+        for interface in self.interfaces.values() {
+            if let Some(carpdev) = interface.carpdev {
+                let port = port(interface, carpdev, self.settings.arpbalance);
+                self.plane.change_port(port);
+            }
+        }
     }
 
     /// A line for the log.

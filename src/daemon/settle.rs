@@ -39,6 +39,7 @@ impl Daemon {
             wanted.serve(unit, config);
         }
         wanted.bridge = self.kernel.bridge_of(index);
+        name.clone_into(&mut wanted.name);
         wanted
     }
 
@@ -216,7 +217,8 @@ impl Daemon {
             };
             // Where its own MAC has changed, what it is handed has to be addressed to that.
             if let Some(carpdev) = interface.carpdev {
-                self.plane.change_port(port(interface, carpdev));
+                let port = port(interface, carpdev, self.settings.arpbalance);
+                self.plane.change_port(port);
             }
         }
     }
@@ -225,17 +227,19 @@ impl Daemon {
         if let (
             Some(attached),
             Effect::Listen {
+                index: _,
+                name,
                 groups,
                 macs,
                 shared,
                 units,
                 bridge,
-                ..
             },
         ) = (self.carpdevs.get_mut(&index), effect)
         {
             let heard_before = attached.listening.is_some();
             attached.listening = Some(Listening {
+                name: name.clone(),
                 groups: groups.iter().copied().collect(),
                 macs: macs.iter().copied().collect(),
                 shared: shared.iter().copied().collect(),
@@ -378,6 +382,7 @@ pub(super) fn configure(unit: Unit, shape: Shape) -> Effect {
 pub(super) fn listen(index: u32, wanted: &Listening) -> Effect {
     Effect::Listen {
         index,
+        name: wanted.name.clone(),
         groups: wanted.groups.iter().copied().collect(),
         macs: wanted.macs.iter().copied().collect(),
         shared: wanted

@@ -45,7 +45,7 @@ impl Transaction {
 enum What {
     /// Towards this configuration.
     Become {
-        config: Config,
+        config: Box<Config>,
         state: Option<State>,
         created: bool,
     },
@@ -308,7 +308,7 @@ impl Daemon {
         match &mut transaction.what {
             What::Become { config, state, .. } => {
                 if let Some(interface) = self.interfaces.get_mut(&unit) {
-                    interface.config = std::mem::take(config);
+                    interface.config = std::mem::take(&mut **config);
                 }
                 self.commit(unit);
                 self.drop_empty_groups();
@@ -391,7 +391,7 @@ impl Daemon {
             }
             return Ok(());
         };
-        let port = port(interface, carpdev);
+        let port = port(interface, carpdev, self.settings.arpbalance);
         match before {
             None => self.plane.add_port(port, interface.tap.try_clone()?),
             Some(_) => self.plane.change_port(port),

@@ -97,6 +97,8 @@ pub enum Effect {
     Listen {
         /// carpdev's index.
         index: u32,
+        /// Its name: where that is a new one, its settings have moved.
+        name: String,
         /// Multicast groups of both families.
         groups: Vec<IpAddr>,
         /// The MACs of vhosts, each with its vhid.
