@@ -58,7 +58,7 @@ function __carp_after
 end
 # Behind an interface's name, where a word may stand.
 function __carp_word
-    set -l typed (__carp_typed); and test (count $typed) -gt 0; and not __carp_after vhid pass advbase advskew netmask prefixlen broadcast carpnodes balancing carppeer peer peer6 lladdr description descr group -group mtu metric rdomain state input carpdev passfile
+    set -l typed (__carp_typed); and test (count $typed) -gt 0; and not __carp_after vhid pass advbase advskew netmask prefixlen broadcast carpnodes balancing hash carppeer peer peer6 lladdr description descr group -group mtu metric rdomain state input carpdev passfile
 end
 complete -c carp -n __carp_name -a '(path basename /sys/class/net/carp*)'
 complete -c carp -n '__carp_after carpdev' -a '(path basename /sys/class/net/*)'
@@ -89,8 +89,12 @@ complete -c carp -n __carp_word -a 'prefixlen' -d 'the prefix length; an inet6 a
 complete -c carp -n __carp_word -a 'broadcast' -d 'taken when it is the network\'s, which it is anyway'
 complete -c carp -n __carp_word -a '-inet' -d 'remove all IPv4 addresses'
 complete -c carp -n __carp_word -a '-inet6' -d 'remove all IPv6 addresses'
-complete -c carp -n __carp_word -a 'carpnodes' -d 'vhid and advskew at once; more than one pair is not supported yet'
-complete -c carp -n __carp_word -a 'balancing' -d 'none; with one vhid any mode of OpenBSD\'s comes to that'
+complete -c carp -n __carp_word -a 'carpnodes' -d 'vhid and advskew of each of up to 32 virtual hosts'
+complete -c carp -n __carp_word -a 'balancing' -d 'how several virtual hosts share: arp, ip, ip-stealth, ip-unicast'
+complete -c carp -n __carp_word -a 'hash' -d 'by what an asker is assigned to one: source, mac; mac,be mac,order mac,be,order'
+complete -c carp -n __carp_word -a '-hash' -d 'as the BSD with this way of balancing does'
+complete -c carp -n __carp_word -a 'drain' -d 'leave the addresses to other hosts as long as there is one'
+complete -c carp -n __carp_word -a '-drain' -d 'undo drain'
 complete -c carp -n __carp_word -a 'carppeer' -d 'advertise to these IPv4 hosts instead of the multicast group'
 complete -c carp -n __carp_word -a '-carppeer' -d 'advertise to the IPv4 multicast group again'
 complete -c carp -n __carp_word -a 'peer' -d 'as carppeer'

@@ -5,7 +5,7 @@ pub mod file;
 mod texts;
 
 use super::personality::Personality;
-use super::{because, plain, refuse, say, start};
+use super::{because, forwarding, plain, refuse, say, start};
 use crate::carp::config::Dataplane;
 use crate::control::{Refusal, Reply, Request, Setting, Sysctls};
 use std::fmt::Write;
@@ -134,7 +134,7 @@ static VARIABLES: [Variable; 12] = [
     Variable {
         leaf: "arpbalance",
         values: Values::Numbers(0..=1),
-        get: |_| 0,
+        get: |s| s.settings.arpbalance.into(),
         set: |v| Setting::Arpbalance(v == 1),
     },
     Variable {
@@ -323,7 +323,9 @@ fn answer(args: &Args, texts: &Texts, items: &[Item]) -> Result<String, Refusal>
     let mut settings = if changes.is_empty() {
         read()?
     } else {
-        set(changes)?
+        let settings = set(changes.clone())?;
+        forwarding::warn_of_settings(NAME, &changes);
+        settings
     };
     let mut text = String::new();
     for item in items {

@@ -38,7 +38,7 @@ impl Daemon {
     /// What the plan of a file comes to; without one the interface stays as it is.
     fn would_be(&self, unit: Unit, plan: Option<Plan>) -> Reply {
         let config = match plan {
-            Some(Plan::Become { config, .. }) => Some(config),
+            Some(Plan::Become { config, .. }) => Some(*config),
             Some(Plan::Destroy) => None,
             None => self.interfaces.get(&unit).map(|held| held.config.clone()),
         };
@@ -55,7 +55,7 @@ impl Daemon {
         let plan = plan::load(lines, |plan| self.check(unit, plan))?;
         Ok(match (plan, self.interfaces.get(&unit)) {
             (Plan::Become { config, .. }, Some(held)) => {
-                (config != held.config).then_some(Plan::Become {
+                (*config != held.config).then_some(Plan::Become {
                     config,
                     state: None,
                 })

@@ -4,6 +4,7 @@ use super::carpdev::{Attached, Listening};
 use super::door::{Effect, Failure, Outcome, Said};
 use super::interface::Shape;
 use super::log::level;
+use super::plane::port;
 use super::{Daemon, Ending, Event, Purpose};
 use crate::carp::Input;
 use crate::carp::config::{Carpdev, Config, Unit};
@@ -38,6 +39,7 @@ impl Daemon {
             wanted.serve(unit, config);
         }
         wanted.bridge = self.kernel.bridge_of(index);
+        name.clone_into(&mut wanted.name);
         wanted
     }
 
@@ -213,6 +215,11 @@ impl Daemon {
                 mtu: *mtu,
                 up: *up,
             };
+            // Where its own MAC has changed, what it is handed has to be addressed to that.
+            if let Some(carpdev) = interface.carpdev {
+                let port = port(interface, carpdev, self.settings.arpbalance);
+                self.plane.change_port(port);
+            }
         }
     }
 
@@ -220,17 +227,19 @@ impl Daemon {
         if let (
             Some(attached),
             Effect::Listen {
+                index: _,
+                name,
                 groups,
                 macs,
                 shared,
                 units,
                 bridge,
-                ..
             },
         ) = (self.carpdevs.get_mut(&index), effect)
         {
             let heard_before = attached.listening.is_some();
             attached.listening = Some(Listening {
+                name: name.clone(),
                 groups: groups.iter().copied().collect(),
                 macs: macs.iter().copied().collect(),
                 shared: shared.iter().copied().collect(),
@@ -373,6 +382,7 @@ pub(super) fn configure(unit: Unit, shape: Shape) -> Effect {
 pub(super) fn listen(index: u32, wanted: &Listening) -> Effect {
     Effect::Listen {
         index,
+        name: wanted.name.clone(),
         groups: wanted.groups.iter().copied().collect(),
         macs: wanted.macs.iter().copied().collect(),
         shared: wanted

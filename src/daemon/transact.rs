@@ -3,13 +3,13 @@
 use super::door::{Effect, Failure};
 use super::interface::{Interface, Shape};
 use super::log::level;
+use super::plane::port;
 use super::settle::{configure, listen};
 use super::{Asked, Daemon, Purpose, kernel};
 use crate::carp::Input;
-use crate::carp::config::{Carpdev, Config, InputMode, Lladdr, State, Unit};
+use crate::carp::config::{Carpdev, Config, Lladdr, State, Unit};
 use crate::control::plan::{Plan, refusal};
 use crate::control::{Refusal, Reply};
-use crate::wire::MacAddr;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use tokio::sync::oneshot;
@@ -45,7 +45,7 @@ impl Transaction {
 enum What {
     /// Towards this configuration.
     Become {
-        config: Config,
+        config: Box<Config>,
         state: Option<State>,
         created: bool,
     },
@@ -254,7 +254,7 @@ impl Daemon {
                     carpdev: None,
                     shape: Shape::fresh(*mac),
                     owning: false,
-                    answering: false,
+                    answering: BTreeSet::new(),
                     ordered: BTreeSet::new(),
                     told_removed: None,
                     hindrance: None,
@@ -308,7 +308,7 @@ impl Daemon {
         match &mut transaction.what {
             What::Become { config, state, .. } => {
                 if let Some(interface) = self.interfaces.get_mut(&unit) {
-                    interface.config = std::mem::take(config);
+                    interface.config = std::mem::take(&mut **config);
                 }
                 self.commit(unit);
                 self.drop_empty_groups();
@@ -380,15 +380,6 @@ impl Daemon {
         }
     }
 
-    /// The address whose frames the data plane hands to carpN. What is sent to the carpdev's own reaches this host anyway: a
-    /// second copy of it would be answered twice.
-    fn heard_mac(&self, config: &Config) -> MacAddr {
-        match config.lladdr {
-            Lladdr::Carpdev => MacAddr::ZERO,
-            _ => Interface::mac_of(config, None),
-        }
-    }
-
     /// The data plane's port: made, moved or changed.
     fn plug(&mut self, unit: Unit, before: Option<u32>) -> std::io::Result<()> {
         let Some(interface) = self.interfaces.get(&unit) else {
@@ -400,19 +391,7 @@ impl Daemon {
             }
             return Ok(());
         };
-        let port = crate::dataplane::Port {
-            id: interface.index,
-            carpdev,
-            mac: self.heard_mac(&interface.config),
-            shared: interface
-                .config
-                .addresses
-                .iter()
-                .map(ipnetwork::IpNetwork::ip)
-                .collect(),
-            accept: interface.config.input == InputMode::Accept,
-            capture: interface.config.capture,
-        };
+        let port = port(interface, carpdev, self.settings.arpbalance);
         match before {
             None => self.plane.add_port(port, interface.tap.try_clone()?),
             Some(_) => self.plane.change_port(port),

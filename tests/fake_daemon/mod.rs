@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 use carp::carp::Reason;
-use carp::carp::config::{Dataplane, InputMode, Lladdr, State, Unit};
+use carp::carp::config::{Balancing, Dataplane, InputMode, Lladdr, State, Unit};
 use carp::control::path::{self, Place};
 use carp::control::socket::{REQUEST_MAX, read_frame, reply_frame};
 use carp::control::{Interface, Reply, Request, Served, Traffic, Vhost};
@@ -109,6 +109,9 @@ pub fn interface(unit: u16, state: State) -> Interface {
         groups: vec!["carp".into()],
         addresses: vec!["192.0.2.1/24".parse().unwrap()],
         peers: Vec::new(),
+        balancing: Balancing::None,
+        hash: None,
+        drain: false,
         configured_lladdr: Lladdr::Virtual,
         description: None,
         configured_mtu: None,

@@ -10,7 +10,7 @@ use carp::linux::netns::Namespace;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-fn rename(host: &Host, from: &str, to: &str) {
+pub(super) fn rename(host: &Host, from: &str, to: &str) {
     host.net(|net| {
         let index = net.link(from).unwrap().unwrap().index;
         // Older kernels rename only what is down.

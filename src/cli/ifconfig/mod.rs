@@ -17,12 +17,13 @@ mod openbsd;
 mod parent;
 pub mod parse;
 pub mod print;
+mod sense;
 mod show;
 mod system;
 pub mod words;
 
 use super::personality::Personality;
-use super::{because, plain, reason, refuse, say, start, warn};
+use super::{because, forwarding, plain, reason, refuse, say, start, warn};
 use crate::carp::config::{Key, PASS_MAX, Unit};
 use crate::control::Family;
 use crate::control::link::{Hardware, Link};
@@ -202,7 +203,9 @@ fn apply(unit: Unit, changes: &[Change]) -> Result<(), Refusal> {
         unit,
         changes: changes.to_vec(),
     };
-    done(start::ask(&request))
+    done(start::ask(&request))?;
+    forwarding::warn_of_changes(NAME, changes);
+    Ok(())
 }
 
 /// What a change was answered.

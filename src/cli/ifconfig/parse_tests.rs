@@ -251,10 +251,6 @@ fn wrong_words_and_values_have_openbsds_text() {
         ("carpdev sixteen-letters-", "SIOCSVH: Invalid argument"),
         ("destroy up", "'destroy' stands alone"),
         ("balancing foo", "balancing foo: unknown mode"),
-        (
-            "carpnodes 1:0,2:100",
-            "carpnodes: more than one node is not supported yet",
-        ),
         ("-carpdev", "-carpdev: not supported yet"),
         ("link0", "link0: bad value"),
         ("description", "'description' requires argument"),

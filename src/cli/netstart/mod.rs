@@ -223,7 +223,7 @@ fn wanted(file: &Start, unit: Unit, path: &Path) -> Result<Config, Failed> {
         }
         Some(reply) => Err(file.refused(path, reply)),
         None => match plan::load(&file.bare(), Ok) {
-            Ok(Plan::Become { config, .. }) => Ok(config),
+            Ok(Plan::Become { config, .. }) => Ok(*config),
             Ok(Plan::Destroy) => Ok(Config::default()),
             Err((line, refusal)) => Err(file.refused(path, Reply::RefusedLine(line, refusal))),
         },

@@ -97,10 +97,12 @@ pub enum Effect {
     Listen {
         /// carpdev's index.
         index: u32,
+        /// Its name: where that is a new one, its settings have moved.
+        name: String,
         /// Multicast groups of both families.
         groups: Vec<IpAddr>,
-        /// Virtual MACs.
-        macs: Vec<MacAddr>,
+        /// The MACs of vhosts, each with its vhid.
+        macs: Vec<(MacAddr, u8)>,
         /// Shared addresses, each with a vhid that it belongs to.
         shared: Vec<(IpAddr, u8)>,
         /// carpN.

@@ -5,6 +5,7 @@ use super::serve::{Done, Door, Opened, failed, gone, of};
 use crate::carp::config::Dataplane;
 use crate::linux::Error;
 use crate::linux::groups::Groups;
+use crate::linux::netlink::Link;
 use crate::linux::packet::{PacketSocket, Vnet};
 use crate::linux::raw::RawSocket;
 use crate::wire::{Family, MacAddr};
@@ -38,7 +39,7 @@ impl Door {
         let (mut sockets, groups) = open().map_err(|e| of(&e))?;
         let kernel = self.open_kernel(name, link.index, planes)?;
         let quiet = match &kernel {
-            None => self.quiet(name, link.master).map_err(|e| of(&e))?,
+            None => self.quiet(&link).map_err(|e| of(&e))?,
             Some(kernel) => {
                 let map = kernel.ports().try_clone_to_owned();
                 sockets.push(map.map_err(|e| failed(name, &e))?);
@@ -47,7 +48,8 @@ impl Door {
                     sockets.push(link.map_err(|e| failed(name, &e))?);
                 }
                 // Its settings are put back with it.
-                kernel.half().then(|| name.to_owned()).into_iter().collect()
+                let half = kernel.half().then(|| (link.index, name.to_owned()));
+                half.into_iter().collect()
             }
         };
         let opened = Opened {
@@ -63,27 +65,42 @@ impl Door {
 
     /// T1 and T2: the responder of a carpdev stays silent about addresses that are not its own, and never asks as one. A
     /// bridge hears what its port hears, and would answer in the port's place (T17).
-    fn quiet(&mut self, name: &str, master: Option<u32>) -> Result<Vec<String>, Error> {
-        let mut names = vec![name.to_owned()];
-        if let Some(index) = master {
-            names.extend(self.netlink.link_by_index(index)?.map(|link| link.name));
+    fn quiet(&mut self, link: &Link) -> Result<Vec<(u32, String)>, Error> {
+        let mut quiet = vec![(link.index, link.name.clone())];
+        if let Some(index) = link.master {
+            let master = self.netlink.link_by_index(index)?;
+            quiet.extend(master.map(|master| (index, master.name)));
         }
-        for name in &names {
+        for (_, name) in &quiet {
             for (key, least) in [("arp_ignore", 1), ("arp_announce", 2)] {
                 if let Err(e) = self.settings.raise(&setting(name, key), least) {
-                    self.restore(&names);
+                    self.restore(&quiet);
                     return Err(e);
                 }
             }
         }
-        Ok(names)
+        Ok(quiet)
     }
 
     /// Puts back the settings of these interfaces, but of those that another carpdev needs quiet.
-    fn restore(&mut self, names: &[String]) {
-        for name in names {
-            if !self.carpdevs.values().any(|held| held.quiet.contains(name)) {
+    fn restore(&mut self, quiet: &[(u32, String)]) {
+        for (index, name) in quiet {
+            let needs = |held: &Opened| held.quiet.iter().any(|(other, _)| other == index);
+            if !self.carpdevs.values().any(needs) {
                 self.settings.restore(&setting(name, ""));
+            }
+        }
+    }
+
+    /// What was changed of an interface is called by its name, also on disk for a successor. Names change.
+    fn follow_names(&mut self) {
+        for (index, name) in self.carpdevs.values_mut().flat_map(|held| &mut held.quiet) {
+            if let Ok(Some(link)) = self.netlink.link_by_index(*index)
+                && link.name != *name
+            {
+                self.settings
+                    .rename(&setting(name, ""), &setting(&link.name, ""));
+                *name = link.name;
             }
         }
     }
@@ -92,8 +109,9 @@ impl Door {
         &mut self,
         index: u32,
         groups: &[IpAddr],
-        macs: &[MacAddr],
+        macs: &[(MacAddr, u8)],
     ) -> Result<(), Failure> {
+        self.follow_names();
         let opened = self
             .carpdevs
             .get_mut(&index)
@@ -116,13 +134,17 @@ impl Door {
                 opened.joined.insert(group);
             }
         }
-        opened.accepted.retain(|mac, _| macs.contains(mac));
-        for mac in macs {
+        let still = |mac: &MacAddr| macs.iter().any(|(wanted, _)| wanted == mac);
+        opened.accepted.retain(|mac, _| still(mac));
+        for (mac, _) in macs {
             if !opened.accepted.contains_key(mac) {
                 let socket = PacketSocket::open(index, Vnet::No).map_err(|e| of(&e))?;
-                socket
-                    .accept_unicast(*mac)
-                    .map_err(|e| failed(&mac.to_string(), &e))?;
+                let accepted = if mac.is_multicast() {
+                    socket.accept_multicast(*mac)
+                } else {
+                    socket.accept_unicast(*mac)
+                };
+                accepted.map_err(|e| failed(&mac.to_string(), &e))?;
                 opened.accepted.insert(*mac, socket);
             }
         }
@@ -130,6 +152,7 @@ impl Door {
     }
 
     pub(super) fn close_carpdev(&mut self, index: u32) {
+        self.follow_names();
         if let Some(opened) = self.carpdevs.remove(&index) {
             if let Some(kernel) = opened.kernel {
                 self.close_kernel(kernel);

@@ -50,8 +50,9 @@ pub(super) struct Held {
 
 #[derive(Debug)]
 pub(super) struct Opened {
-    /// The interfaces whose settings keep them from answering for it: without programs itself, and the bridge that it is a port of.
-    pub(super) quiet: Vec<String>,
+    /// The interfaces whose settings keep them from answering for it: without programs itself, and the bridge that it is a port
+    /// of. Index, and the name that their settings have.
+    pub(super) quiet: Vec<(u32, String)>,
     /// The programs that move its frames; `None` where the copier does.
     pub(super) kernel: Option<bpf::Carpdev>,
     pub(super) groups: Groups,
@@ -125,6 +126,7 @@ impl Door {
             Effect::OpenCarpdev { name, planes } => self.open_carpdev(&name, &planes),
             Effect::Listen {
                 index,
+                name: _,
                 groups,
                 macs,
                 shared,

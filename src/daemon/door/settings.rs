@@ -56,6 +56,17 @@ impl Settings {
         let _ = self.save();
     }
 
+    /// An interface has got another name, and its settings with it: those that began with `from` begin with `to` now.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        let names = self.raised.keys().filter(|name| name.starts_with(from));
+        for name in names.cloned().collect::<Vec<_>>() {
+            if let Some(value) = self.raised.remove(&name) {
+                self.raised.insert(name.replacen(from, to, 1), value);
+            }
+        }
+        let _ = self.save();
+    }
+
     /// Puts everything back.
     pub fn restore_all(&mut self) {
         self.restore("");

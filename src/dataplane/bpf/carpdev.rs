@@ -6,6 +6,7 @@ use crate::dataplane::Counters;
 use crate::linux::Error;
 use crate::linux::bpf::{Hook, Place};
 use crate::linux::netlink::{Classifying, Netlink};
+use crate::wire::MacAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -15,8 +16,8 @@ use std::os::fd::BorrowedFd;
 pub struct Service<'a> {
     /// Shared addresses, each with the vhid that answers for it.
     pub shared: &'a [(IpAddr, u8)],
-    /// The vhids on it.
-    pub vhids: &'a [u8],
+    /// The MACs of the vhosts on it, each with its vhid.
+    pub macs: &'a [(MacAddr, u8)],
     /// The indices of the carpN on it.
     pub units: &'a [u32],
     /// The index of the bridge that it is a port of.
@@ -135,7 +136,8 @@ impl Carpdev {
     /// A map or a hook refused.
     pub fn serve(&mut self, netlink: &Netlink, service: Service<'_>) -> Result<(), Error> {
         self.object.share(service.shared)?;
-        let wanted: BTreeSet<u8> = service.vhids.iter().copied().collect();
+        self.object.name(service.macs)?;
+        let wanted: BTreeSet<u8> = service.macs.iter().map(|(_, vhid)| *vhid).collect();
         self.vhids.retain(|vhid| wanted.contains(vhid));
         for vhid in wanted {
             if !self.vhids.contains(&vhid) {

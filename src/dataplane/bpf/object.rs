@@ -2,6 +2,7 @@
 
 use crate::dataplane::Counters;
 use crate::linux::Error;
+use crate::wire::MacAddr;
 use aya::maps::{HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::SchedClassifier;
 use aya::util::nr_cpus;
@@ -47,9 +48,11 @@ impl Program {
 pub(super) struct Object {
     loaded: Ebpf,
     ports: OwnedFd,
+    odd: HashMap<MapData, [u8; 8], u32>,
     shared: HashMap<MapData, [u8; 16], u32>,
     tallies: PerCpuArray<MapData, Tally>,
-    /// What `shared` holds.
+    /// What `odd` and `shared` hold.
+    named: BTreeMap<[u8; 8], u8>,
     known: BTreeMap<[u8; 16], u8>,
 }
 
@@ -69,18 +72,20 @@ impl Object {
             return Err(broken("the map of ports is no array"));
         };
         let ports = ports.fd().as_fd().try_clone_to_owned().map_err(refused)?;
+        let odd = HashMap::try_from(take("odd")?).map_err(refused)?;
         let shared = HashMap::try_from(take("shared")?).map_err(refused)?;
         let tallies = PerCpuArray::try_from(take("tallies")?).map_err(refused)?;
         for program in Program::ALL {
             classifier(&mut loaded, program)?.load().map_err(refused)?;
         }
-        let known = BTreeMap::new();
         Ok(Self {
             loaded,
             ports,
+            odd,
             shared,
             tallies,
-            known,
+            named: BTreeMap::new(),
+            known: BTreeMap::new(),
         })
     }
 
@@ -98,29 +103,25 @@ impl Object {
     /// From now on exactly these addresses are shared, each with the vhid that answers for it. What was shared before and is
     /// still shared is so without a gap.
     pub(super) fn share(&mut self, addresses: &[(IpAddr, u8)]) -> Result<(), Error> {
-        let wanted: BTreeMap<[u8; 16], u8> = addresses
+        let wanted = addresses
             .iter()
             .map(|(address, vhid)| (key(*address), *vhid))
             .collect();
-        let stale: Vec<_> = self
-            .known
-            .keys()
-            .filter(|key| !wanted.contains_key(*key))
-            .copied()
-            .collect();
-        for key in stale {
-            self.shared.remove(&key).map_err(refused)?;
-            self.known.remove(&key);
-        }
-        for (key, vhid) in wanted {
-            if self.known.get(&key) != Some(&vhid) {
-                self.shared
-                    .insert(key, u32::from(vhid), 0)
-                    .map_err(refused)?;
-                self.known.insert(key, vhid);
+        hold(&mut self.shared, &mut self.known, wanted)
+    }
+
+    /// From now on exactly these MACs belong to vhids; of several with one MAC to the lowest. Those that tell their vhid need no
+    /// looking up.
+    pub(super) fn name(&mut self, macs: &[(MacAddr, u8)]) -> Result<(), Error> {
+        let mut wanted = BTreeMap::new();
+        for (mac, vhid) in macs {
+            if *mac != MacAddr::of_vhid(*vhid) {
+                let [a, b, c, d, e, f] = mac.0;
+                let held = wanted.entry([a, b, c, d, e, f, 0, 0]).or_insert(*vhid);
+                *held = *vhid.min(held);
             }
         }
-        Ok(())
+        hold(&mut self.odd, &mut self.named, wanted)
     }
 
     /// Begins to count anew for a vhid.
@@ -172,6 +173,26 @@ fn classifier(loaded: &mut Ebpf, program: Program) -> Result<&mut SchedClassifie
     let found = loaded.program_mut(program.symbol());
     let found = found.ok_or_else(|| broken("the object lacks a program"))?;
     found.try_into().map_err(refused)
+}
+
+/// Makes a map hold exactly that; `known` is what it holds.
+fn hold<K: aya::Pod + Ord>(
+    map: &mut HashMap<MapData, K, u32>,
+    known: &mut BTreeMap<K, u8>,
+    wanted: BTreeMap<K, u8>,
+) -> Result<(), Error> {
+    let stale = known.keys().filter(|key| !wanted.contains_key(*key));
+    for key in stale.copied().collect::<Vec<_>>() {
+        map.remove(&key).map_err(refused)?;
+        known.remove(&key);
+    }
+    for (key, vhid) in wanted {
+        if known.get(&key) != Some(&vhid) {
+            map.insert(key, u32::from(vhid), 0).map_err(refused)?;
+            known.insert(key, vhid);
+        }
+    }
+    Ok(())
 }
 
 /// IPv4 addresses as ::ffff:a.b.c.d.

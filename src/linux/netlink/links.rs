@@ -128,6 +128,11 @@ impl Netlink {
         )
     }
 
+    /// Makes an ipvlan on the interface `lower`; gives its index. EOPNOTSUPP where the kernel has none.
+    pub fn create_ipvlan(&self, name: &str, lower: u32) -> Result<u32> {
+        self.create(name, InfoKind::IpVlan, None, Some(lower))
+    }
+
     /// Whether a bridge sends multicast only to the ports whose IGMP and MLD reports asked for it. It then also asks for reports
     /// itself (only in IPv4, unless it has an IPv6 address), since without anybody who asks it would flood all the same.
     pub fn set_multicast_snooping(&self, bridge: u32, yes: bool) -> Result<()> {
