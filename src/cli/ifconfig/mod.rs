@@ -188,6 +188,11 @@ pub fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
     }
 }
 
+/// What stands behind a parent's name in FreeBSD's words, in ours.
+pub(super) fn freebsds(words: &[OsString]) -> Result<Vec<OsString>, Refusal> {
+    dialect::translated(facts::of(Personality::Freebsd), words)
+}
+
 /// The changes with every phrase fetched.
 pub(super) fn keys(changes: Vec<Typed>) -> Result<Vec<Change>, Refusal> {
     let ready = changes.into_iter().map(|typed| match typed {

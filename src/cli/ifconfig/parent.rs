@@ -15,8 +15,6 @@ use std::net::IpAddr;
 /// Carries out `ifconfig NAME WORDS...`.
 pub fn configure(name: &str, words: &[OsString], around: &Around) -> Result<(), Wrong> {
     let mut changes = keys(line::read(name, words, &super::hosts)?)?;
-    // FreeBSD's word for the advbase that is.
-    changes.retain(|change| *change != Change::Advbase(0));
     if changes.iter().any(|c| matches!(c, Change::Create)) {
         return Err(plain("SIOCIFCREATE2: Invalid argument").into());
     }
