@@ -8,8 +8,9 @@ use crate::linux::groups::Groups;
 use crate::linux::netlink::Link;
 use crate::linux::packet::{PacketSocket, Vnet};
 use crate::linux::raw::RawSocket;
+use crate::linux::sysctl;
 use crate::wire::{Family, MacAddr};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
@@ -20,11 +21,11 @@ impl Door {
             .link(name)
             .map_err(|e| of(&e))?
             .ok_or_else(|| gone(name))?;
-        let open = || -> Result<(Vec<OwnedFd>, Groups), Error> {
+        let open = || -> Result<(Vec<OwnedFd>, Groups, PacketSocket), Error> {
             let mut sockets = vec![
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
-                OwnedFd::from(PacketSocket::open(link.index, Vnet::Yes)?),
+                OwnedFd::from(PacketSocket::mute(link.index, Vnet::Yes)?),
             ];
             sockets.push(RawSocket::open(name, Family::Inet)?.into());
             sockets.push(match RawSocket::open(name, Family::Inet6) {
@@ -34,9 +35,10 @@ impl Door {
                 }
                 socket => socket?.into(),
             });
-            Ok((sockets, Groups::open(link.index)?))
+            let memberships = PacketSocket::mute(link.index, Vnet::No)?;
+            Ok((sockets, Groups::open(link.index)?, memberships))
         };
-        let (mut sockets, groups) = open().map_err(|e| of(&e))?;
+        let (mut sockets, groups, memberships) = open().map_err(|e| of(&e))?;
         let kernel = self.open_kernel(name, link.index, planes)?;
         let quiet = match &kernel {
             None => self.quiet(&link).map_err(|e| of(&e))?,
@@ -57,7 +59,8 @@ impl Door {
             kernel,
             groups,
             joined: BTreeSet::new(),
-            accepted: BTreeMap::new(),
+            memberships,
+            accepted: BTreeSet::new(),
         };
         self.carpdevs.insert(link.index, opened);
         Ok((link.index, sockets))
@@ -87,7 +90,9 @@ impl Door {
         for (index, name) in quiet {
             let needs = |held: &Opened| held.quiet.iter().any(|(other, _)| other == index);
             if !self.carpdevs.values().any(needs) {
-                self.settings.restore(&setting(name, ""));
+                for family in FAMILIES {
+                    self.settings.restore(&of_family(family, name, ""));
+                }
             }
         }
     }
@@ -105,6 +110,27 @@ impl Door {
         }
     }
 
+    /// Without programs the stack takes the packets that a multicast MAC brings on the carpdev as well, also those that are
+    /// other hosts' part: unicast packets in such frames are not for it.
+    fn leave_to_carpn(&mut self, index: u32, macs: &[(MacAddr, u8)]) -> Result<(), Error> {
+        let wanted = macs.iter().any(|(mac, _)| mac.is_multicast());
+        let Some(opened) = self.carpdevs.get(&index).filter(|o| o.kernel.is_none()) else {
+            return Ok(());
+        };
+        for (place, (_, name)) in opened.quiet.iter().enumerate() {
+            for family in FAMILIES {
+                let setting = of_family(family, name, "drop_unicast_in_l2_multicast");
+                // A bridge may have other ports that need it.
+                if !wanted && place == 0 {
+                    self.settings.restore(&setting);
+                } else if wanted && sysctl::read(&setting).is_ok() {
+                    self.settings.raise(&setting, 1)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn listen(
         &mut self,
         index: u32,
@@ -112,6 +138,7 @@ impl Door {
         macs: &[(MacAddr, u8)],
     ) -> Result<(), Failure> {
         self.follow_names();
+        self.leave_to_carpn(index, macs).map_err(|e| of(&e))?;
         let opened = self
             .carpdevs
             .get_mut(&index)
@@ -134,18 +161,25 @@ impl Door {
                 opened.joined.insert(group);
             }
         }
-        let still = |mac: &MacAddr| macs.iter().any(|(wanted, _)| wanted == mac);
-        opened.accepted.retain(|mac, _| still(mac));
+        let held = &opened.memberships;
+        let stale = |mac: &MacAddr| !macs.iter().any(|(wanted, _)| wanted == mac);
+        for mac in opened.accepted.extract_if(.., stale) {
+            // As with the groups.
+            let _ = if mac.is_multicast() {
+                held.refuse_multicast(mac)
+            } else {
+                held.refuse_unicast(mac)
+            };
+        }
         for (mac, _) in macs {
-            if !opened.accepted.contains_key(mac) {
-                let socket = PacketSocket::open(index, Vnet::No).map_err(|e| of(&e))?;
+            if !opened.accepted.contains(mac) {
                 let accepted = if mac.is_multicast() {
-                    socket.accept_multicast(*mac)
+                    held.accept_multicast(*mac)
                 } else {
-                    socket.accept_unicast(*mac)
+                    held.accept_unicast(*mac)
                 };
                 accepted.map_err(|e| failed(&mac.to_string(), &e))?;
-                opened.accepted.insert(*mac, socket);
+                opened.accepted.insert(*mac);
             }
         }
         Ok(())
@@ -162,6 +196,12 @@ impl Door {
     }
 }
 
+const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
+
 fn setting(interface: &str, key: &str) -> String {
-    format!("net/ipv4/conf/{interface}/{key}")
+    of_family("ipv4", interface, key)
+}
+
+fn of_family(family: &str, interface: &str, key: &str) -> String {
+    format!("net/{family}/conf/{interface}/{key}")
 }
