@@ -61,6 +61,13 @@ impl Listening {
             self.macs
                 .extend(nodes.flat_map(|node| [of(node), told(node)]));
         }
+        // Joined for real, so that a switch which looks at reports brings what is sent to its MAC.
+        if let Some(leader) = config.nodes.first()
+            && let MacAddr([1, 0, 0x5e, b, c, d]) = config.told_mac(leader.vhid, None)
+            && b < 0x80
+        {
+            self.groups.insert(Ipv4Addr::new(224, b, c, d).into());
+        }
         let lowest = config.nodes.iter().map(|node| node.vhid.get()).min();
         for address in config.addresses.iter().map(ipnetwork::IpNetwork::ip) {
             self.solicit(address);

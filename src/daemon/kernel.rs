@@ -196,7 +196,7 @@ mod tests {
         };
         for kind in ["macvlan", "macvtap", "ipvlan", "ipvtap"] {
             let why = unfit(&link(kind)).unwrap_or_default();
-            let named = why.contains(&kind[..4]) && why.contains("use its lower interface");
+            let named = why.contains(&kind[..3]) && why.contains("use its lower interface");
             assert!(named, "{kind}: {why}");
         }
         for kind in ["veth", "bridge", "bond", "vlan", "dummy"] {

@@ -6,6 +6,7 @@
 mod support;
 
 mod addresses;
+mod balancing;
 mod life;
 mod looks;
 mod settings;

@@ -92,8 +92,9 @@ pub enum Effect {
         /// Data planes to try, one after the other.
         planes: Vec<Dataplane>,
     },
-    /// Join exactly these groups on an open carpdev, accept exactly these unicast MACs (T8, T9, T27), keep exactly these
-    /// addresses from the kernel's responders, and lead what exactly these carpN send to the carpdev.
+    /// Join exactly these groups on an open carpdev, accept exactly these MACs (T8, T9, T27), keep exactly these
+    /// addresses from the kernel's responders, and lead what exactly these carpN send to the carpdev. Where one of the MACs is
+    /// a multicast one and no program takes its frames away, the stack takes no unicast packets in them on the carpdev.
     Listen {
         /// carpdev's index.
         index: u32,

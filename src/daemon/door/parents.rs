@@ -8,6 +8,7 @@ use crate::linux::groups::Groups;
 use crate::linux::netlink::Link;
 use crate::linux::packet::{PacketSocket, Vnet};
 use crate::linux::raw::RawSocket;
+use crate::linux::sysctl;
 use crate::wire::{Family, MacAddr};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -89,7 +90,9 @@ impl Door {
         for (index, name) in quiet {
             let needs = |held: &Opened| held.quiet.iter().any(|(other, _)| other == index);
             if !self.carpdevs.values().any(needs) {
-                self.settings.restore(&setting(name, ""));
+                for family in FAMILIES {
+                    self.settings.restore(&of_family(family, name, ""));
+                }
             }
         }
     }
@@ -107,6 +110,27 @@ impl Door {
         }
     }
 
+    /// Without programs the stack takes the packets that a multicast MAC brings on the carpdev as well, also those that are
+    /// other hosts' part: unicast packets in such frames are not for it.
+    fn leave_to_carpn(&mut self, index: u32, macs: &[(MacAddr, u8)]) -> Result<(), Error> {
+        let wanted = macs.iter().any(|(mac, _)| mac.is_multicast());
+        let Some(opened) = self.carpdevs.get(&index).filter(|o| o.kernel.is_none()) else {
+            return Ok(());
+        };
+        for (place, (_, name)) in opened.quiet.iter().enumerate() {
+            for family in FAMILIES {
+                let setting = of_family(family, name, "drop_unicast_in_l2_multicast");
+                // A bridge may have other ports that need it.
+                if !wanted && place == 0 {
+                    self.settings.restore(&setting);
+                } else if wanted && sysctl::read(&setting).is_ok() {
+                    self.settings.raise(&setting, 1)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn listen(
         &mut self,
         index: u32,
@@ -114,6 +138,7 @@ impl Door {
         macs: &[(MacAddr, u8)],
     ) -> Result<(), Failure> {
         self.follow_names();
+        self.leave_to_carpn(index, macs).map_err(|e| of(&e))?;
         let opened = self
             .carpdevs
             .get_mut(&index)
@@ -171,6 +196,12 @@ impl Door {
     }
 }
 
+const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
+
 fn setting(interface: &str, key: &str) -> String {
-    format!("net/ipv4/conf/{interface}/{key}")
+    of_family("ipv4", interface, key)
+}
+
+fn of_family(family: &str, interface: &str, key: &str) -> String {
+    format!("net/{family}/conf/{interface}/{key}")
 }

@@ -375,13 +375,25 @@ SECTION("classifier/ingress") int ingress(struct __sk_buff *skb)
 	return NEXT;
 }
 
-/* The bridge that the carpdev is a port of hears what the port hears, and would answer in the port's place (T17). */
+/*
+ * The bridge that the carpdev is a port of hears what the port hears, and would answer in the port's place (T17), or take the
+ * packets that are not ours where a multicast MAC brings those of all hosts.
+ */
 SECTION("classifier/bridge") int bridge(struct __sk_buff *skb)
 {
 	const u8 *data = (void *)(u64)skb->data, *end = (void *)(u64)skb->data_end;
 	if (data + ETH > end || tagged(skb))
 		return NEXT;
-	return question(skb, data, end) == FOR_SHARED ? DROP : NEXT;
+	if (question(skb, data, end) == FOR_SHARED)
+		return DROP;
+	u64 mac = mac_at(data);
+	u32 slot = virtual_at(data);
+	if (LIKELY(!slot || !(mac & 1)))
+		return NEXT;
+	struct port *port = entry(slot);
+	return port && (FLAGS(head_of(port)) & FOLD) && serves(head_of(port), mac) && share_of(skb, mac, 1) == 0
+		       ? DROP
+		       : NEXT;
 }
 
 /* Where in a frame ARP names its sender. */

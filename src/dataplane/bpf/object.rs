@@ -120,7 +120,7 @@ impl Object {
     pub(super) fn name(&mut self, macs: &[(MacAddr, u8)]) -> Result<(), Error> {
         let mut wanted = BTreeMap::new();
         for (mac, vhid) in macs {
-            if *mac != MacAddr::of_vhid(*vhid) {
+            if *mac != MacAddr::of_vhid(*vhid) && !mac.is_multicast() {
                 let [a, b, c, d, e, f] = mac.0;
                 let held = wanted.entry([a, b, c, d, e, f, 0, 0]).or_insert(*vhid);
                 *held = *vhid.min(held);
