@@ -153,6 +153,7 @@ fn ifconfig(
             instead,
             called,
             links: daemon::links,
+            hardware: daemon::hardware,
         },
     )
 }

@@ -192,6 +192,7 @@ mod tests {
             ethernet: true,
             master: None,
             lower: None,
+            table: None,
         };
         for kind in ["macvlan", "macvtap", "ipvlan", "ipvtap"] {
             let why = unfit(&link(kind)).unwrap_or_default();

@@ -46,7 +46,7 @@ use tokio::sync::{mpsc, oneshot};
 use transact::Transaction;
 
 pub use crate::carp::config::Dataplane;
-pub use links::links;
+pub use links::{hardware, links};
 pub use start::{Options, daemon, door_process, engine_process};
 
 /// What the reading tasks hand to the one that owns the engine.
@@ -86,6 +86,8 @@ enum Purpose {
     Arm(Unit, u64),
     /// The end of mastership.
     Disarm(Unit),
+    /// Addresses of a carpN that another program removed.
+    PutBack(Unit),
     /// The counters of the data plane in the kernel.
     Count,
     /// The link of a carpN.

@@ -156,6 +156,7 @@ impl Daemon {
             (Purpose::CloseCarpdev(index), _) => self.closed(index),
             (Purpose::Close, _) => self.ending = Ending::Over,
             (Purpose::Count, _) => self.counted(),
+            (Purpose::PutBack(unit), result) => self.was_put_back(unit, &effect, result),
             (Purpose::Disarm(_), Ok(_)) => {}
             (purpose, Err(failure)) => self.try_again(purpose, &effect, &failure),
         }
@@ -333,6 +334,11 @@ impl Daemon {
     fn try_again(&mut self, purpose: Purpose, effect: &Effect, failure: &Failure) {
         self.log
             .line(level::ERR, &format!("{}: {}", what(effect), failure.why));
+        self.try_later(purpose);
+    }
+
+    /// What failed is looked at again a while later.
+    pub(super) fn try_later(&mut self, purpose: Purpose) {
         let events = self.events.clone();
         self.failed.insert(purpose);
         tokio::task::spawn_local(async move {
@@ -346,6 +352,9 @@ impl Daemon {
     pub(super) fn retry(&mut self) {
         let failed = std::mem::take(&mut self.failed);
         for purpose in failed {
+            if let Purpose::PutBack(unit) = purpose {
+                self.doubts.insert(unit);
+            }
             if let Purpose::Disarm(unit) = purpose {
                 let still = self
                     .interfaces
@@ -396,6 +405,7 @@ fn what(effect: &Effect) -> &'static str {
         Effect::Destroy { .. } => "destroy",
         Effect::Configure { .. } => "configure",
         Effect::Arm { .. } => "arm",
+        Effect::PutBack { .. } => "put back",
         Effect::Disarm { .. } => "disarm",
         Effect::OpenCarpdev { .. } => "carpdev",
         Effect::Listen { .. } => "listen",

@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod channel;
 pub mod clock;
 pub mod descriptor;
+pub mod ethtool;
 pub mod filter;
 pub mod frames;
 pub mod groups;

@@ -70,6 +70,13 @@ pub enum Effect {
         /// The carpdev's name.
         like: String,
     },
+    /// These addresses on an armed carpN again, as `Arm` adds them.
+    PutBack {
+        /// carpN.
+        name: String,
+        /// With their prefix lengths.
+        addresses: Vec<IpNetwork>,
+    },
     /// Carrier off, then all addresses off.
     Disarm {
         /// carpN.

@@ -121,6 +121,7 @@ impl Door {
                 addresses,
                 like,
             } => self.arm(&name, &addresses, &like).map(value),
+            Effect::PutBack { name, addresses } => self.put_back(&name, &addresses).map(plain),
             Effect::Disarm { name } => self.disarm(&name).map(plain),
             Effect::OpenCarpdev { name, planes } => self.open_carpdev(&name, &planes),
             Effect::Listen {
