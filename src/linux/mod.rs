@@ -13,6 +13,7 @@ pub mod ethtool;
 pub mod filter;
 pub mod frames;
 pub mod groups;
+pub mod memory;
 pub mod monitor;
 pub mod netlink;
 pub mod netns;

@@ -13,7 +13,7 @@
 //!   A value is also at least this host's wall clock (wherever that has been since the daemon started, it only goes on).
 //! * An identity not known to this boot must be above the group's highest value. A recording of an earlier boot is not.
 //!   Before this host has heard any of ours it has no highest value: then a recording is believed, each advertisement in it
-//!   once, until a live host with a later value is heard.
+//!   once (and once in the other family, if this host's clock is far behind), until a live host with a later value is heard.
 //! * An identity that leaps far ahead, of the group and of this host's wall clock, is believed, but moves nothing until a second advertisement confirms it: one random
 //!   counter of a BSD in 2^20 looks like a stamp, and must not move the group's clock by centuries. If it looks made for the
 //!   other family it is a stranger's: somebody's of ours it could only be as a recording, and nobody is known to have come so

@@ -22,18 +22,18 @@ pub fn translated(facts: &Facts, typed: &[OsString]) -> Result<Vec<OsString>, Re
     let mut rest = typed.iter();
     while let Some(word) = rest.next() {
         let text = word.to_string_lossy();
-        let argument_of = rest.as_slice().first().map(|next| next.to_string_lossy());
-        if let Some(judged) = (facts.own)(&text, argument_of.as_deref()) {
-            judged?;
-            rest.next();
-            continue;
-        }
         if facts.lacking.contains(&text.as_ref()) {
             return Err(plain(format!("{text}: bad value")));
         }
         let early = facts.after_vhid.iter().find(|(early, _)| *early == text);
         if let (Some((_, called)), false) = (early, vhid) {
             return Err(plain(format!("{called} requires vhid")));
+        }
+        let argument_of = rest.as_slice().first().map(|next| next.to_string_lossy());
+        if let Some(judged) = (facts.own)(&text, argument_of.as_deref()) {
+            judged?;
+            rest.next();
+            continue;
         }
         vhid |= text == "vhid";
         match facts.synonyms.iter().find(|(theirs, _)| *theirs == text) {

@@ -64,8 +64,11 @@ pub static FACTS: Facts = Facts {
     link,
 };
 
-/// FreeBSD 15 can speak VRRP in CARP's place; here only CARP is spoken, which is `carpver 2`.
+/// FreeBSD 15 can speak VRRP in CARP's place; here only CARP is spoken, which is `carpver 2`. `advbase 0` leaves what is.
 fn own(word: &str, argument: Option<&str>) -> Option<Result<(), Refusal>> {
+    if word == "advbase" && argument == Some("0") {
+        return Some(Ok(()));
+    }
     if !matches!(word, "carpver" | "vrrpprio" | "vrrpinterval") {
         return None;
     }

@@ -46,6 +46,9 @@ const NAME: &str = "ifconfig";
 /// More than this of a first line is no passphrase.
 const PHRASE_MAX: usize = 4096;
 
+/// See [`Caller::links`].
+type Links = fn(only: Option<&[&str]>) -> io::Result<Vec<Link>>;
+
 /// By whom and where it is run.
 #[derive(Debug)]
 pub struct Caller {
@@ -53,8 +56,8 @@ pub struct Caller {
     pub instead: Option<OsString>,
     /// The personality in that name.
     pub called: Option<Personality>,
-    /// Lists the interfaces of the system.
-    pub links: fn() -> io::Result<Vec<Link>>,
+    /// Lists the interfaces of the system, or those of some names.
+    pub links: Links,
     /// What else is known of the interface of this name.
     pub hardware: fn(&str) -> Hardware,
 }
@@ -62,7 +65,7 @@ pub struct Caller {
 /// The system around carp's interfaces.
 #[derive(Debug)]
 struct Around {
-    links: fn() -> io::Result<Vec<Link>>,
+    links: Links,
     hardware: fn(&str) -> Hardware,
     /// Interfaces of the system that have nothing to do with carp are shown, too.
     system: bool,
@@ -88,8 +91,19 @@ impl Around {
         (facts.link)(&link, groups, keys, family)
     }
 
+    /// All of them.
     fn links(&self) -> Result<Vec<Link>, Refusal> {
-        (self.links)().map_err(|error| because("SIOCGIFCONF: Input/output error", reason(&error)))
+        self.listed(None)
+    }
+
+    /// The one of this name.
+    fn link(&self, name: &str) -> Result<Option<Link>, Refusal> {
+        Ok(self.listed(Some(&[name]))?.pop())
+    }
+
+    fn listed(&self, only: Option<&[&str]>) -> Result<Vec<Link>, Refusal> {
+        let failed = |error| because("SIOCGIFCONF: Input/output error", reason(&error));
+        (self.links)(only).map_err(failed)
     }
 }
 
@@ -172,6 +186,11 @@ pub fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
         Some(Reply::Refused(refusal)) => Err(refusal),
         Some(_) => Err(plain("the carp daemon answered something else")),
     }
+}
+
+/// What stands behind a parent's name in FreeBSD's words, in ours.
+pub(super) fn freebsds(words: &[OsString]) -> Result<Vec<OsString>, Refusal> {
+    dialect::translated(facts::of(Personality::Freebsd), words)
 }
 
 /// The changes with every phrase fetched.

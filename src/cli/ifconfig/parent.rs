@@ -15,14 +15,10 @@ use std::net::IpAddr;
 /// Carries out `ifconfig NAME WORDS...`.
 pub fn configure(name: &str, words: &[OsString], around: &Around) -> Result<(), Wrong> {
     let mut changes = keys(line::read(name, words, &super::hosts)?)?;
-    // FreeBSD's word for the advbase that is.
-    changes.retain(|change| *change != Change::Advbase(0));
     if changes.iter().any(|c| matches!(c, Change::Create)) {
         return Err(plain("SIOCIFCREATE2: Invalid argument").into());
     }
-    let links = around.links()?;
-    let link = links.iter().find(|link| link.name == name);
-    let link = link.ok_or_else(|| missing(name))?;
+    let link = around.link(name)?.ok_or_else(|| missing(name))?;
     let groups = on(name, interfaces(None)?);
     let vhid = changes.iter().find_map(|change| match change {
         Change::Vhid(vhid) => Some(*vhid),
@@ -42,13 +38,13 @@ pub fn configure(name: &str, words: &[OsString], around: &Around) -> Result<(), 
             apply(group.unit, &changes)?;
         }
         (None, Some(_)) if deleted.is_none() => {
-            if !usable(link) {
+            if !usable(&link) {
                 let why = "only an Ethernet interface carries a vhid";
                 return Err(because("SIOCGVH: Operation not supported", why).into());
             }
             changes.insert(0, Change::Create);
             changes.insert(1, Change::Carpdev(name.to_owned()));
-            lowest(&links, &changes)?;
+            lowest(&around.links()?, &changes)?;
         }
         (None, _) if deleted.is_some() => {
             return Err(plain("SIOCDIFADDR: Can't assign requested address").into());

@@ -40,8 +40,7 @@ pub fn link(
     family: Option<Family>,
     around: &Around,
 ) -> Result<Option<String>, Refusal> {
-    let links = around.links()?;
-    let Some(link) = links.iter().find(|link| link.name == name) else {
+    let Some(link) = around.link(name)? else {
         return Ok(None);
     };
     let groups = if facts.on_parent {
@@ -50,7 +49,7 @@ pub fn link(
         Vec::new()
     };
     let keys = passphrases(around.keys && !groups.is_empty())?;
-    Ok(Some(around.text(facts, link, &groups, &keys, family)))
+    Ok(Some(around.text(facts, &link, &groups, &keys, family)))
 }
 
 /// The passphrases where they are wanted: the daemon gives them to root only, to others it gives none.
@@ -107,7 +106,13 @@ pub fn all(
     verbose: bool,
     around: &Around,
 ) -> Result<String, Refusal> {
-    let (carp, links) = everything(around)?;
+    let carp = interfaces(None)?;
+    let links = if around.system {
+        others(around, &carp)?
+    } else {
+        let parents: BTreeSet<_> = carp.iter().filter_map(|i| i.carpdev.as_deref()).collect();
+        around.listed(Some(&Vec::from_iter(parents)))?
+    };
     let mut texts: Vec<(u32, String)> = Vec::new();
     let mut parents = BTreeMap::new();
     if facts.on_parent {
@@ -128,13 +133,12 @@ pub fn all(
     Ok(texts.into_iter().map(|(_, text)| text).collect())
 }
 
-/// Carp's interfaces, and the system's without them.
-fn everything(around: &Around) -> Result<(Vec<Interface>, Vec<Link>), Refusal> {
-    let carp = interfaces(None)?;
+/// The system's interfaces without carp's.
+fn others(around: &Around, carp: &[Interface]) -> Result<Vec<Link>, Refusal> {
     let mut links = around.links()?;
     let ours: BTreeSet<Unit> = carp.iter().map(|i| i.unit).collect();
     links.retain(|link| Unit::from_name(&link.name).is_none_or(|unit| !ours.contains(&unit)));
-    Ok((carp, links))
+    Ok(links)
 }
 
 /// `-l` and `-g`, where the system has them.
@@ -174,7 +178,8 @@ fn names(
     ether: bool,
     around: &Around,
 ) -> Result<Vec<String>, Refusal> {
-    let (carp, links) = everything(around)?;
+    let carp = interfaces(None)?;
+    let links = others(around, &carp)?;
     let of_link = |link: &Link| {
         (
             link.index,

@@ -10,7 +10,7 @@ use crate::linux::packet::{PacketSocket, Vnet};
 use crate::linux::raw::RawSocket;
 use crate::linux::sysctl;
 use crate::wire::{Family, MacAddr};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
@@ -21,11 +21,11 @@ impl Door {
             .link(name)
             .map_err(|e| of(&e))?
             .ok_or_else(|| gone(name))?;
-        let open = || -> Result<(Vec<OwnedFd>, Groups), Error> {
+        let open = || -> Result<(Vec<OwnedFd>, Groups, PacketSocket), Error> {
             let mut sockets = vec![
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
-                OwnedFd::from(PacketSocket::open(link.index, Vnet::Yes)?),
+                OwnedFd::from(PacketSocket::mute(link.index, Vnet::Yes)?),
             ];
             sockets.push(RawSocket::open(name, Family::Inet)?.into());
             sockets.push(match RawSocket::open(name, Family::Inet6) {
@@ -35,9 +35,10 @@ impl Door {
                 }
                 socket => socket?.into(),
             });
-            Ok((sockets, Groups::open(link.index)?))
+            let memberships = PacketSocket::mute(link.index, Vnet::No)?;
+            Ok((sockets, Groups::open(link.index)?, memberships))
         };
-        let (mut sockets, groups) = open().map_err(|e| of(&e))?;
+        let (mut sockets, groups, memberships) = open().map_err(|e| of(&e))?;
         let kernel = self.open_kernel(name, link.index, planes)?;
         let quiet = match &kernel {
             None => self.quiet(&link).map_err(|e| of(&e))?,
@@ -58,7 +59,8 @@ impl Door {
             kernel,
             groups,
             joined: BTreeSet::new(),
-            accepted: BTreeMap::new(),
+            memberships,
+            accepted: BTreeSet::new(),
         };
         self.carpdevs.insert(link.index, opened);
         Ok((link.index, sockets))
@@ -159,18 +161,25 @@ impl Door {
                 opened.joined.insert(group);
             }
         }
-        let still = |mac: &MacAddr| macs.iter().any(|(wanted, _)| wanted == mac);
-        opened.accepted.retain(|mac, _| still(mac));
+        let held = &opened.memberships;
+        let stale = |mac: &MacAddr| !macs.iter().any(|(wanted, _)| wanted == mac);
+        for mac in opened.accepted.extract_if(.., stale) {
+            // As with the groups.
+            let _ = if mac.is_multicast() {
+                held.refuse_multicast(mac)
+            } else {
+                held.refuse_unicast(mac)
+            };
+        }
         for (mac, _) in macs {
-            if !opened.accepted.contains_key(mac) {
-                let socket = PacketSocket::open(index, Vnet::No).map_err(|e| of(&e))?;
+            if !opened.accepted.contains(mac) {
                 let accepted = if mac.is_multicast() {
-                    socket.accept_multicast(*mac)
+                    held.accept_multicast(*mac)
                 } else {
-                    socket.accept_unicast(*mac)
+                    held.accept_unicast(*mac)
                 };
                 accepted.map_err(|e| failed(&mac.to_string(), &e))?;
-                opened.accepted.insert(*mac, socket);
+                opened.accepted.insert(*mac);
             }
         }
         Ok(())

@@ -57,8 +57,9 @@ pub(super) struct Opened {
     pub(super) kernel: Option<bpf::Carpdev>,
     pub(super) groups: Groups,
     pub(super) joined: BTreeSet<IpAddr>,
-    /// A deaf socket per virtual MAC; its end ends the membership.
-    pub(super) accepted: BTreeMap<MacAddr, PacketSocket>,
+    /// A mute socket, whose memberships are the virtual MACs. One, and mute, because a host may have 255 of them.
+    pub(super) memberships: PacketSocket,
+    pub(super) accepted: BTreeSet<MacAddr>,
 }
 
 /// Serves a channel until its other end is gone, then removes whatever is left.

@@ -76,13 +76,16 @@ impl Copier {
         })
     }
 
-    /// Adds a carpdev with its own MAC and its data socket (opened with virtio headers, filter still shut), or
-    /// replaces the one of this index.
+    /// Adds a carpdev with its own MAC and its data socket (opened with virtio headers, filter still shut, mute or not),
+    /// or replaces the one of this index.
     pub fn add_carpdev(&self, index: u32, mac: MacAddr, data: PacketSocket) {
+        // Fails when the interface is gone, and then there is nothing to hear.
+        let _ = data.hear();
         self.plug(index, Carpdev::new(mac, data, false));
     }
 
-    /// The same for a carpdev whose frames the kernel moves: only what carpN sends into its TAP is carried.
+    /// The same for a carpdev whose frames the kernel moves: only what carpN sends into its TAP is carried, and the socket
+    /// may stay mute.
     pub(super) fn add_deaf_carpdev(&self, index: u32, mac: MacAddr, data: PacketSocket) {
         self.plug(index, Carpdev::new(mac, data, true));
     }
