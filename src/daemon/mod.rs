@@ -11,6 +11,7 @@
 mod ask;
 mod attend;
 mod carpdev;
+mod confine;
 pub mod door;
 mod foreign;
 mod interface;
@@ -20,6 +21,7 @@ mod load;
 mod local;
 mod log;
 mod pace;
+mod parent;
 mod perform;
 mod plane;
 mod run;
@@ -86,6 +88,8 @@ enum Purpose {
     Arm(Unit, u64),
     /// The end of mastership.
     Disarm(Unit),
+    /// The beginning is over.
+    Ready,
     /// The counters of the data plane in the kernel.
     Count,
     /// The link of a carpN.

@@ -154,7 +154,7 @@ impl Daemon {
             (Purpose::CloseCarpdev(index), _) => self.closed(index),
             (Purpose::Close, _) => self.ending = Ending::Over,
             (Purpose::Count, _) => self.counted(),
-            (Purpose::Disarm(_), Ok(_)) => {}
+            (Purpose::Disarm(_), Ok(_)) | (Purpose::Ready, _) => {}
             (purpose, Err(failure)) => self.try_again(purpose, &effect, &failure),
         }
     }
@@ -381,6 +381,7 @@ fn what(effect: &Effect) -> &'static str {
     match effect {
         Effect::Open => "open",
         Effect::Offer => "offer",
+        Effect::Ready => "ready",
         Effect::Count => "count",
         Effect::Create { .. } => "create",
         Effect::Destroy { .. } => "destroy",

@@ -20,6 +20,7 @@ pub mod random;
 pub mod raw;
 pub mod readiness;
 pub mod sandbox;
+pub mod syscalls;
 pub mod sysctl;
 pub mod tap;
 pub mod userns;

@@ -53,11 +53,11 @@ fn has_qdisc(host: &Host, interface: &str) -> bool {
 }
 
 /// T30. Fails when the programs go before the last address: then the kernel answers for what is left, with carpdev's MAC.
-fn killed_with_many(words: &[&str]) {
+fn killed_with_many() {
     let segment = Segment::new();
     let a = Host::on(&segment, "a", 0x0a, &["192.0.2.211/24"]);
     let c = Host::on(&segment, "c", 0x0c, &["192.0.2.213/24"]);
-    a.daemon_with(words);
+    a.daemon();
     for number in 1..=MANY {
         join_numbered(&a, "eth0", number, 0);
     }
@@ -83,18 +83,11 @@ fn killed_with_many(words: &[&str]) {
     });
 }
 
+/// The process that attached the programs dies first, and the one that was killed a moment later has the TAPs, too.
 #[test]
 fn t30_a_killed_host_with_64_groups_answers_nothing() {
     if super::begin() {
-        killed_with_many(&[]);
-    }
-}
-
-/// Here the process that attached the programs dies first, and the one that was killed a moment later has the TAPs, too.
-#[test]
-fn t30_a_host_whose_two_processes_are_killed_answers_nothing() {
-    if super::begin() {
-        killed_with_many(&["--separate"]);
+        killed_with_many();
     }
 }
 

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 pub mod client;
 mod parents;
 mod planes;
+mod ready;
 pub mod serve;
 mod settings;
 mod taps;
@@ -34,6 +35,8 @@ pub enum Effect {
     Open,
     /// Find out which data planes can be had beside `copy`. Said: them.
     Offer,
+    /// Tell a service manager that the daemon answers.
+    Ready,
     /// Read the counters of the data plane in the kernel. Said: them.
     Count,
     /// Make a TAP of this name with this MAC: carrier off, down, in our link group, the kernel's defaults replaced (T3, T10).

@@ -2,7 +2,7 @@
 
 use super::planes::Planes;
 use super::settings::Settings;
-use super::{Effect, Failure, Order, Outcome, Said};
+use super::{Effect, Failure, Order, Outcome, Said, ready};
 use crate::control::path::Place;
 use crate::dataplane::bpf;
 use crate::linux::descriptor::{self, AT_ONCE};
@@ -25,7 +25,7 @@ use std::os::unix::net::UnixListener;
 
 /// Everything the far end holds.
 #[derive(Debug)]
-pub(super) struct Door {
+pub struct Door {
     pub(super) netlink: Netlink,
     place: Place,
     /// The instance lock; held until the end.
@@ -60,55 +60,59 @@ pub(super) struct Opened {
     pub(super) accepted: BTreeMap<MacAddr, PacketSocket>,
 }
 
-/// Serves a channel until its other end is gone, then removes whatever is left.
-///
-/// `place` is the run directory of this namespace; `group` a random number.
-///
-/// # Errors
-/// The channel or the first netlink socket failed.
-pub fn serve(channel: &Channel, place: Place, group: u32) -> io::Result<()> {
-    let netlink = Netlink::open().map_err(io::Error::other)?;
-    let settings = Settings::at(place.directory().join("settings"));
-    let planes = Planes::at(place.directory().join("qdiscs"));
-    let mut door = Door {
-        netlink,
-        place,
-        lock: None,
-        group,
-        taps: BTreeMap::new(),
-        carpdevs: BTreeMap::new(),
-        settings,
-        planes,
-        said: Said::Nothing,
-    };
-    while let Some((bytes, _)) = channel.recv()? {
-        let order: Order = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
-        let (result, descriptors) = match door.perform(order.effect) {
+pub(super) type Done = Result<(u32, Vec<OwnedFd>), Failure>;
+
+impl Door {
+    /// `place` is the run directory of this namespace; `group` a random number.
+    ///
+    /// # Errors
+    /// The first netlink socket failed.
+    pub fn new(place: Place, group: u32) -> io::Result<Self> {
+        let netlink = Netlink::open().map_err(io::Error::other)?;
+        let settings = Settings::at(place.directory().join("settings"));
+        let planes = Planes::at(place.directory().join("qdiscs"));
+        Ok(Self {
+            netlink,
+            place,
+            lock: None,
+            group,
+            taps: BTreeMap::new(),
+            carpdevs: BTreeMap::new(),
+            settings,
+            planes,
+            said: Said::Nothing,
+        })
+    }
+
+    /// Performs the order in this message and answers it. False: nobody hears the answer.
+    ///
+    /// # Errors
+    /// It is no order.
+    pub fn answer(&mut self, channel: &Channel, message: &[u8]) -> io::Result<bool> {
+        let order: Order = serde_json::from_slice(message).map_err(io::Error::other)?;
+        let (result, descriptors) = match self.perform(order.effect) {
             Ok((value, descriptors)) => (Ok(value), descriptors),
             Err(failure) => (Err(failure), Vec::new()),
         };
         let reply = serde_json::to_vec(&Outcome {
             id: order.id,
             result,
-            said: std::mem::take(&mut door.said),
+            said: std::mem::take(&mut self.said),
         })
         .map_err(io::Error::other)?;
         let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-        if channel.send(&reply, &borrowed).is_err() {
-            break;
-        }
+        Ok(channel.send(&reply, &borrowed).is_ok())
     }
-    door.close();
-    Ok(())
-}
 
-pub(super) type Done = Result<(u32, Vec<OwnedFd>), Failure>;
-
-impl Door {
     fn perform(&mut self, effect: Effect) -> Done {
         match effect {
             Effect::Open => self.open(),
             Effect::Offer => self.offer(),
+            Effect::Ready => {
+                // A manager that does not listen gives up on us by itself.
+                let _ = ready::notify();
+                Ok((0, Vec::new()))
+            }
             Effect::Count => self.count(),
             Effect::Create { name, mac } => self.create(&name, mac),
             Effect::Destroy { name } => self.destroy(&name).map(plain),
@@ -222,7 +226,7 @@ impl Door {
     }
 
     /// Addresses go first, the settings that kept the kernel silent about them after.
-    fn close(&mut self) {
+    pub fn close(&mut self) {
         self.delete_all();
         self.taps.clear();
         for index in self.carpdevs.keys().copied().collect::<Vec<_>>() {
