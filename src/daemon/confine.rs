@@ -1,8 +1,14 @@
 //! What the engine's process gives up, as far as it has it and the kernel lets it; must not know what it does afterwards.
 
+use crate::linux::netns::Namespace;
 use crate::linux::sandbox::{self, User};
 use crate::linux::{Error, syscalls};
 use std::io;
+use std::os::fd::{AsFd, RawFd};
+use std::process::Command;
+
+/// The number under which a parent passes the namespace.
+const NAMESPACE: RawFd = 3;
 
 /// Whose process the engine is, if there is such a user.
 const USER: &str = "_carp";
@@ -20,7 +26,7 @@ pub(super) fn begin() -> io::Result<Vec<String>> {
             missing.push(format!("the engine {what}: {e}"));
         }
     };
-    wish("sees this network", sandbox::enter_empty_netns());
+    wish("sees this network", leave_network());
     wish("may map all memory", sandbox::bound_memory(MEMORY));
     let user = sandbox::may_change_user().then(|| {
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -31,6 +37,34 @@ pub(super) fn begin() -> io::Result<Vec<String>> {
     sandbox::drop_privilege(user.filter(|_| !alone)).map_err(io::Error::other)?;
     wish("may open files", sandbox::close_files());
     Ok(missing)
+}
+
+/// A network namespace with nothing in it, for all engines of a parent: to make one and to remove it takes the kernel its time.
+#[derive(Debug)]
+pub(super) struct Nowhere(Option<Namespace>);
+
+impl Nowhere {
+    /// Without the right to make one there is none, and engines say so.
+    pub(super) fn new() -> Self {
+        Self(Namespace::new().ok())
+    }
+
+    /// Passes it to an engine about to start.
+    pub(super) fn pass_to(&self, command: &mut Command) -> io::Result<()> {
+        let pass =
+            |nowhere: &Namespace| sandbox::pass_descriptor(command, nowhere.as_fd(), NAMESPACE);
+        self.0
+            .as_ref()
+            .map_or(Ok(()), pass)
+            .map_err(io::Error::other)
+    }
+}
+
+fn leave_network() -> Result<(), Error> {
+    match sandbox::inherited(NAMESPACE) {
+        Ok(passed) => Namespace::inherited(passed)?.enter(),
+        Err(_) => sandbox::enter_empty_netns(),
+    }
 }
 
 /// When everything is open, and before anybody is listened to.

@@ -15,6 +15,7 @@ mod confine;
 pub mod door;
 mod foreign;
 mod interface;
+mod keep;
 mod kernel;
 mod links;
 mod load;
@@ -24,6 +25,7 @@ mod pace;
 mod parent;
 mod perform;
 mod plane;
+mod resume;
 mod run;
 mod settle;
 mod start;
@@ -156,7 +158,11 @@ struct Daemon {
     fullsock: u64,
     /// Something was done since what is there was last compared with what is wanted.
     stirred: bool,
+    /// The state, for the next engine.
+    kept: keep::Kept,
     ending: Ending,
+    /// At the end everything stays for the next engine.
+    leaving: bool,
     /// End by itself when nothing is left to do.
     autostarted: bool,
     /// Something was asked for, or long enough nothing.

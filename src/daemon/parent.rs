@@ -1,48 +1,184 @@
 //! The process that keeps the privilege: starts the engine's, serves its door, passes signals on; must not know the protocol.
 
 use super::Options;
+use super::confine::Nowhere;
+use super::door::How;
 use super::door::serve::Door;
+use super::log::{Log, level};
+use super::start::PANICKED;
 use crate::control::path;
 use crate::linux::channel::Channel;
-use crate::linux::random;
+use crate::linux::{clock, random};
+use crate::time::Instant;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
-use std::io;
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitCode};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+use std::{fmt, io};
 
-/// Runs until the engine has ended. Failure: it said itself why.
+/// So many engines may die within [`WHILE`] before the next ones wait.
+const DEATHS: usize = 5;
+const WHILE: Duration = Duration::from_secs(10);
+/// The first wait and the longest; each is twice the one before.
+const PAUSE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+
+/// Runs until an engine has ended as it should. One that dies has a successor at once. Failure: it said itself why.
 ///
 /// # Errors
 /// What kept it from starting, or the door from working.
-pub(super) fn keep(options: Options) -> io::Result<ExitCode> {
+pub(super) fn keep(options: Options, log: &Log) -> io::Result<ExitCode> {
     let signals = Signals::take()?;
     let mut door = open_door()?;
-    let (near, far) = Channel::pair()?;
-    let mut engine = start(options, near)?;
-    if options.autostarted {
-        // The command that waits for a line gets the engine's.
-        close_stdout()?;
-    }
-    let pid = Pid::from_raw(i32::try_from(engine.id()).map_err(io::Error::other)?);
-    let served = attend(&mut door, &far, Some((&signals, pid)));
-    drop(far);
-    if served.is_err() {
-        // It said what no engine of ours says.
-        let _ = engine.kill();
-    }
-    let status = engine.wait()?;
+    let keeper = Keeper {
+        options,
+        signals,
+        nowhere: Nowhere::new(),
+    };
+    let mut crashes = Crashes::default();
+    let ended = loop {
+        match keeper.run_one(&mut door)? {
+            End::Died(status) if door.ready => {
+                let next = crashes.another(clock::now());
+                log.line(
+                    level::CRIT,
+                    &format!("the engine ended with {status}: {next}"),
+                );
+                if !keeper.follow(&mut door, next)? {
+                    break Ok(ExitCode::FAILURE);
+                }
+            }
+            End::Died(status) => {
+                break Err(io::Error::other(format!("the engine ended with {status}")));
+            }
+            End::Code(0) => break Ok(ExitCode::SUCCESS),
+            End::Code(_) => break Ok(ExitCode::FAILURE),
+        }
+    };
     door.close();
-    served?;
-    match status.code() {
-        Some(0) => Ok(ExitCode::SUCCESS),
-        Some(_) => Ok(ExitCode::FAILURE),
-        None => Err(io::Error::other(format!("the engine ended with {status}"))),
+    ended
+}
+
+/// What every engine is started with.
+struct Keeper {
+    options: Options,
+    signals: Signals,
+    nowhere: Nowhere,
+}
+
+impl Keeper {
+    /// Prepares for the next engine. False: the daemon is to end.
+    fn follow(&self, door: &mut Door, next: Next) -> io::Result<bool> {
+        let Next::After(pause) = next else {
+            door.how = How::GoOn;
+            return Ok(true);
+        };
+        door.how = How::Leave;
+        // Should it die as well, nobody hears a goodbye.
+        let _ = self.run_one(door)?;
+        door.disown();
+        door.how = How::Anew;
+        Ok(!self.signals.within(pause)?)
     }
+
+    /// One engine, from its start to its end.
+    fn run_one(&self, door: &mut Door) -> io::Result<End> {
+        let (near, far) = Channel::pair()?;
+        let mut engine = self.start(near, door.ready)?;
+        if self.options.autostarted && !door.ready {
+            // The command that waits for a line gets the engine's.
+            close_stdout()?;
+        }
+        let pid = Pid::from_raw(i32::try_from(engine.id()).map_err(io::Error::other)?);
+        let served = attend(door, &far, Some((&self.signals, pid)));
+        if served.is_err() {
+            // It said what no engine of ours says.
+            let _ = engine.kill();
+        }
+        drop(far);
+        let status = engine.wait()?;
+        Ok(match status.code() {
+            Some(PANICKED) | None if !matches!(served, Ok(true)) => End::Died(status),
+            code => End::Code(code.unwrap_or(1)),
+        })
+    }
+
+    /// The same program, even if its file was replaced meanwhile. It has its own process group: who types ^C at a terminal means us.
+    fn start(&self, near: Channel, again: bool) -> io::Result<Child> {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("carp").arg("engine");
+        if self.options.autostarted {
+            command.arg("--autostarted");
+        }
+        command.args(["--dataplane", self.options.dataplane.word()]);
+        command.process_group(0).stdin(OwnedFd::from(near));
+        if again {
+            command.stdout(Stdio::null());
+        }
+        self.nowhere.pass_to(&mut command)?;
+        command.spawn()
+    }
+}
+
+/// What becomes of a dead engine's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    AtOnce,
+    After(Duration),
+}
+
+impl fmt::Display for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtOnce => f.write_str("another one goes on"),
+            Self::After(pause) => write!(
+                f,
+                "that is too often: goodbye, and another one begins in {} s, demoted",
+                pause.as_secs()
+            ),
+        }
+    }
+}
+
+/// When engines died of late.
+#[derive(Debug, Default)]
+struct Crashes {
+    recent: VecDeque<Instant>,
+    pause: Option<Duration>,
+}
+
+impl Crashes {
+    fn another(&mut self, now: Instant) -> Next {
+        if self
+            .recent
+            .back()
+            .is_some_and(|last| now.since(*last) > WHILE + PAUSE[1])
+        {
+            self.pause = None;
+        }
+        self.recent.retain(|at| now.since(*at) <= WHILE);
+        self.recent.push_back(now);
+        if self.recent.len() <= DEATHS {
+            return Next::AtOnce;
+        }
+        self.recent.clear();
+        let pause = self.pause.map_or(PAUSE[0], |last| PAUSE[1].min(last * 2));
+        self.pause = Some(pause);
+        Next::After(pause)
+    }
+}
+
+/// How an engine ended.
+enum End {
+    /// With this status: it wanted to.
+    Code(i32),
+    /// By a signal, or because it panicked.
+    Died(ExitStatus),
 }
 
 /// `carp door`: serves an engine that somebody else started.
@@ -50,7 +186,7 @@ pub(super) fn serve(channel: &Channel) -> io::Result<()> {
     let mut door = open_door()?;
     let served = attend(&mut door, channel, None);
     door.close();
-    served
+    served.map(drop)
 }
 
 /// In the namespace and the run directory of this process.
@@ -60,20 +196,10 @@ fn open_door() -> io::Result<Door> {
     Door::new(path::for_daemon()?, random::nonzero_u32()?)
 }
 
-/// The same program, even if its file was replaced meanwhile. It has its own process group: who types ^C at a terminal means us.
-fn start(options: Options, near: Channel) -> io::Result<Child> {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("carp").arg("engine");
-    if options.autostarted {
-        command.arg("--autostarted");
-    }
-    command.args(["--dataplane", options.dataplane.word()]);
-    command.process_group(0).stdin(OwnedFd::from(near));
-    command.spawn()
-}
-
 /// Performs what an engine orders until it hangs up. SIGTERM and SIGINT are its: it says goodbye, then asks for the end.
-fn attend(door: &mut Door, channel: &Channel, engine: Option<(&Signals, Pid)>) -> io::Result<()> {
+/// True: one of them came.
+fn attend(door: &mut Door, channel: &Channel, engine: Option<(&Signals, Pid)>) -> io::Result<bool> {
+    let mut told = false;
     loop {
         let mut waited = vec![PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
         waited.extend(engine.map(|(signals, _)| PollFd::new(signals.0.as_fd(), PollFlags::POLLIN)));
@@ -88,13 +214,14 @@ fn attend(door: &mut Door, channel: &Channel, engine: Option<(&Signals, Pid)>) -
         {
             // It may have ended by itself; that shows right after.
             let _ = kill(pid, Signal::SIGTERM);
+            told = true;
         }
         if asked {
             let Some((message, _)) = channel.recv()? else {
-                return Ok(());
+                return Ok(told);
             };
             if !door.answer(channel, &message)? {
-                return Ok(());
+                return Ok(told);
             }
         }
     }
@@ -104,6 +231,19 @@ fn attend(door: &mut Door, channel: &Channel, engine: Option<(&Signals, Pid)>) -
 struct Signals(SignalFd);
 
 impl Signals {
+    /// Waits for one. False: none came.
+    fn within(&self, span: Duration) -> io::Result<bool> {
+        let until = clock::now() + span;
+        loop {
+            let left = u16::try_from(until.since(clock::now()).as_millis()).unwrap_or(u16::MAX);
+            let mut waited = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut waited, left) {
+                Err(Errno::EINTR) => {}
+                outcome => return Ok(outcome? > 0),
+            }
+        }
+    }
+
     /// A child inherits the mask, and unblocks them when it is ready for them.
     fn take() -> io::Result<Self> {
         let mut ends = SigSet::empty();

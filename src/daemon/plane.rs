@@ -7,7 +7,9 @@ use crate::carp::Input;
 use crate::carp::config::{Config, Dataplane, InputMode, Lladdr, Unit};
 use crate::control::plan::refusal;
 use crate::control::{Refusal, Served, Traffic};
-use crate::dataplane::Counters;
+use crate::dataplane::{Counters, Port};
+use crate::wire::MacAddr;
+use ipnetwork::IpNetwork;
 
 /// What this host has beside `copy`, which is always there; why not, where it has not.
 #[derive(Debug, Clone)]
@@ -108,6 +110,23 @@ fn hindrance(plane: Dataplane, config: &Config) -> Option<String> {
 }
 
 impl Daemon {
+    /// A carpN as the data plane knows it.
+    pub(super) fn port(&self, interface: &Interface, carpdev: u32) -> Port {
+        let config = &interface.config;
+        Port {
+            id: interface.index,
+            carpdev,
+            // What is sent to the carpdev's own address reaches this host anyway: a second copy of it would be answered twice.
+            mac: match config.lladdr {
+                Lladdr::Carpdev => MacAddr::ZERO,
+                _ => Interface::mac_of(config, None),
+            },
+            shared: config.addresses.iter().map(IpNetwork::ip).collect(),
+            accept: config.input == InputMode::Accept,
+            capture: config.capture,
+        }
+    }
+
     /// Chooses anew; only while there is no carp interface.
     pub(super) fn choose_plane(&mut self, wanted: Dataplane) -> Result<(), Refusal> {
         if wanted == self.settings.dataplane {

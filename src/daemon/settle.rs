@@ -134,9 +134,18 @@ impl Daemon {
             .keys()
             .all(|unit| self.retired.contains(unit));
         if self.ending == Ending::Retiring && retired {
-            self.ending = Ending::Closing;
-            self.order(Purpose::Close, Effect::Close);
+            self.close();
         }
+    }
+
+    /// Has everything removed, unless somebody else goes on with it.
+    pub(super) fn close(&mut self) {
+        if self.leaving {
+            self.ending = Ending::Over;
+            return;
+        }
+        self.ending = Ending::Closing;
+        self.order(Purpose::Close, Effect::Close);
     }
 
     /// An outcome that no transaction waits for.
@@ -160,7 +169,7 @@ impl Daemon {
     }
 
     /// What an effect says besides its value.
-    fn heard(&mut self, effect: &Effect, said: Said) {
+    pub(super) fn heard(&mut self, effect: &Effect, said: Said) {
         match (effect, said) {
             (Effect::OpenCarpdev { name, .. }, Said::Plane(plane, why)) => {
                 self.tell_fallback(name, plane, why);

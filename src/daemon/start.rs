@@ -1,7 +1,8 @@
 //! Begins each of the two processes, and says a process's last word; must not know what either does.
 
 use super::door::client::{Client, Outcomes};
-use super::door::{Effect, Outcome, Said};
+use super::door::{Effect, Heir, Outcome, Said};
+use super::keep::Kept;
 use super::log::{Log, level};
 use super::plane::{Choice, Offer, choose};
 use super::run::{Queues, listen_to_door, run, watch};
@@ -16,6 +17,7 @@ use crate::linux::channel::Channel;
 use crate::linux::clock::{self, TimerFd};
 use crate::linux::monitor::Monitor;
 use crate::linux::readiness::Readiness;
+use crate::linux::records::Records;
 use crate::linux::{random, sandbox};
 use nix::sys::signal::SigSet;
 use nix::unistd::Uid;
@@ -34,7 +36,7 @@ const QUEUE: usize = 64;
 /// An autostarted daemon that nobody asks anything ends.
 const IDLE: Duration = Duration::from_secs(10);
 /// The status of a process that panicked, as std has it.
-const PANICKED: i32 = 101;
+pub(super) const PANICKED: i32 = 101;
 
 /// How to run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,7 +60,8 @@ pub fn daemon(options: Options) -> ExitCode {
     }
     // With the old limit it serves fewer interfaces.
     let _ = sandbox::raise_descriptors();
-    parent::keep(options).unwrap_or_else(|e| concluded(options, Err(refused(e))))
+    let log = Log::new(options.autostarted);
+    parent::keep(options, &log).unwrap_or_else(|e| concluded(options, Err(refused(e))))
 }
 
 /// `carp door`: the far end alone, its channel on standard input.
@@ -73,11 +76,7 @@ pub fn door_process() -> ExitCode {
 pub fn engine_process(options: Options) -> ExitCode {
     end_with_any_thread();
     let alone = || -> io::Result<(Channel, Start)> {
-        let log = if options.autostarted {
-            Log::syslog()
-        } else {
-            Log::Foreground
-        };
+        let log = Log::new(options.autostarted);
         let channel = standard_input()?;
         let owner = Uid::effective().as_raw();
         let caller = io::stdout().as_fd().try_clone_to_owned()?;
@@ -147,11 +146,12 @@ async fn begin(
     start: Start,
     door: Client,
     outcomes: Outcomes,
-    (listener, monitor): (UnixListener, Monitor),
+    opened: Opened,
     (offer, choice): (Offer, Choice),
 ) -> io::Result<()> {
     let Start { options, .. } = start;
-    let monitor = Rc::new(Readiness::new(monitor)?);
+    let Opened { listener, heir, .. } = opened;
+    let monitor = Rc::new(Readiness::new(opened.monitor)?);
     let (adverts, adverts_in) = mpsc::channel(QUEUE);
     let (events, events_in) = mpsc::channel(QUEUE);
     let mut daemon = Daemon {
@@ -182,7 +182,9 @@ async fn begin(
         retired: BTreeSet::new(),
         fullsock: 0,
         stirred: true,
+        kept: Kept::new(opened.records),
         ending: Ending::No,
+        leaving: false,
         autostarted: options.autostarted,
         begun: false,
         adverts,
@@ -193,6 +195,9 @@ async fn begin(
         .kernel
         .dump(monitor.get_ref())
         .map_err(io::Error::other)?;
+    if let Some(heir) = heir {
+        daemon.resume(&outcomes, heir).await?;
+    }
     tokio::task::spawn_local(watch(monitor, events.clone()));
     tokio::task::spawn_local(listen_to_door(outcomes, events.clone()));
     tokio::task::spawn_local(attend::attend(listener, start.owner, events.clone()));
@@ -211,7 +216,7 @@ async fn begin(
     let mut missing = start.missing;
     confine::finish(&mut missing);
     for line in missing {
-        daemon.log.line(level::WARNING, &line);
+        daemon.log.line(level::NOTICE, &line);
     }
     daemon.tell_plane();
     daemon.log.line(level::INFO, "ready");
@@ -237,13 +242,19 @@ fn wall_clock() -> Duration {
     since.unwrap_or_default()
 }
 
+/// What the first order brings.
+struct Opened {
+    listener: UnixListener,
+    monitor: Monitor,
+    records: Records,
+    heir: Option<Heir>,
+}
+
 /// The first order, waited for: without it there is no daemon.
-async fn opened(
-    door: &mut Client,
-    outcomes: &Outcomes,
-) -> Result<(UnixListener, Monitor), Started> {
+async fn opened(door: &mut Client, outcomes: &Outcomes) -> Result<Opened, Started> {
     door.order(Effect::Open);
-    let Some((Outcome { result, .. }, descriptors)) = outcomes.next().await.map_err(refused)?
+    let Some((Outcome { result, said, .. }, descriptors)) =
+        outcomes.next().await.map_err(refused)?
     else {
         return Err(refused(io::Error::other("the privileged side is gone")));
     };
@@ -251,10 +262,18 @@ async fn opened(
         libc::EWOULDBLOCK => Started::Busy,
         errno => Started::Failed(refusal(&described(errno), failure.why)),
     })?;
-    let sockets = <[OwnedFd; 2]>::try_from(descriptors);
-    let [listener, monitor] =
+    let sockets = <[OwnedFd; 3]>::try_from(descriptors);
+    let [listener, monitor, records] =
         sockets.map_err(|_| refused(io::Error::other("the door gave no sockets")))?;
-    Ok((UnixListener::from(listener), Monitor::from(monitor)))
+    Ok(Opened {
+        listener: UnixListener::from(listener),
+        monitor: Monitor::from(monitor),
+        records: Records::from(records),
+        heir: match said {
+            Said::Heir(heir) => Some(heir),
+            _ => None,
+        },
+    })
 }
 
 /// The second order, waited for as well: which data planes there are.

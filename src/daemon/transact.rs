@@ -6,10 +6,9 @@ use super::log::level;
 use super::settle::{configure, listen};
 use super::{Asked, Daemon, Purpose, kernel};
 use crate::carp::Input;
-use crate::carp::config::{Carpdev, Config, InputMode, Lladdr, State, Unit};
+use crate::carp::config::{Carpdev, Config, Lladdr, State, Unit};
 use crate::control::plan::{Plan, refusal};
 use crate::control::{Refusal, Reply};
-use crate::wire::MacAddr;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use tokio::sync::oneshot;
@@ -379,15 +378,6 @@ impl Daemon {
         }
     }
 
-    /// The address whose frames the data plane hands to carpN. What is sent to the carpdev's own reaches this host anyway: a
-    /// second copy of it would be answered twice.
-    fn heard_mac(&self, config: &Config) -> MacAddr {
-        match config.lladdr {
-            Lladdr::Carpdev => MacAddr::ZERO,
-            _ => Interface::mac_of(config, None),
-        }
-    }
-
     /// The data plane's port: made, moved or changed.
     fn plug(&mut self, unit: Unit, before: Option<u32>) -> std::io::Result<()> {
         let Some(interface) = self.interfaces.get(&unit) else {
@@ -399,19 +389,7 @@ impl Daemon {
             }
             return Ok(());
         };
-        let port = crate::dataplane::Port {
-            id: interface.index,
-            carpdev,
-            mac: self.heard_mac(&interface.config),
-            shared: interface
-                .config
-                .addresses
-                .iter()
-                .map(ipnetwork::IpNetwork::ip)
-                .collect(),
-            accept: interface.config.input == InputMode::Accept,
-            capture: interface.config.capture,
-        };
+        let port = self.port(interface, carpdev);
         match before {
             None => self.plane.add_port(port, interface.tap.try_clone()?),
             Some(_) => self.plane.change_port(port),

@@ -106,6 +106,17 @@ impl Plane {
         self.ports.insert(held.port.id, held);
     }
 
+    /// The same for a port whose programs go on as they are until its gate is set: who served it is gone, and frames pass.
+    pub fn inherit_port(&mut self, port: Port, tap: OwnedFd) {
+        self.copier.add_port(port.clone(), tap);
+        let held = Held {
+            port,
+            gate: Gate::Shut,
+            lease: Instant::ZERO,
+        };
+        self.ports.insert(held.port.id, held);
+    }
+
     /// Changes a port; its gate, lease, counters and TAP stay.
     pub fn change_port(&mut self, port: Port) {
         let Some(mut held) = self.ports.remove(&port.id) else {

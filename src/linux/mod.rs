@@ -19,6 +19,7 @@ pub mod packet;
 pub mod random;
 pub mod raw;
 pub mod readiness;
+pub mod records;
 pub mod sandbox;
 pub mod syscalls;
 pub mod sysctl;
