@@ -22,6 +22,8 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 use std::{fmt, io};
 
+/// After so many milliseconds without an order the next engine is started.
+const QUIET: u16 = 1000;
 /// So many engines may die within [`WHILE`] before the next ones wait.
 const DEATHS: usize = 5;
 const WHILE: Duration = Duration::from_secs(10);
@@ -35,10 +37,11 @@ const PAUSE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 pub(super) fn keep(options: Options, log: &Log) -> io::Result<ExitCode> {
     let signals = Signals::take()?;
     let mut door = open_door()?;
-    let keeper = Keeper {
+    let mut keeper = Keeper {
         options,
         signals,
         nowhere: Nowhere::new(),
+        spare: None,
     };
     let mut crashes = Crashes::default();
     let ended = loop {
@@ -61,19 +64,32 @@ pub(super) fn keep(options: Options, log: &Log) -> io::Result<ExitCode> {
         }
     };
     door.close();
+    if let Some(Process { mut child, channel }) = keeper.spare {
+        // It ends when nobody answers its first order.
+        drop(channel);
+        let _ = child.wait();
+    }
     ended
 }
 
-/// What every engine is started with.
+/// What every engine is started with, and the next one.
 struct Keeper {
     options: Options,
     signals: Signals,
     nowhere: Nowhere,
+    /// It has begun and waits for the answer to its first order, so that it goes on at once.
+    spare: Option<Process>,
+}
+
+/// An engine and the far end of its channel.
+struct Process {
+    child: Child,
+    channel: Channel,
 }
 
 impl Keeper {
     /// Prepares for the next engine. False: the daemon is to end.
-    fn follow(&self, door: &mut Door, next: Next) -> io::Result<bool> {
+    fn follow(&mut self, door: &mut Door, next: Next) -> io::Result<bool> {
         let Next::After(pause) = next else {
             door.how = How::GoOn;
             return Ok(true);
@@ -87,21 +103,28 @@ impl Keeper {
     }
 
     /// One engine, from its start to its end.
-    fn run_one(&self, door: &mut Door) -> io::Result<End> {
-        let (near, far) = Channel::pair()?;
-        let mut engine = self.start(near, door.ready)?;
+    fn run_one(&mut self, door: &mut Door) -> io::Result<End> {
+        let waiting = self.spare.take();
+        let alive = |spare: &mut Process| matches!(spare.child.try_wait(), Ok(None));
+        let (mut child, channel) =
+            match waiting.and_then(|mut spare| alive(&mut spare).then_some(spare)) {
+                Some(Process { child, channel }) => (child, channel),
+                None => {
+                    let Process { child, channel } = self.start(door.ready)?;
+                    (child, channel)
+                }
+            };
         if self.options.autostarted && !door.ready {
             // The command that waits for a line gets the engine's.
             close_stdout()?;
         }
-        let pid = Pid::from_raw(i32::try_from(engine.id()).map_err(io::Error::other)?);
-        let served = attend(door, &far, Some((&self.signals, pid)));
+        let served = self.attend(door, &child, &channel);
         if served.is_err() {
             // It said what no engine of ours says.
-            let _ = engine.kill();
+            let _ = child.kill();
         }
-        drop(far);
-        let status = engine.wait()?;
+        drop(channel);
+        let status = child.wait()?;
         Ok(match status.code() {
             Some(PANICKED) | None if !matches!(served, Ok(true)) => End::Died(status),
             code => End::Code(code.unwrap_or(1)),
@@ -109,7 +132,8 @@ impl Keeper {
     }
 
     /// The same program, even if its file was replaced meanwhile. It has its own process group: who types ^C at a terminal means us.
-    fn start(&self, near: Channel, again: bool) -> io::Result<Child> {
+    fn start(&self, again: bool) -> io::Result<Process> {
+        let (near, channel) = Channel::pair()?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0("carp").arg("engine");
         if self.options.autostarted {
@@ -121,7 +145,60 @@ impl Keeper {
             command.stdout(Stdio::null());
         }
         self.nowhere.pass_to(&mut command)?;
-        command.spawn()
+        let child = command.spawn()?;
+        Ok(Process { child, channel })
+    }
+
+    /// Performs what an engine orders until it hangs up. SIGTERM and SIGINT are its: it says goodbye, then asks for the end.
+    /// True: one of them came.
+    fn attend(&mut self, door: &mut Door, child: &Child, channel: &Channel) -> io::Result<bool> {
+        let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
+        let mut told = false;
+        loop {
+            let (asked, signalled) = match self.wait(channel, door.ready)? {
+                Some(which) => which,
+                None => {
+                    // The host is busy if it fails; then the next one starts when it is needed.
+                    self.spare = self.start(true).ok();
+                    continue;
+                }
+            };
+            if signalled && self.signals.0.read_signal()?.is_some() {
+                // It may have ended by itself; that shows right after.
+                let _ = kill(pid, Signal::SIGTERM);
+                told = true;
+            }
+            if asked && !perform(door, channel)? {
+                return Ok(told);
+            }
+        }
+    }
+
+    /// Waits for an order and for a signal. `None`: there was time for a spare.
+    fn wait(&self, channel: &Channel, ready: bool) -> io::Result<Option<(bool, bool)>> {
+        let patience = match &self.spare {
+            None if ready => QUIET.into(),
+            _ => PollTimeout::NONE,
+        };
+        let [channel, signals] = [channel.as_fd(), self.signals.0.as_fd()];
+        let mut waited = [channel, signals].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut waited, patience) {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some((
+                waited[0].any() == Some(true),
+                waited[1].any() == Some(true),
+            ))),
+            Err(Errno::EINTR) => Ok(Some((false, false))),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+/// One order. False: the engine has hung up.
+fn perform(door: &mut Door, channel: &Channel) -> io::Result<bool> {
+    match channel.recv()? {
+        Some((message, _)) => door.answer(channel, &message),
+        None => Ok(false),
     }
 }
 
@@ -184,7 +261,12 @@ enum End {
 /// `carp door`: serves an engine that somebody else started.
 pub(super) fn serve(channel: &Channel) -> io::Result<()> {
     let mut door = open_door()?;
-    let served = attend(&mut door, channel, None);
+    let served = loop {
+        match perform(&mut door, channel) {
+            Ok(true) => {}
+            served => break served,
+        }
+    };
     door.close();
     served.map(drop)
 }
@@ -194,37 +276,6 @@ fn open_door() -> io::Result<Door> {
     // Others may look, whatever umask the caller had: it would take their way to the socket.
     let _ = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     Door::new(path::for_daemon()?, random::nonzero_u32()?)
-}
-
-/// Performs what an engine orders until it hangs up. SIGTERM and SIGINT are its: it says goodbye, then asks for the end.
-/// True: one of them came.
-fn attend(door: &mut Door, channel: &Channel, engine: Option<(&Signals, Pid)>) -> io::Result<bool> {
-    let mut told = false;
-    loop {
-        let mut waited = vec![PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
-        waited.extend(engine.map(|(signals, _)| PollFd::new(signals.0.as_fd(), PollFlags::POLLIN)));
-        match poll(&mut waited, PollTimeout::NONE) {
-            Err(Errno::EINTR) => continue,
-            outcome => outcome?,
-        };
-        let ready = |at: usize| waited.get(at).and_then(PollFd::any).unwrap_or(false);
-        let (asked, signalled) = (ready(0), ready(1));
-        if let Some((signals, pid)) = engine.filter(|_| signalled)
-            && signals.0.read_signal()?.is_some()
-        {
-            // It may have ended by itself; that shows right after.
-            let _ = kill(pid, Signal::SIGTERM);
-            told = true;
-        }
-        if asked {
-            let Some((message, _)) = channel.recv()? else {
-                return Ok(told);
-            };
-            if !door.answer(channel, &message)? {
-                return Ok(told);
-            }
-        }
-    }
 }
 
 /// What ends the daemon, as something that can be waited for.

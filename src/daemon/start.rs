@@ -133,10 +133,14 @@ fn engine(start: Start, channel: Channel) -> Result<(), Started> {
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let mut door = Client::new(channel).map_err(refused)?;
         let outcomes = door.outcomes();
-        let opened = opened(&mut door, &outcomes).await?;
+        let plane = Plane::start().map_err(refused)?;
+        let Some(opened) = opened(&mut door, &outcomes).await? else {
+            // A spare that was never needed.
+            return Ok(());
+        };
         let offer = offered(&mut door, &outcomes).await?;
         let choice = choose(start.options.dataplane, &offer).map_err(Started::Failed)?;
-        begin(start, door, outcomes, opened, (offer, choice))
+        begin(start, door, outcomes, opened, (plane, offer, choice))
             .await
             .map_err(refused)
     })
@@ -147,7 +151,7 @@ async fn begin(
     door: Client,
     outcomes: Outcomes,
     opened: Opened,
-    (offer, choice): (Offer, Choice),
+    (plane, offer, choice): (Plane, Offer, Choice),
 ) -> io::Result<()> {
     let Start { options, .. } = start;
     let Opened { listener, heir, .. } = opened;
@@ -164,7 +168,7 @@ async fn begin(
         doubts: BTreeSet::new(),
         local: Vec::new(),
         door,
-        plane: Plane::start()?,
+        plane,
         counted: Vec::new(),
         kernel: super::Kernel::default(),
         monitor: Rc::clone(&monitor),
@@ -250,13 +254,13 @@ struct Opened {
     heir: Option<Heir>,
 }
 
-/// The first order, waited for: without it there is no daemon.
-async fn opened(door: &mut Client, outcomes: &Outcomes) -> Result<Opened, Started> {
+/// The first order, waited for, maybe long: its answer makes an engine the one. `None`: it never will be.
+async fn opened(door: &mut Client, outcomes: &Outcomes) -> Result<Option<Opened>, Started> {
     door.order(Effect::Open);
     let Some((Outcome { result, said, .. }, descriptors)) =
         outcomes.next().await.map_err(refused)?
     else {
-        return Err(refused(io::Error::other("the privileged side is gone")));
+        return Ok(None);
     };
     result.map_err(|failure| match failure.errno {
         libc::EWOULDBLOCK => Started::Busy,
@@ -265,7 +269,7 @@ async fn opened(door: &mut Client, outcomes: &Outcomes) -> Result<Opened, Starte
     let sockets = <[OwnedFd; 3]>::try_from(descriptors);
     let [listener, monitor, records] =
         sockets.map_err(|_| refused(io::Error::other("the door gave no sockets")))?;
-    Ok(Opened {
+    Ok(Some(Opened {
         listener: UnixListener::from(listener),
         monitor: Monitor::from(monitor),
         records: Records::from(records),
@@ -273,7 +277,7 @@ async fn opened(door: &mut Client, outcomes: &Outcomes) -> Result<Opened, Starte
             Said::Heir(heir) => Some(heir),
             _ => None,
         },
-    })
+    }))
 }
 
 /// The second order, waited for as well: which data planes there are.
