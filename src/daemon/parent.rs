@@ -23,9 +23,9 @@ use std::time::Duration;
 use std::{fmt, io};
 
 /// After so many milliseconds without an order the next engine is started.
-const QUIET: u16 = 1000;
+const QUIET: u16 = 200;
 /// So many engines may die within [`WHILE`] before the next ones wait.
-const DEATHS: usize = 5;
+const DEATHS: usize = 8;
 const WHILE: Duration = Duration::from_secs(10);
 /// The first wait and the longest; each is twice the one before.
 const PAUSE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];

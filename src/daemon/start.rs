@@ -7,7 +7,7 @@ use super::log::{Log, level};
 use super::plane::{Choice, Offer, choose};
 use super::run::{Queues, listen_to_door, run, watch};
 use super::{Daemon, Ending, Event, Purpose, attend, confine, parent};
-use crate::carp::Engine;
+use crate::carp::{Engine, Input};
 use crate::carp::config::{Dataplane, Settings};
 use crate::control::Refusal;
 use crate::control::plan::refusal;
@@ -199,6 +199,7 @@ async fn begin(
         .kernel
         .dump(monitor.get_ref())
         .map_err(io::Error::other)?;
+    daemon.tell(Input::Settings(daemon.settings));
     if let Some(heir) = heir {
         daemon.resume(&outcomes, heir).await?;
     }
