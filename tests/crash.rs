@@ -36,7 +36,10 @@ fn stat(pid: Pid, field: usize) -> Option<u64> {
 /// The engine of a host that serves; the one that waits is younger.
 fn engine(host: &Host) -> Pid {
     let parent = u64::try_from(host.pid().as_raw()).unwrap();
-    let children = host.processes().into_iter().filter(|pid| stat(*pid, 1) == Some(parent));
+    let children = host
+        .processes()
+        .into_iter()
+        .filter(|pid| stat(*pid, 1) == Some(parent));
     let oldest = children.min_by_key(|pid| (stat(*pid, 19), pid.as_raw()));
     oldest.expect("a daemon has an engine")
 }
@@ -46,7 +49,9 @@ fn engine(host: &Host) -> Pid {
 fn strike(host: &Host, signal: Signal) {
     let victim = engine(host);
     kill(victim, signal).unwrap();
-    let next = || stat(victim, 1).is_none() && host.finish(&mut host.command(&["ifconfig"])).code == Some(0);
+    let next = || {
+        stat(victim, 1).is_none() && host.finish(&mut host.command(&["ifconfig"])).code == Some(0)
+    };
     assert!(until(SOON, next), "no engine goes on: {}", host.said());
 }
 
@@ -61,7 +66,9 @@ fn longest_gap(adverts: &[Frame]) -> Duration {
 }
 
 fn deaths() -> usize {
-    let asked = std::env::var("CARP_CRASHES").ok().and_then(|text| text.parse().ok());
+    let asked = std::env::var("CARP_CRASHES")
+        .ok()
+        .and_then(|text| text.parse().ok());
     asked.unwrap_or(if plane::first() { 20 } else { 5 })
 }
 
@@ -88,7 +95,8 @@ fn dead_engines_cost_no_packet_and_move_nothing() {
     let adverts = from_a.after(begun, |f| advert(f) && f.at < end);
     let stall = stalls.worst(begun, end);
     let late = longest_gap(&adverts).saturating_sub(interval(1, 0));
-    let reaches = [Family::Inet, Family::Inet6].map(|family| figures::reach(&prober.probes(family, begun, end), period));
+    let reaches = [Family::Inet, Family::Inet6]
+        .map(|family| figures::reach(&prober.probes(family, begun, end), period));
     let lost: u64 = reaches.iter().map(|reach| reach.lost).sum();
     eprintln!(
         "{}: {} deaths of each: {lost} lost of {}, advertisements at most {late:?} late, longest stall {stall:?}",
@@ -96,22 +104,42 @@ fn dead_engines_cost_no_packet_and_move_nothing() {
         deaths(),
         reaches.iter().map(|reach| reach.sent).sum::<u64>(),
     );
-    stays(&scene, begun, &from_b.after(begun, |f| f.advert().is_some()));
+    stays(
+        &scene,
+        begun,
+        &from_b.after(begun, |f| f.advert().is_some()),
+    );
     assert!(late <= LATE + stall, "{late:?} late, stall {stall:?}");
     // Nobody copies while there is no engine.
-    assert!(lost == 0 || !plane::in_kernel(), "{reaches:?}, stall {stall:?}");
+    assert!(
+        lost == 0 || !plane::in_kernel(),
+        "{reaches:?}, stall {stall:?}"
+    );
 }
 
 /// a is MASTER and b is BACKUP as before, and neither was anything else meanwhile.
 #[track_caller]
 fn stays(scene: &Scene, since: Instant, from_b: &[Frame]) {
-    assert!(from_b.is_empty(), "b advertised since {since:?}: {from_b:?}");
-    assert_eq!((scene.a.state("carp1").as_str(), scene.b.state("carp1").as_str()), ("MASTER", "BACKUP"));
+    assert!(
+        from_b.is_empty(),
+        "b advertised since {since:?}: {from_b:?}"
+    );
+    assert_eq!(
+        (
+            scene.a.state("carp1").as_str(),
+            scene.b.state("carp1").as_str()
+        ),
+        ("MASTER", "BACKUP")
+    );
     for host in [&scene.a, &scene.b] {
         let said = host.said();
         let (_, after) = said.split_once("the engine ended").unwrap();
         assert!(!after.contains("state transition"), "{}: {said}", host.name);
-        assert!(!after.contains("would lose the state"), "{}: {said}", host.name);
+        assert!(
+            !after.contains("would lose the state"),
+            "{}: {said}",
+            host.name
+        );
     }
 }
 
@@ -130,7 +158,12 @@ fn the_next_engine_knows_what_the_last_one_knew() {
     a.master("carp1");
     a.master("carp3");
     let shown = || {
-        let sent = |text: &str| text.lines().filter(|l| !l.contains("packet")).collect::<Vec<_>>().join("\n");
+        let sent = |text: &str| {
+            text.lines()
+                .filter(|l| !l.contains("packet"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
         [
             a.ok("dump -k"),
             sent(&a.ok("ifconfig -a")),
@@ -140,18 +173,31 @@ fn the_next_engine_knows_what_the_last_one_knew() {
     };
     let counted = || {
         let text = a.ok("netstat -s -p carp");
-        let line = text.lines().find(|l| l.contains("transitions to master")).unwrap().to_owned();
+        let line = text
+            .lines()
+            .find(|l| l.contains("transitions to master"))
+            .unwrap()
+            .to_owned();
         line
     };
     let (before, count) = (shown(), counted());
-    for signal in [Signal::SIGKILL, Signal::SIGSEGV, Signal::SIGABRT, Signal::SIGSYS] {
+    for signal in [
+        Signal::SIGKILL,
+        Signal::SIGSEGV,
+        Signal::SIGABRT,
+        Signal::SIGSYS,
+    ] {
         strike(&a, signal);
         assert_eq!(shown(), before, "{signal}: {}", a.said());
         assert_eq!(counted(), count, "{signal}");
     }
     // And it can do what the first one could.
     a.ok("ifconfig carp3 inet alias 192.0.2.33/24");
-    assert!(until(SOON, || a.has_address("carp3", "192.0.2.33")), "{}", a.said());
+    assert!(
+        until(SOON, || a.has_address("carp3", "192.0.2.33")),
+        "{}",
+        a.said()
+    );
     a.ok("ifconfig carp3 destroy");
     strike(&a, Signal::SIGKILL);
     assert_eq!(a.carrier("carp3"), None);
@@ -185,7 +231,10 @@ fn a_crash_loop_says_goodbye_and_demotes() {
     );
     scene.b.until_state("carp1", "MASTER");
     scene.a.until_state("carp1", "BACKUP");
-    assert_eq!(scene.a.ok("ifconfig -g carp").trim(), "carp: carp demote count 1");
+    assert_eq!(
+        scene.a.ok("ifconfig -g carp").trim(),
+        "carp: carp demote count 1"
+    );
 }
 
 /// Without its parent an engine can remove nothing, but it can tell the peers; then all is gone with it.
@@ -200,10 +249,18 @@ fn a_dead_parent_ends_with_a_goodbye() {
     let wire = a.sends("eth0");
     a.signal(Signal::SIGKILL);
     assert!(until(SOON, || a.ended()));
-    assert!(until(SOON, || a.processes().is_empty()), "{:?}", a.processes());
+    assert!(
+        until(SOON, || a.processes().is_empty()),
+        "{:?}",
+        a.processes()
+    );
     assert_eq!(a.carrier("carp1"), None);
     let goodbye = |f: &Frame| f.advert().is_some_and(|seen| seen.goodbye());
-    assert!(until(SOON, || wire.frames().iter().any(goodbye)), "{}", a.said());
+    assert!(
+        until(SOON, || wire.frames().iter().any(goodbye)),
+        "{}",
+        a.said()
+    );
 }
 
 support::planes! {

@@ -8,6 +8,7 @@ use super::config::{Config, Settings, Unit, Vhid};
 use super::engine::Engine;
 use super::state::{Departure, Interface, addresses};
 use super::stats::Stats;
+use super::timer::Timer;
 use super::vhost::{Phase, Vhost};
 use super::{Action, Gate, Parent};
 use crate::carp::config::Carpdev;
@@ -142,7 +143,7 @@ impl Engine {
 
     /// Goes on where another engine has ended, and asks for all that its state stands for. `self` has nothing configured.
     /// Each carpN comes with as many vhosts as [`Common::vhids`] has; those of others are left out.
-    pub fn resume(&mut self, whole: Whole, units: Vec<(Unit, Common, Vec<Single>)>) {
+    pub fn resume(&mut self, now: Instant, whole: Whole, units: Vec<(Unit, Common, Vec<Single>)>) {
         let world = &mut self.world;
         world.unserved = whole.unserved;
         world.parents = whole.parents.into_iter().collect();
@@ -175,7 +176,25 @@ impl Engine {
         }
         // What was demoted is known already: nobody is told again.
         self.world.demoted = super::demote::count(&self.world);
+        self.announce_again(now);
         self.set_next();
+    }
+
+    /// The question that an engine had in its hands when it died is not asked again for a second: whoever waits for the answer
+    /// takes an announcement as well.
+    fn announce_again(&mut self, now: Instant) {
+        for (unit, vhid) in self.all_vhids() {
+            if let Some(mut turn) = self.turn(now, unit, vhid)
+                && turn.vhost.phase == Phase::Master
+                && turn
+                    .vhost
+                    .timers
+                    .get(Timer::Lease)
+                    .is_some_and(|until| now < until)
+            {
+                turn.announce_all();
+            }
+        }
     }
 
     /// Makes the keyed contexts of one carpN anew.
@@ -218,7 +237,7 @@ impl Engine {
             pass(left.vhid, left.lease, left.gate);
         }
         for vhost in interface.vhosts.iter().filter(|vhost| vhost.serves()) {
-            let until = vhost.timers.get(super::timer::Timer::Lease);
+            let until = vhost.timers.get(Timer::Lease);
             let gate = match vhost.phase {
                 Phase::Master => Gate::Open,
                 _ => Gate::Inward,

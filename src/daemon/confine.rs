@@ -19,7 +19,7 @@ const MEMORY: u64 = 1 << 30;
 ///
 /// # Errors
 /// Privilege could not be given up.
-pub(super) fn begin() -> io::Result<Vec<String>> {
+pub fn begin() -> io::Result<Vec<String>> {
     let mut missing = Vec::new();
     let mut wish = |what: &str, done: Result<(), Error>| {
         if let Err(e) = done {
@@ -68,7 +68,7 @@ fn leave_network() -> Result<(), Error> {
 }
 
 /// When everything is open, and before anybody is listened to.
-pub(super) fn finish(missing: &mut Vec<String>) {
+pub fn finish(missing: &mut Vec<String>) {
     if let Err(e) = syscalls::confine() {
         missing.push(format!("the engine may use all system calls: {e}"));
     }

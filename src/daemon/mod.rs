@@ -11,7 +11,7 @@
 mod ask;
 mod attend;
 mod carpdev;
-mod confine;
+pub mod confine;
 pub mod door;
 mod foreign;
 mod interface;

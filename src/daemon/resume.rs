@@ -11,6 +11,7 @@ use super::{Daemon, Purpose};
 use crate::carp::Input;
 use crate::carp::config::{FAMILY_GROUP, Unit};
 use crate::carp::kept::Whole;
+use crate::linux::clock;
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -152,7 +153,7 @@ impl Daemon {
         }
         let units: Vec<Unit> = {
             let names = units.iter().map(|(unit, ..)| *unit).collect();
-            self.engine.resume(whole, units);
+            self.engine.resume(clock::now(), whole, units);
             names
         };
         self.perform();
