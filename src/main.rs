@@ -149,6 +149,7 @@ fn ifconfig(
             instead,
             called,
             links: daemon::links,
+            hardware: daemon::hardware,
         },
     )
 }

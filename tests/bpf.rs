@@ -10,6 +10,8 @@ fn begin() -> bool {
     support::plane::begin(Dataplane::Tcx)
 }
 
+#[path = "bpf/balancing.rs"]
+mod balancing;
 #[path = "bpf/death.rs"]
 mod death;
 #[path = "bpf/life.rs"]

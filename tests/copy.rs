@@ -3,7 +3,7 @@
 
 mod site;
 
-use carp::dataplane::{Gate, Port};
+use carp::dataplane::{Gate, Port, Vhost};
 use carp::linux::clock;
 use carp::linux::filter::Filter;
 use carp::wire::MacAddr;
@@ -212,12 +212,12 @@ fn a_lease_ends_the_service_by_itself_and_a_new_one_begins_it_again() {
     };
     site.gate(&port, Gate::Open);
     site.copier
-        .set_lease(port.id, clock::now() + Duration::from_millis(400));
+        .set_lease(port.id, 1, clock::now() + Duration::from_millis(400));
     send(1);
     std::thread::sleep(Duration::from_millis(400));
     send(2);
     site.copier
-        .set_lease(port.id, clock::now() + Duration::from_secs(60));
+        .set_lease(port.id, 1, clock::now() + Duration::from_secs(60));
     send(3);
     send(LAST);
     assert_eq!(numbers(&carp), [1, 3]);
@@ -324,7 +324,10 @@ fn two_ports_on_one_carpdev_keep_apart() {
     assert_eq!(numbers(&carp1), [1]);
     assert_eq!(numbers(&carp2), [2, 4]);
     site.copier.change_port(Port {
-        mac: MacAddr::of_vhid(9),
+        vhosts: vec![Vhost {
+            vhid: 2,
+            mac: MacAddr::of_vhid(9),
+        }],
         ..two.clone()
     });
     client.send(&numbered(V2, C, 5)).unwrap();

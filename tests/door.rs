@@ -39,6 +39,7 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::Destroy { .. } => "Destroy",
         Effect::Configure { .. } => "Configure",
         Effect::Arm { .. } => "Arm",
+        Effect::PutBack { .. } => "PutBack",
         Effect::Disarm { .. } => "Disarm",
         Effect::OpenCarpdev { .. } => "OpenCarpdev",
         Effect::Listen { .. } => "Listen",

@@ -1,5 +1,9 @@
 //! What the admin configured, as validated values; must not know how it was typed or what runs because of it.
 
+mod balancing;
+
+pub use balancing::{Balancing, Selector};
+
 use crate::wire::{Family, MacAddr};
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -85,6 +89,13 @@ impl Key {
         Self(key)
     }
 
+    /// The phrase as far as it counts. It holds no byte 0, which no command line can.
+    #[must_use]
+    pub fn phrase(&self) -> &[u8] {
+        let last = self.0.iter().rposition(|byte| *byte != 0);
+        &self.0[..last.map_or(0, |at| at + 1)]
+    }
+
     /// The bytes for the keyed hash; do not keep a copy.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 20] {
@@ -106,6 +117,9 @@ pub struct Node {
     /// 0 to [`ADVSKEW_MAX`], in 1/256 s.
     pub advskew: u8,
 }
+
+/// Virtual hosts of one carpN, as in OpenBSD.
+pub const NODES_MAX: usize = 32;
 
 /// The interface group that every carpN is born into, as OpenBSD's family group.
 pub const FAMILY_GROUP: &str = "carp";
@@ -135,6 +149,11 @@ pub enum InputMode {
     Redirect,
     /// On carpdev, as on FreeBSD; carpN has the addresses and the state.
     Accept,
+}
+
+impl InputMode {
+    /// Both, the default first.
+    pub const ALL: [Self; 2] = [Self::Redirect, Self::Accept];
 }
 
 impl fmt::Display for InputMode {
@@ -201,8 +220,14 @@ pub struct Config {
     pub up: bool,
     /// The parent's name as typed; the name, not the index, survives its re-creation.
     pub carpdev: Option<String>,
-    /// The virtual hosts, ascending by vhid; empty until `vhid` was given. First light knows at most one.
+    /// The virtual hosts, ascending by vhid, at most [`NODES_MAX`]; empty until `vhid` was given. The first is the leader.
     pub nodes: Vec<Node>,
+    /// How they share what is sent to the addresses.
+    pub balancing: Balancing,
+    /// By what an asker is assigned to one of several virtual hosts; `None`: as the BSD with this way of balancing does.
+    pub hash: Option<Selector>,
+    /// Another host shall be MASTER wherever there is one.
+    pub drain: bool,
     /// Skew given before the first vhid; `nodes` holds it afterwards.
     pub advskew: u8,
     /// Seconds between advertisements, 0 to [`ADVBASE_MAX`].
@@ -243,6 +268,15 @@ impl Config {
         }
     }
 
+    /// What who asks for an address is told: [`Config::mac`], but for balancing ip, where a multicast address stands for it.
+    #[must_use]
+    pub fn told_mac(&self, vhid: Vhid, carpdev: Option<MacAddr>) -> MacAddr {
+        match (self.lladdr, self.balancing) {
+            (Lladdr::Virtual, Balancing::Ip) => MacAddr([1, 0, 0x5e, 0, 1, vhid.get()]),
+            _ => self.mac(vhid, carpdev),
+        }
+    }
+
     /// What of the Ethernet address the digest of this vhost covers.
     #[must_use]
     pub fn hashed_mac(&self, vhid: Vhid) -> Option<MacAddr> {
@@ -264,6 +298,9 @@ impl Default for Config {
             up: false,
             carpdev: None,
             nodes: Vec::new(),
+            balancing: Balancing::None,
+            hash: None,
+            drain: false,
             advskew: 0,
             advbase: 1,
             key: Key::default(),
@@ -303,6 +340,8 @@ pub struct Settings {
     pub dscp: u8,
     /// Seconds for which another address list is borne with after a change.
     pub grace: u16,
+    /// Several carpN of a carpdev that have an address in common share its askers.
+    pub arpbalance: bool,
     /// Which data plane is wanted; the protocol does not read it.
     pub dataplane: Dataplane,
 }
@@ -324,6 +363,7 @@ impl Default for Settings {
             ifdown_demotion_factor: DEMOTED,
             dscp: DSCP,
             grace: 300,
+            arpbalance: false,
             dataplane: Dataplane::Auto,
         }
     }

@@ -4,13 +4,18 @@ use super::auth::Kind;
 use super::config::{Carpdev, Config, Unit};
 use super::engine::Engine;
 use super::kept::Part;
-use super::state::{Interface, addresses};
-use super::turn::Turn;
+use super::state::{Interface, addresses, families};
+use super::turn::{Leaving, Turn};
 use super::vhost::{self, Phase, Vhost};
 use super::{Reason, demote, timer::Timer};
 use crate::time::Instant;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long a drained host waits for a successor: less than it serves after its goodbye, so that it goes on without a gap
+/// where nobody else is there.
+const UNDRAINED: Duration = Duration::from_millis(80);
 
 /// Shared addresses of one family on one carpN; the daemon refuses more, and the engine does not look at them.
 pub const ADDRESSES_MAX: usize = 256;
@@ -55,6 +60,7 @@ impl Engine {
         interface.vhosts.clear();
         interface.grace = None;
         interface.retiring = true;
+        self.divide();
         self.retire();
     }
 
@@ -73,6 +79,7 @@ impl Engine {
         let old = std::mem::replace(&mut interface.config, config.clone());
         interface.carpdev = carpdev;
         interface.grace = demote::grace(now, &old, &config, interface.grace);
+        interface.rank_addresses(&mut self.world.ranks);
         let mut vhosts = std::mem::take(&mut interface.vhosts);
         vhosts.retain(|vhost| config.nodes.iter().any(|node| node.vhid == vhost.vhid));
         for node in &config.nodes {
@@ -83,6 +90,7 @@ impl Engine {
         }
         vhosts.sort_by_key(|vhost| vhost.vhid);
         interface.vhosts = vhosts;
+        self.divide();
         self.key(unit);
         for node in &config.nodes {
             if let Some(mut turn) = self.turn(now, unit, node.vhid) {
@@ -128,7 +136,29 @@ fn bounded(mut config: Config) -> Config {
     config
 }
 
+impl Interface {
+    /// Numbers the addresses that are new.
+    fn rank_addresses(&mut self, latest: &mut u64) {
+        let held: BTreeSet<IpAddr> = addresses(&self.config).collect();
+        self.ranks.retain(|address, _| held.contains(address));
+        for address in addresses(&self.config) {
+            self.ranks.entry(address).or_insert_with(|| {
+                *latest += 1;
+                *latest
+            });
+        }
+    }
+}
+
 impl Turn<'_> {
+    /// Offers what it has to whoever is there, and goes on where that is nobody.
+    fn drain(&mut self) {
+        self.step_down(Leaving::Goodbye, Reason::Drained);
+        for family in families(self.config).collect::<Vec<_>>() {
+            self.restart_family(family, UNDRAINED);
+        }
+    }
+
     /// Goes on under the present configuration, which was `old` before.
     fn follow(&mut self, old: &Config, advskew: u8) {
         let rearm = old.addresses != self.config.addresses;
@@ -140,6 +170,7 @@ impl Turn<'_> {
             self.vhost.warned_slow = false;
         }
         let repeer = old.peers != self.config.peers;
+        let redrain = old.drain != self.config.drain;
         self.remember_list(old);
         if rekey {
             // What was learned from packets of the old group.
@@ -160,6 +191,7 @@ impl Turn<'_> {
                 self.vhost.timers.set(Timer::Arming, overdue);
             }
             Phase::Arming(_) => {}
+            Phase::Master if redrain && self.config.drain => self.drain(),
             Phase::Master if rearm => {
                 self.ask_to_arm();
                 self.advertise();
@@ -169,7 +201,7 @@ impl Turn<'_> {
                     .collect();
                 self.announce(&new);
             }
-            Phase::Master if rekey || retime || repeer => self.advertise(),
+            Phase::Master if rekey || retime || repeer || redrain => self.advertise(),
             Phase::Master => {}
         }
     }

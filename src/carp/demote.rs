@@ -14,6 +14,9 @@ use std::time::Duration;
 /// The skew of a demoted vhost unless its own is higher, as UCARP and the BSDs without a demote byte send it.
 const DEMOTED_SKEW: u8 = 240;
 
+/// What `drain` adds to the count: as much as `carpdemote` does at once.
+const DRAINED: u8 = 128;
+
 /// A carpdev just named is not lost before this: who attaches to it needs a moment, and the peers would take over from all
 /// the others of this machine.
 const GRACE: Duration = Duration::from_millis(500);
@@ -79,8 +82,10 @@ impl Demoted {
         let groups = config.groups.iter();
         let sum = groups.fold(0u8, |sum, name| sum.saturating_add(self.group(name)));
         let own = || self.own.get(&unit).copied().unwrap_or_default().sum();
+        let count = if sum > 0 { sum } else { own() };
+        let drained = if config.drain { DRAINED } else { 0 };
         Demotion {
-            count: if sum > 0 { sum } else { own() },
+            count: count.saturating_add(drained),
             added: self.added,
         }
     }
@@ -216,7 +221,9 @@ pub(super) fn told(old: &Demoted, new: &Demoted) -> Vec<String> {
 }
 
 /// Do the MASTERs of this carpN offer themselves to the others at once? As every BSD does when a count leaves 0, as OpenBSD
-/// does when one was raised by hand, and as FreeBSD does whenever its number changes.
+/// does when one was raised by hand, and as FreeBSD does whenever its number changes. Also when a count returns to 0: until
+/// they are told, others believe themselves better than a host that no longer gives way to them. Not at each step between,
+/// which changes less: of a hundred carpN that lose their networks one by one all others would tell it a hundred times.
 pub(super) fn is_urgent(
     old: (&Demoted, Demotion),
     new: (&Demoted, Demotion),
@@ -227,8 +234,8 @@ pub(super) fn is_urgent(
         config.groups.iter().map(of).fold(0, u8::saturating_add)
     };
     let ((before, from), (after, to)) = (old, new);
-    let began = from.count == 0 && to.count > 0;
-    began || from.added != to.added || hand(after) > hand(before)
+    let turned = (from.count == 0) != (to.count == 0);
+    turned || from.added != to.added || hand(after) > hand(before)
 }
 
 /// The grace of a carpN that changes from `old` to `new`: anew when it begins to want this carpdev.

@@ -12,7 +12,8 @@ use super::turn::LINGER_HEARD;
 use super::vhost::Echo;
 use super::{Action, Gate};
 use crate::time::Instant;
-use crate::wire::carp;
+use crate::wire::{Family, carp};
+use std::net::IpAddr;
 
 impl Engine {
     /// Ends the departures whose moment has come.
@@ -97,7 +98,9 @@ impl Engine {
                     let addresses = left.addresses.iter().copied();
                     Auth::with_mac(&left.key, left.vhid, left.mac, addresses)
                 };
-                let asked = (left.carpdev, left.vhid) == (carpdev, vhid);
+                let of_family = |address: &IpAddr| Family::of(*address) == heard.family;
+                let asked = (left.carpdev, left.vhid) == (carpdev, vhid)
+                    && left.addresses.iter().any(of_family);
                 let auth = asked.then(auth);
                 let Some(auth) = auth.filter(|a| a.verify(echo.counter, &ad.digest).is_some())
                 else {

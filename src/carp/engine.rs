@@ -301,6 +301,7 @@ impl Engine {
         self.touched = true;
         self.world.settings = settings;
         self.out.level = settings.log;
+        self.divide();
     }
 
     fn state(&mut self, now: Instant, unit: Unit, state: State) {
@@ -411,6 +412,7 @@ impl Engine {
             grace: Duration::from_secs(world.settings.grace.into()),
             dscp: world.settings.dscp,
             local: &world.local,
+            divided: &interface.divided,
             clock,
             demotion: world.demoted.of(unit, &interface.config),
             shared,

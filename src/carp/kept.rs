@@ -37,6 +37,7 @@ pub struct Whole {
     settings: Settings,
     clock: u64,
     attempts: u64,
+    ranks: u64,
     demotions: BTreeMap<String, u8>,
     stats: Stats,
 }
@@ -48,6 +49,7 @@ pub struct Common {
     carpdev: Option<Carpdev>,
     vhids: Vec<Vhid>,
     departures: Vec<Departure>,
+    ranks: Vec<(IpAddr, u64)>,
     grace: Option<Instant>,
     retiring: bool,
 }
@@ -114,6 +116,7 @@ impl Engine {
             settings: world.settings,
             clock: world.clock,
             attempts: world.attempts,
+            ranks: world.ranks,
             demotions: world.demotions.clone(),
             stats: self.out.stats,
         }
@@ -128,6 +131,11 @@ impl Engine {
             carpdev: interface.carpdev,
             vhids: self.vhids(unit),
             departures: interface.departures.clone(),
+            ranks: interface
+                .ranks
+                .iter()
+                .map(|(ip, rank)| (*ip, *rank))
+                .collect(),
             grace: interface.grace,
             retiring: interface.retiring,
         })
@@ -155,6 +163,7 @@ impl Engine {
             .flat_map(|(.., vhosts)| vhosts)
             .map(|v| v.0.attempt);
         world.attempts = attempts.chain([whole.attempts]).max().unwrap_or(0);
+        world.ranks = whole.ranks;
         world.demotions = whole.demotions;
         self.out.level = whole.settings.log;
         self.out.stats = whole.stats;
@@ -167,6 +176,8 @@ impl Engine {
                 carpdev: common.carpdev,
                 vhosts,
                 departures: common.departures,
+                ranks: common.ranks.into_iter().collect(),
+                divided: BTreeSet::new(),
                 grace: common.grace,
                 retiring: common.retiring,
             };
@@ -174,6 +185,7 @@ impl Engine {
             self.key(unit);
             self.ask_again(unit);
         }
+        self.divide();
         // What was demoted is known already: nobody is told again.
         self.world.demoted = super::demote::count(&self.world);
         self.announce_again(now);

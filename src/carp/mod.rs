@@ -14,6 +14,7 @@
 
 mod answer;
 pub mod auth;
+pub mod balance;
 pub mod config;
 mod configure;
 mod demote;
@@ -193,6 +194,8 @@ pub enum Reason {
     Stalled,
     /// The kernel refused what a MASTER needs.
     ArmFailed,
+    /// `drain` was typed: it looks for another host.
+    Drained,
     /// Destroyed, or the daemon ended.
     Destroyed,
 }
@@ -215,6 +218,7 @@ impl fmt::Display for Reason {
             Self::Unserved => "no data plane for what is configured",
             Self::Stalled => "stalled past its lease",
             Self::ArmFailed => "the kernel refused to make it master",
+            Self::Drained => "drained",
             Self::Destroyed => "interface destroyed",
         };
         f.write_str(words)

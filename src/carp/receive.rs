@@ -7,7 +7,7 @@ use super::election::{self, Priority, Theirs};
 use super::engine::Engine;
 use super::outbox::Topic;
 use super::replay::{Heard, Standing};
-use super::state::addresses;
+use super::state::{addresses, families};
 use super::turn::{Leaving, Turn};
 use super::vhost::{self, Echo, Phase};
 use crate::time::Instant;
@@ -83,12 +83,34 @@ impl Engine {
         let ttl = if far { carp::TTL } else { received.ttl };
         let form = carp::verify(ttl, received.payload, pseudo_header(received))?;
         let vhid = vhid.ok_or(Error::BadVhid)?;
+        self.overhear(now, received, vhid);
         let listening = self.listening(received, vhid, cast);
         if listening.is_empty() && !self.awaits(received.carpdev, vhid) {
             return Err(Error::BadVhid);
         }
         let ad = carp::Advertisement::parse(received.payload)?;
         self.deliver(now, (received, form), &ad, (vhid, &listening))
+    }
+
+    /// An advertisement of a vhid that takes no part here tells that another host serves those of its askers.
+    fn overhear(&mut self, now: Instant, received: Received<'_>, vhid: Vhid) {
+        let Ok(ad) = carp::Advertisement::parse(received.payload) else {
+            return;
+        };
+        for (unit, interface) in &mut self.world.interfaces {
+            let here = interface.carpdev == Some(received.carpdev);
+            let mut vhosts = interface.vhosts.iter_mut();
+            let found = vhosts.find(|v| here && v.vhid == vhid && v.phase == Phase::Init);
+            let auth = self.auths.get(&(*unit, vhid));
+            let counter = u64::from_be_bytes(ad.counter);
+            if let (Some(vhost), Some(auth)) = (found, auth)
+                && auth.verify(counter, &ad.digest).is_some()
+            {
+                let dead = vhost::dead_time(interface.config.advbase, vhost.advskew);
+                let gone = priority(&ad) == Priority::GOODBYE;
+                vhost.elsewhere = (!gone).then(|| now + dead);
+            }
+        }
     }
 
     /// The digest, then whoever it is right for.
@@ -121,6 +143,11 @@ impl Engine {
             if turn.vhost.echoes.contains(&echo) {
                 turn.note_echo(received.src);
                 return Ok(());
+            }
+            // As in FreeBSD. Nobody with the same addresses sends over a family that has none of them, so this is a recording
+            // behind another header.
+            if !families(turn.config).any(|f| f == received.family) {
+                return Err(Error::BadVhid);
             }
             let standing = turn.standing(received, ad, former);
             if standing == Standing::Old {

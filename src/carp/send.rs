@@ -1,6 +1,6 @@
 //! What a vhost sends: advertisements, goodbyes, announcements; and what the outcome means for its lease.
 
-use super::config::{Carpdev, DSCP};
+use super::config::{Balancing, Carpdev, DSCP};
 use super::election::Priority;
 use super::outbox::Topic;
 use super::state::{addresses, families, first_address};
@@ -67,7 +67,8 @@ impl Turn<'_> {
             return;
         };
         let mac = self.mac();
-        for address in addresses {
+        // Whoever heard it would go to this vhid from now on, whichever it belongs to. The advertisement tells the switches.
+        for address in addresses.iter().filter(|a| !self.divided.contains(a)) {
             let frame = match *address {
                 IpAddr::V4(v4) => arp::gratuitous(mac, v4),
                 IpAddr::V6(v6) => nd::Advertisement::unsolicited(mac, v6, parent.router).emit(),
@@ -226,7 +227,7 @@ impl Turn<'_> {
     }
 
     fn envelope(&self, src: IpAddr, bytes: &[u8; carp::LEN]) -> Vec<u8> {
-        let mac = self.mac();
+        let mac = self.ethernet_source();
         match src {
             // With DF set the identification may be 0 (RFC 6864), as FreeBSD and NetBSD send it.
             IpAddr::V4(src) => ip::advertisement_v4(
@@ -254,6 +255,14 @@ impl Turn<'_> {
         self.config.mac(self.vhost.vhid, carpdev)
     }
 
+    /// The virtual MAC, but where no switch may learn where that is.
+    fn ethernet_source(&self) -> MacAddr {
+        match (self.config.balancing, self.parent) {
+            (Balancing::Ip | Balancing::IpStealth, Some(parent)) => parent.mac,
+            _ => self.mac(),
+        }
+    }
+
     pub(super) fn send(&mut self, carpdev: Carpdev, what: Sending, frame: Vec<u8>) {
         let (unit, vhid) = (self.unit, self.vhost.vhid);
         self.out.push(Action::Send {
@@ -267,15 +276,29 @@ impl Turn<'_> {
 
     /// An answer to ARP.
     pub(super) fn answer_arp(&mut self, request: &arp::Packet) {
-        let frame = arp::reply(request, self.mac());
-        self.answer(frame);
+        let reply = arp::Packet {
+            src_mac: self.ethernet_source(),
+            ..arp::Packet::reply(request, self.told_mac())
+        };
+        self.answer(reply.emit());
     }
 
-    /// An answer to a neighbour solicitation: to the asker, or to all nodes if it was a probe.
+    /// An answer to a neighbour solicitation: to the asker, or to all nodes if it was a probe. What all would hear goes to the
+    /// prober alone and overrides nothing, where others belong to other vhosts (RFC 6085 allows the unicast frame).
     pub(super) fn answer_nd(&mut self, asked: &nd::Solicitation) {
         let router = self.parent.is_some_and(|parent| parent.router);
-        let frame = nd::Advertisement::answer(asked, self.mac(), router).emit();
-        self.answer(frame);
+        let mut answer = nd::Advertisement::answer(asked, self.told_mac(), router);
+        answer.src_mac = self.ethernet_source();
+        if asked.is_probe() && self.divided.contains(&IpAddr::V6(asked.target)) {
+            answer.dst_mac = asked.src_mac;
+            answer.overriding = false;
+        }
+        self.answer(answer.emit());
+    }
+
+    fn told_mac(&self) -> MacAddr {
+        let carpdev = self.parent.map(|parent| parent.mac);
+        self.config.told_mac(self.vhost.vhid, carpdev)
     }
 
     fn answer(&mut self, frame: Vec<u8>) {

@@ -41,6 +41,10 @@ pub(super) struct Interface {
     pub(super) carpdev: Option<Carpdev>,
     pub(super) vhosts: Vec<Vhost>,
     pub(super) departures: Vec<Departure>,
+    /// A number for each shared address, greater the later it was configured on this host.
+    pub(super) ranks: BTreeMap<IpAddr, u64>,
+    /// Shared addresses whose askers belong to several vhosts: nothing is said of them that was not asked.
+    pub(super) divided: BTreeSet<IpAddr>,
     /// Until then a carpdev that is not up has not had the time to come up: [`super::timer::Timer::Grace`].
     pub(super) grace: Option<Instant>,
     /// Destroyed; [`super::Action::Retired`] when the last departure is over.
@@ -99,6 +103,8 @@ pub struct World {
     pub(super) clock: u64,
     /// The number of the latest `Action::Arm`.
     pub(super) attempts: u64,
+    /// The number of the latest shared address.
+    pub(super) ranks: u64,
     /// What the last advertisements told.
     pub(super) demoted: Demoted,
     /// By how much groups are demoted by hand.
@@ -119,6 +125,7 @@ impl World {
             random: Random(seed),
             clock: 0,
             attempts: 0,
+            ranks: 0,
             demoted: Demoted::default(),
             demotions: BTreeMap::new(),
             local: Vec::new(),
@@ -157,10 +164,17 @@ impl World {
         let attempts: BTreeSet<u64> = vhosts.map(|vhost| vhost.attempt).chain([0]).collect();
         let rank = |attempt: u64| attempts.range(..attempt).count() as u64;
         world.attempts = rank(u64::MAX);
+        let ranks = self.interfaces.values().flat_map(|i| i.ranks.values());
+        let ranks: BTreeSet<u64> = ranks.copied().chain([0]).collect();
+        let place = |number: u64| ranks.range(..number).count() as u64;
+        world.ranks = place(u64::MAX);
         for interface in world.interfaces.values_mut() {
             for vhost in &mut interface.vhosts {
                 vhost.rebase(origin, &mut rename);
                 vhost.attempt = rank(vhost.attempt);
+            }
+            for number in interface.ranks.values_mut() {
+                *number = place(*number);
             }
             interface.grace = interface.grace.map(|at| Instant::ZERO + at.since(origin));
             for departure in &mut interface.departures {

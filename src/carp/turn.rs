@@ -55,6 +55,8 @@ pub(super) struct Turn<'a> {
     pub(super) dscp: u8,
     /// See [`super::World`].
     pub(super) local: &'a [(Carpdev, std::net::IpAddr)],
+    /// See [`Interface`].
+    pub(super) divided: &'a std::collections::BTreeSet<std::net::IpAddr>,
     /// Wall clock time in seconds, see [`super::Engine::with_clock`].
     pub(super) clock: u64,
     pub(super) demotion: Demotion,
@@ -237,10 +239,7 @@ impl Turn<'_> {
     }
 
     fn master_down(&mut self, family: Family) {
-        let other = match family {
-            Family::Inet => Family::Inet6,
-            Family::Inet6 => Family::Inet,
-        };
+        let other = family.other();
         // The other timer was restarted by an advertisement of late: this group will flap.
         let half = self.dead_time() / 2;
         let unit = self.unit;
@@ -297,7 +296,7 @@ impl Turn<'_> {
         self.restart_family(family, dead);
     }
 
-    fn restart_family(&mut self, family: Family, dead: Duration) {
+    pub(super) fn restart_family(&mut self, family: Family, dead: Duration) {
         if families(self.config).any(|f| f == family) {
             self.vhost
                 .timers

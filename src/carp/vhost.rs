@@ -125,6 +125,8 @@ pub(super) struct Vhost {
     pub(super) heard_ours: Option<Instant>,
     /// `state init` was asked for.
     pub(super) held: bool,
+    /// In INIT: until then another host is its MASTER.
+    pub(super) elsewhere: Option<Instant>,
 }
 
 impl Vhost {
@@ -152,6 +154,7 @@ impl Vhost {
             held: false,
             former: VecDeque::new(),
             heard_ours: None,
+            elsewhere: None,
         }
     }
 
@@ -211,6 +214,7 @@ impl Vhost {
             round.until = Instant::ZERO + round.until.since(origin);
         }
         self.heard_ours = self.heard_ours.map(|at| Instant::ZERO + at.since(origin));
+        self.elsewhere = self.elsewhere.map(|at| Instant::ZERO + at.since(origin));
         for former in &mut self.former {
             former.until = Instant::ZERO + former.until.since(origin);
         }

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod demo;
 pub mod dump;
 pub mod files;
+mod forwarding;
 pub mod ifconfig;
 pub mod import;
 pub mod netstart;

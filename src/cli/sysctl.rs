@@ -5,9 +5,8 @@ pub mod file;
 mod texts;
 
 use super::personality::Personality;
-use super::{because, plain, refuse, say, start, unanswered};
+use super::{because, forwarding, plain, refuse, say, start};
 use crate::carp::config::Dataplane;
-use crate::control::socket::{Client, Error};
 use crate::control::{Refusal, Reply, Request, Setting, Sysctls};
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -135,7 +134,7 @@ static VARIABLES: [Variable; 12] = [
     Variable {
         leaf: "arpbalance",
         values: Values::Numbers(0..=1),
-        get: |_| 0,
+        get: |s| s.settings.arpbalance.into(),
         set: |v| Setting::Arpbalance(v == 1),
     },
     Variable {
@@ -324,7 +323,9 @@ fn answer(args: &Args, texts: &Texts, items: &[Item]) -> Result<String, Refusal>
     let mut settings = if changes.is_empty() {
         read()?
     } else {
-        set(changes)?
+        let settings = set(changes.clone())?;
+        forwarding::warn_of_settings(NAME, &changes);
+        settings
     };
     let mut text = String::new();
     for item in items {
@@ -379,13 +380,8 @@ fn apply(sysctls: &mut Sysctls, setting: Setting) {
 
 /// The settings as they are; without a daemon those that it would start with.
 pub(super) fn read() -> Result<Sysctls, Refusal> {
-    match Client::find() {
-        Err(Error::NotRunning) => Ok(Sysctls::default()),
-        client => {
-            let reply = client.and_then(|client| client.ask(&Request::Settings));
-            settings(reply.map_err(|error| unanswered(&error))?)
-        }
-    }
+    let reply = start::look(&Request::Settings)?;
+    reply.map_or_else(|| Ok(Sysctls::default()), settings)
 }
 
 /// The settings as they were before.

@@ -2,7 +2,9 @@
 
 use super::plan::{refusal, unfit};
 use super::{Change, Family, Refusal};
-use crate::carp::config::{Config, DESCRIPTION_MAX, FAMILY_GROUP, Lladdr, Node, State, Vhid};
+use crate::carp::config::{
+    Balancing, Config, DESCRIPTION_MAX, FAMILY_GROUP, Lladdr, NODES_MAX, Node, State, Vhid,
+};
 use crate::wire::{MacAddr, ip};
 use std::net::IpAddr;
 
@@ -45,6 +47,9 @@ pub(super) fn set(
                 first.advskew = *skew;
             }
         }
+        Change::Balancing(mode) => config.balancing = *mode,
+        Change::Hash(selector) => config.hash = *selector,
+        Change::Drain(on) => config.drain = *on,
         Change::Input(mode) => config.input = *mode,
         Change::Capture(on) => config.capture = *on,
         Change::State(asked) => *state = Some(*asked),
@@ -62,9 +67,7 @@ pub(super) fn set(
             let why = "there is one routing domain; Linux has VRF devices instead, see ip-link(8)";
             return Err(refusal("SIOCSIFRDOMAIN: Invalid argument", why));
         }
-        // One node forces none, as in OpenBSD.
-        Change::Balancing(_)
-        | Change::Create
+        Change::Create
         | Change::Destroy
         | Change::Address { .. }
         | Change::Delete(_)
@@ -73,11 +76,25 @@ pub(super) fn set(
     Ok(())
 }
 
+/// One virtual host forces balancing none, several with none become ip, as in OpenBSD.
+pub(super) fn balance(config: &mut Config) {
+    config.balancing = match (config.nodes.len(), config.balancing) {
+        (1, _) => Balancing::None,
+        (2.., Balancing::None) => Balancing::Ip,
+        (_, mode) => mode,
+    };
+}
+
 /// What only the whole line tells.
 ///
 /// # Errors
 /// The configuration contradicts itself.
 pub(super) fn check(config: &Config) -> Result<(), Refusal> {
+    if config.lladdr != Lladdr::Virtual && config.balancing != Balancing::None {
+        let why =
+            "several virtual hosts need their virtual Ethernet addresses: lladdr goes with one";
+        return Err(refusal(SVH, why));
+    }
     if let Lladdr::Chosen(mac) = config.lladdr
         && (mac.is_multicast() || mac == MacAddr::ZERO)
     {
@@ -101,14 +118,20 @@ fn node(number: u8, advskew: u8) -> Result<Node, Refusal> {
 }
 
 fn carpnodes(config: &mut Config, nodes: &[(u8, u8)]) -> Result<(), Refusal> {
-    let [(vhid, advskew)] = nodes else {
+    let made: Result<Vec<Node>, Refusal> = nodes.iter().map(|(v, skew)| node(*v, *skew)).collect();
+    let mut made = made?;
+    made.sort_by_key(|node| node.vhid);
+    if let Some(pair) = made.windows(2).find(|pair| pair[0].vhid == pair[1].vhid) {
         return Err(refusal(
-            "SIOCSVH: Operation not supported",
-            "carpnodes with more than one node is not supported yet",
+            SVH,
+            format!("vhid {} stands there twice", pair[0].vhid),
         ));
+    }
+    let Some(leader) = made.first().filter(|_| made.len() <= NODES_MAX) else {
+        return Err(refusal(SVH, format!("1 to {NODES_MAX} nodes are possible")));
     };
-    config.nodes = vec![node(*vhid, *advskew)?];
-    config.advskew = *advskew;
+    config.advskew = leader.advskew;
+    config.nodes = made;
     Ok(())
 }
 
@@ -182,7 +205,7 @@ mod tests {
 
     fn after(changes: &[Change]) -> Result<Config, String> {
         match plan(None, changes) {
-            Ok(Plan::Become { config, .. }) => Ok(config),
+            Ok(Plan::Become { config, .. }) => Ok(*config),
             Ok(Plan::Destroy) => panic!("destroyed"),
             Err(refusal) => Err(refusal.text),
         }
@@ -256,9 +279,15 @@ mod tests {
                 "SIOCSIFMTU: Invalid argument",
             ),
             (vec![Change::Rdomain(1)], "SIOCSIFRDOMAIN: Invalid argument"),
+            (vec![Change::Nodes(vec![(2, 0), (2, 100)])], SVH),
+            (vec![Change::Nodes(vec![(0, 0), (2, 100)])], SVH),
+            (vec![Change::Nodes(Vec::new())], SVH),
             (
-                vec![Change::Nodes(vec![(1, 0), (2, 100)])],
-                "SIOCSVH: Operation not supported",
+                vec![
+                    Change::Nodes(vec![(1, 0), (2, 100)]),
+                    Change::Lladdr(Lladdr::Carpdev),
+                ],
+                SVH,
             ),
             (
                 vec![Change::Description(Some("x".repeat(64)))],
@@ -269,6 +298,22 @@ mod tests {
         }
         let node = after(&[Change::Nodes(vec![(7, 100)])]).unwrap().nodes[0];
         assert_eq!((node.vhid.get(), node.advskew), (7, 100));
+        let (two, mode) = (
+            Change::Nodes(vec![(7, 100), (3, 5)]),
+            Change::Balancing(Balancing::Arp),
+        );
+        for line in [[mode.clone(), two.clone()], [two.clone(), mode.clone()]] {
+            let held = after(&line).unwrap();
+            let vhids: Vec<_> = held.nodes.iter().map(|node| node.vhid.get()).collect();
+            assert_eq!((vhids, held.advskew), (vec![3, 7], 5));
+            assert_eq!(held.balancing, Balancing::Arp);
+        }
+        assert_eq!(
+            after(std::slice::from_ref(&two)).unwrap().balancing,
+            Balancing::Ip
+        );
+        let one = after(&[two, mode, Change::Vhid(3)]).unwrap();
+        assert_eq!((one.nodes.len(), one.balancing), (1, Balancing::None));
         assert!(after(&[Change::Rdomain(0), Change::Mtu(Some(1279))]).is_ok());
     }
 
@@ -286,7 +331,7 @@ mod tests {
         ];
         let held = after(&base).unwrap();
         let next = |old: &Config, family| match plan(Some(old), &[Change::Detach(family)]) {
-            Ok(Plan::Become { config, .. }) => config,
+            Ok(Plan::Become { config, .. }) => *config,
             other => panic!("{other:?}"),
         };
         let four = next(&held, Family::Inet6);

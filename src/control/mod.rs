@@ -5,15 +5,19 @@ mod change;
 pub mod link;
 pub mod path;
 pub mod plan;
+mod setting;
 pub mod socket;
 pub mod started;
 
 use crate::carp::Status;
-use crate::carp::config::{Config, Dataplane, InputMode, Key, Lladdr, Settings, State, Unit};
+use crate::carp::config::{
+    Balancing, Config, Dataplane, InputMode, Key, Lladdr, Selector, Settings, State, Unit,
+};
 
 pub use crate::carp::stats::Stats;
 pub use crate::carp::{Protection, Reason};
 pub use crate::wire::{Family, MacAddr};
+pub use setting::Setting;
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -37,7 +41,7 @@ pub enum Request {
         unit: Unit,
         /// Each as in [`Request::Apply`], without `Destroy`.
         lines: Vec<Vec<Change>>,
-        /// Only say what is wrong.
+        /// Only say what is wrong, or, as [`Reply::Dumped`], what it would be.
         check: bool,
     },
     /// The configuration of one interface, or of all of them.
@@ -142,8 +146,12 @@ pub enum Change {
     Detach(Family),
     /// `carpnodes V:S,...`: each vhid with its advskew.
     Nodes(Vec<(u8, u8)>),
-    /// `balancing MODE`, one of OpenBSD's.
-    Balancing(String),
+    /// `balancing MODE`.
+    Balancing(Balancing),
+    /// `hash MODE`; none: `-hash`.
+    Hash(Option<Selector>),
+    /// `drain`, `-drain`.
+    Drain(bool),
     /// `carppeer A`, `peer A,...`, `peer6 A,...`; none: `-carppeer`, `mcast`, `mcast6`.
     Peers(Family, Vec<IpAddr>),
     /// `lladdr A`, `lladdr carpdev`, `-lladdr`.
@@ -179,6 +187,8 @@ impl Change {
             | Self::Advskew(_)
             | Self::Nodes(_)
             | Self::Balancing(_)
+            | Self::Hash(_)
+            | Self::Drain(_)
             | Self::Peers(..)
             | Self::State(_)
             | Self::Input(_)
@@ -193,73 +203,6 @@ impl Change {
             Self::Mtu(_) => "SIOCSIFMTU",
             Self::Metric(_) => "SIOCSIFMETRIC",
             Self::Rdomain(_) => "SIOCSIFRDOMAIN",
-        }
-    }
-}
-
-/// A sysctl and its new value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Setting {
-    /// net.inet.carp.allow
-    Allow(bool),
-    /// net.inet.carp.preempt
-    Preempt(bool),
-    /// net.inet.carp.log
-    Log(u8),
-    /// net.inet.carp.replay
-    Replay(bool),
-    /// net.inet.carp.demotion: the value is added.
-    Demotion(i32),
-    /// net.inet.carp.senderr_demotion_factor
-    SenderrDemotionFactor(i32),
-    /// net.inet.carp.ifdown_demotion_factor
-    IfdownDemotionFactor(i32),
-    /// net.inet.carp.dscp
-    Dscp(u8),
-    /// net.inet.carp.grace
-    Grace(u16),
-    /// net.inet.carp.arpbalance: only false so far.
-    Arpbalance(bool),
-    /// net.inet.carp.dataplane; only while there is no carp interface.
-    Dataplane(Dataplane),
-}
-
-impl Setting {
-    /// The name under which sysctl knows it.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Allow(_) => "net.inet.carp.allow",
-            Self::Preempt(_) => "net.inet.carp.preempt",
-            Self::Log(_) => "net.inet.carp.log",
-            Self::Replay(_) => "net.inet.carp.replay",
-            Self::Demotion(_) => "net.inet.carp.demotion",
-            Self::SenderrDemotionFactor(_) => "net.inet.carp.senderr_demotion_factor",
-            Self::IfdownDemotionFactor(_) => "net.inet.carp.ifdown_demotion_factor",
-            Self::Dscp(_) => "net.inet.carp.dscp",
-            Self::Grace(_) => "net.inet.carp.grace",
-            Self::Arpbalance(_) => "net.inet.carp.arpbalance",
-            Self::Dataplane(_) => "net.inet.carp.dataplane",
-        }
-    }
-}
-
-impl Settings {
-    /// The settings after one change; net.inet.carp.demotion is added to.
-    pub fn set(&mut self, setting: Setting) {
-        match setting {
-            Setting::Allow(on) => self.allow = on,
-            Setting::Preempt(on) => self.preempt = on,
-            Setting::Log(level) => self.log = level,
-            Setting::Replay(on) => self.replay = on,
-            Setting::Demotion(more) => self.demotion = self.demotion.saturating_add(more),
-            Setting::SenderrDemotionFactor(factor) => self.senderr_demotion_factor = factor,
-            Setting::IfdownDemotionFactor(factor) => self.ifdown_demotion_factor = factor,
-            Setting::Dscp(point) => self.dscp = point,
-            Setting::Grace(seconds) => self.grace = seconds,
-            Setting::Dataplane(plane) => self.dataplane = plane,
-            // The daemon refuses anything but what it is.
-            Setting::Arpbalance(_) => {}
         }
     }
 }
@@ -363,6 +306,12 @@ pub struct Interface {
     pub advbase: u8,
     /// The vhosts; empty until a vhid was given.
     pub vhosts: Vec<Vhost>,
+    /// How they share the addresses.
+    pub balancing: Balancing,
+    /// By what an asker is assigned to one of them, where that was chosen.
+    pub hash: Option<Selector>,
+    /// It leaves the addresses to other hosts.
+    pub drain: bool,
     /// The interface groups but `all`.
     pub groups: Vec<String>,
     /// The shared addresses in order of configuration.

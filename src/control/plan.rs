@@ -17,7 +17,7 @@ pub enum Plan {
     /// The interface is to be like this; made first if it is missing.
     Become {
         /// The whole next configuration.
-        config: Config,
+        config: Box<Config>,
         /// `state ...`, after everything else.
         state: Option<State>,
     },
@@ -65,7 +65,9 @@ pub fn plan(old: Option<&Config>, changes: &[Change]) -> Result<Plan, Refusal> {
             _ => {}
         }
     }
+    change::balance(&mut config);
     change::check(&config)?;
+    let config = Box::new(config);
     Ok(Plan::Become { config, state })
 }
 
@@ -86,7 +88,7 @@ pub fn load(
                 config: next,
                 state: asked,
             } => {
-                config = next;
+                config = *next;
                 state = asked.or(state);
             }
             Plan::Destroy => {
@@ -95,6 +97,7 @@ pub fn load(
             }
         }
     }
+    let config = Box::new(config);
     Ok(Plan::Become { config, state })
 }
 
@@ -223,7 +226,7 @@ mod tests {
 
     fn become_(old: Option<&Config>, changes: &[Change]) -> Config {
         match plan(old, changes).unwrap() {
-            Plan::Become { config, .. } => config,
+            Plan::Become { config, .. } => *config,
             Plan::Destroy => panic!("destroyed"),
         }
     }

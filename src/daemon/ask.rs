@@ -132,20 +132,18 @@ impl Daemon {
     }
 
     fn set(&mut self, changes: &[Setting]) -> Reply {
-        if changes.contains(&Setting::Arpbalance(true)) {
-            return Reply::Refused(refusal(
-                "net.inet.carp.arpbalance: Operation not supported",
-                "not supported yet",
-            ));
-        }
         let before = self.sysctls();
         let mut next = self.settings;
         changes.iter().for_each(|change| next.set(*change));
         if let Err(refusal) = self.choose_plane(next.dataplane) {
             return Reply::Refused(refusal);
         }
+        let divides = next.arpbalance != self.settings.arpbalance;
         self.settings = next;
         self.begun = true;
+        if divides {
+            self.change_ports();
+        }
         self.tell(Input::Settings(self.settings));
         Reply::Settings(before)
     }

@@ -2,7 +2,7 @@
 
 use super::Event;
 use super::pace::{Pace, REST};
-use crate::carp::config::{Carpdev, Config, Lladdr, Unit};
+use crate::carp::config::{Carpdev, Config, Lladdr, Node, Unit};
 use crate::linux::bpf::LastingLink;
 use crate::linux::clock::{self, TimerFd};
 use crate::linux::filter::Filter;
@@ -22,10 +22,12 @@ use tokio::task::JoinHandle;
 /// What a carpdev listens for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listening {
+    /// Its name.
+    pub name: String,
     /// Multicast groups.
     pub groups: BTreeSet<IpAddr>,
-    /// Virtual MACs.
-    pub macs: BTreeSet<MacAddr>,
+    /// The MACs of vhosts, each with its vhid.
+    pub macs: BTreeSet<(MacAddr, u8)>,
     /// Shared addresses, each with the lowest vhid that it belongs to.
     pub shared: BTreeMap<IpAddr, u8>,
     /// The carpN on it.
@@ -53,8 +55,18 @@ impl Listening {
         self.units.insert(unit);
         // Frames to its own address reach a carpdev anyway.
         if config.lladdr != Lladdr::Carpdev {
-            let macs = config.nodes.iter().map(|node| config.mac(node.vhid, None));
-            self.macs.extend(macs);
+            let of = |node: &Node| (config.mac(node.vhid, None), node.vhid.get());
+            let told = |node: &Node| (config.told_mac(node.vhid, None), node.vhid.get());
+            let nodes = config.nodes.iter();
+            self.macs
+                .extend(nodes.flat_map(|node| [of(node), told(node)]));
+        }
+        // Joined for real, so that a switch which looks at reports brings what is sent to its MAC.
+        if let Some(leader) = config.nodes.first()
+            && let MacAddr([1, 0, 0x5e, b, c, d]) = config.told_mac(leader.vhid, None)
+            && b < 0x80
+        {
+            self.groups.insert(Ipv4Addr::new(224, b, c, d).into());
         }
         let lowest = config.nodes.iter().map(|node| node.vhid.get()).min();
         for address in config.addresses.iter().map(ipnetwork::IpNetwork::ip) {

@@ -1,8 +1,9 @@
 //! One carpN as the daemon holds it: what was configured, what was ordered, what may be shown; must not know sockets.
 
-use crate::carp::config::{Config, Lladdr, Unit};
+use crate::carp::config::{Balancing, Config, Lladdr, Unit, Vhid};
 use crate::control;
 use crate::linux::netlink::Link;
+use crate::time::Instant;
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
 use std::collections::BTreeSet;
@@ -51,8 +52,10 @@ pub struct Interface {
     pub owning: bool,
     /// Every address that it was ever to have.
     pub ordered: BTreeSet<IpNetwork>,
-    /// The gate is not shut: neighbours are answered as far as the engine wants.
-    pub answering: bool,
+    /// The vhosts whose gate is not shut: neighbours are answered as far as the engine wants.
+    pub answering: BTreeSet<Vhid>,
+    /// When the log last told that another program removed addresses.
+    pub told_removed: Option<Instant>,
     /// Why the data plane cannot serve it as it is configured.
     pub hindrance: Option<String>,
 }
@@ -85,6 +88,16 @@ impl Interface {
         }
     }
 
+    /// The Ethernet address that stands for it on the wire; a TAP has no multicast one.
+    fn told_mac(&self) -> MacAddr {
+        match self.config.nodes.first() {
+            Some(leader) if self.config.balancing == Balancing::Ip => {
+                self.config.told_mac(leader.vhid, None)
+            }
+            _ => self.shape.mac,
+        }
+    }
+
     /// For the front ends; the vhosts come from the engine.
     #[must_use]
     pub fn shown(
@@ -97,11 +110,14 @@ impl Interface {
             unit,
             index: self.index,
             up: self.config.up,
-            lladdr: self.shape.mac,
+            lladdr: self.told_mac(),
             mtu: self.shape.mtu,
             carpdev: self.config.carpdev.clone(),
             advbase: self.config.advbase,
             vhosts,
+            balancing: self.config.balancing,
+            hash: self.config.hash,
+            drain: self.config.drain,
             groups: self.config.groups.clone(),
             addresses: self.config.addresses.clone(),
             peers: self.config.peers.clone(),

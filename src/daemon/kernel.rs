@@ -170,3 +170,42 @@ pub fn unfit(link: &Link) -> Option<&'static str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_mac_for_others_is_no_carpdev() {
+        let link = |kind: &str| Link {
+            index: 2,
+            name: "eth0".to_owned(),
+            mac: crate::wire::MacAddr([2, 0, 0, 0, 0, 1]),
+            mtu: 1500,
+            flags: 0,
+            up: true,
+            running: true,
+            lower_up: true,
+            kind: Some(kind.to_owned()),
+            group: 0,
+            loopback: false,
+            ethernet: true,
+            master: None,
+            lower: None,
+            table: None,
+        };
+        for kind in ["macvlan", "macvtap", "ipvlan", "ipvtap"] {
+            let why = unfit(&link(kind)).unwrap_or_default();
+            let named = why.contains(&kind[..3]) && why.contains("use its lower interface");
+            assert!(named, "{kind}: {why}");
+        }
+        for kind in ["veth", "bridge", "bond", "vlan", "dummy"] {
+            assert_eq!(unfit(&link(kind)), None);
+        }
+        let loopback = Link {
+            loopback: true,
+            ..link("")
+        };
+        assert_eq!(unfit(&loopback), Some("is a loopback interface"));
+    }
+}

@@ -50,7 +50,7 @@ use tokio::sync::{mpsc, oneshot};
 use transact::Transaction;
 
 pub use crate::carp::config::Dataplane;
-pub use links::links;
+pub use links::{hardware, links};
 pub use start::{Options, daemon, door_process, engine_process};
 
 /// What the reading tasks hand to the one that owns the engine.
@@ -92,6 +92,8 @@ enum Purpose {
     Disarm(Unit),
     /// The beginning is over.
     Ready,
+    /// Addresses of a carpN that another program removed.
+    PutBack(Unit),
     /// The counters of the data plane in the kernel.
     Count,
     /// The link of a carpN.

@@ -67,10 +67,10 @@ impl Daemon {
             }
             Action::Arm { unit, attempt } => self.arm(unit, attempt),
             Action::Disarm { unit } => self.disarm(unit),
-            Action::Gate { unit, gate, .. } => self.gate(unit, gate),
-            Action::Lease { unit, until, .. } => {
+            Action::Gate { unit, vhid, gate } => self.gate(unit, vhid, gate),
+            Action::Lease { unit, vhid, until } => {
                 if let Some(interface) = self.interfaces.get(&unit) {
-                    self.plane.set_lease(interface.index, until);
+                    self.plane.set_lease(interface.index, vhid.get(), until);
                 }
             }
             Action::Transition {
@@ -117,18 +117,22 @@ impl Daemon {
         );
     }
 
-    fn gate(&mut self, unit: Unit, gate: Gate) {
+    fn gate(&mut self, unit: Unit, vhid: Vhid, gate: Gate) {
         let Some(interface) = self.interfaces.get_mut(&unit) else {
             return;
         };
-        interface.answering = gate != Gate::Shut;
+        if gate == Gate::Shut {
+            interface.answering.remove(&vhid);
+        } else {
+            interface.answering.insert(vhid);
+        }
         let passage = match gate {
             Gate::Shut => dataplane::Gate::Shut,
             Gate::Inward => dataplane::Gate::Inward,
             Gate::Open => dataplane::Gate::Open,
             Gate::Yielded => dataplane::Gate::Yielded,
         };
-        self.plane.set_gate(interface.index, passage);
+        self.plane.set_gate(interface.index, vhid.get(), passage);
         if let Some(carpdev) = interface.carpdev {
             self.refresh_answers(carpdev);
         }
@@ -139,7 +143,9 @@ impl Daemon {
         let addresses: BTreeSet<_> = self
             .interfaces
             .values()
-            .filter(|interface| interface.carpdev == Some(carpdev) && interface.answering)
+            .filter(|interface| {
+                interface.carpdev == Some(carpdev) && !interface.answering.is_empty()
+            })
             .flat_map(|interface| {
                 interface
                     .config

@@ -4,10 +4,11 @@ use super::Daemon;
 use super::interface::Interface;
 use super::log::level;
 use crate::carp::Input;
-use crate::carp::config::{Config, Dataplane, InputMode, Lladdr, Unit};
+use crate::carp::config as carp;
+use crate::carp::config::{Config, Dataplane, InputMode, Lladdr, Node, Unit};
 use crate::control::plan::refusal;
 use crate::control::{Refusal, Served, Traffic};
-use crate::dataplane::{Counters, Port};
+use crate::dataplane::{Balancing, Counters, Port, Vhost};
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
 
@@ -100,33 +101,39 @@ fn best(offer: &Offer) -> Choice {
 
 /// Why this data plane cannot serve a carpN of this configuration.
 fn hindrance(plane: Dataplane, config: &Config) -> Option<String> {
-    let copy = plane == Dataplane::Copy;
-    if copy && config.input == InputMode::Accept {
-        return Some("input accept needs the data plane tcx or clsact, copy is in use".to_owned());
+    (plane == Dataplane::Copy && config.input == InputMode::Accept)
+        .then(|| "input accept needs the data plane tcx or clsact, copy is in use".to_owned())
+}
+
+/// A carpN as the data plane has to know it; with net.inet.carp.arpbalance other carpN may have its addresses.
+pub(super) fn port(interface: &Interface, carpdev: u32, arpbalance: bool) -> Port {
+    let Interface { index, config, .. } = interface;
+    let vhost = |node: &Node| Vhost {
+        vhid: node.vhid.get(),
+        mac: match config.lladdr {
+            // What is sent to it reaches this host anyway: a second copy would be answered twice.
+            Lladdr::Carpdev => MacAddr::ZERO,
+            _ => config.told_mac(node.vhid, None),
+        },
+    };
+    Port {
+        id: *index,
+        carpdev,
+        mac: interface.shape.mac,
+        vhosts: config.nodes.iter().map(vhost).collect(),
+        balancing: match config.balancing {
+            carp::Balancing::None | carp::Balancing::Arp => Balancing::Mac,
+            carp::Balancing::Ip | carp::Balancing::IpStealth => Balancing::Unlearnt,
+            carp::Balancing::IpUnicast => Balancing::Learnt,
+        },
+        probes: arpbalance || config.balancing == carp::Balancing::Arp,
+        shared: config.addresses.iter().map(IpNetwork::ip).collect(),
+        accept: config.input == InputMode::Accept,
+        capture: config.capture,
     }
-    // Its ports are found by the vhid in the virtual address.
-    (!copy && matches!(config.lladdr, Lladdr::Chosen(_)))
-        .then(|| format!("a chosen lladdr needs the data plane copy, {plane} is in use"))
 }
 
 impl Daemon {
-    /// A carpN as the data plane knows it.
-    pub(super) fn port(&self, interface: &Interface, carpdev: u32) -> Port {
-        let config = &interface.config;
-        Port {
-            id: interface.index,
-            carpdev,
-            // What is sent to the carpdev's own address reaches this host anyway: a second copy of it would be answered twice.
-            mac: match config.lladdr {
-                Lladdr::Carpdev => MacAddr::ZERO,
-                _ => Interface::mac_of(config, None),
-            },
-            shared: config.addresses.iter().map(IpNetwork::ip).collect(),
-            accept: config.input == InputMode::Accept,
-            capture: config.capture,
-        }
-    }
-
     /// Chooses anew; only while there is no carp interface.
     pub(super) fn choose_plane(&mut self, wanted: Dataplane) -> Result<(), Refusal> {
         if wanted == self.settings.dataplane {
@@ -143,6 +150,16 @@ impl Daemon {
             }
         };
         Err(refusal("net.inet.carp.dataplane: Device busy", busy))
+    }
+
+    /// Has every port know whether others may have its addresses.
+    pub(super) fn change_ports(&mut self) {
+        for interface in self.interfaces.values() {
+            if let Some(carpdev) = interface.carpdev {
+                let port = port(interface, carpdev, self.settings.arpbalance);
+                self.plane.change_port(port);
+            }
+        }
     }
 
     /// A line for the log.

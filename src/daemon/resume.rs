@@ -6,6 +6,7 @@ use super::door::{Effect, Heir, How};
 use super::interface::{Interface, Shape};
 use super::keep::KeptUnit;
 use super::log::level;
+use super::plane::port;
 use super::settle::listen;
 use super::{Daemon, Purpose};
 use crate::carp::Input;
@@ -107,7 +108,8 @@ impl Daemon {
             carpdev: carpdev.filter(|index| self.carpdevs.contains_key(index)),
             shape,
             owning: false,
-            answering: false,
+            answering: BTreeSet::new(),
+            told_removed: None,
             hindrance: None,
         };
         self.interfaces.insert(*unit, interface);
@@ -157,6 +159,7 @@ impl Daemon {
             names
         };
         self.perform();
+        self.plane.tell_inherited();
         for index in self.carpdevs.keys().copied().collect::<Vec<_>>() {
             self.parent(index);
         }
@@ -203,7 +206,7 @@ impl Daemon {
         if let Some(interface) = self.interfaces.get(&unit)
             && let Some(carpdev) = interface.carpdev
         {
-            let port = self.port(interface, carpdev);
+            let port = port(interface, carpdev, self.settings.arpbalance);
             self.plane.inherit_port(port, interface.tap.try_clone()?);
         }
         Ok(())

@@ -4,6 +4,7 @@ use super::carpdev::{Attached, Listening};
 use super::door::{Effect, Failure, Outcome, Said};
 use super::interface::Shape;
 use super::log::level;
+use super::plane::port;
 use super::{Daemon, Ending, Event, Purpose};
 use crate::carp::Input;
 use crate::carp::config::{Carpdev, Config, Unit};
@@ -38,6 +39,7 @@ impl Daemon {
             wanted.serve(unit, config);
         }
         wanted.bridge = self.kernel.bridge_of(index);
+        name.clone_into(&mut wanted.name);
         wanted
     }
 
@@ -163,6 +165,7 @@ impl Daemon {
             (Purpose::CloseCarpdev(index), _) => self.closed(index),
             (Purpose::Close, _) => self.ending = Ending::Over,
             (Purpose::Count, _) => self.counted(),
+            (Purpose::PutBack(unit), result) => self.was_put_back(unit, &effect, result),
             (Purpose::Disarm(_), Ok(_)) | (Purpose::Ready, _) => {}
             (purpose, Err(failure)) => self.try_again(purpose, &effect, &failure),
         }
@@ -221,6 +224,11 @@ impl Daemon {
                 mtu: *mtu,
                 up: *up,
             };
+            // Where its own MAC has changed, what it is handed has to be addressed to that.
+            if let Some(carpdev) = interface.carpdev {
+                let port = port(interface, carpdev, self.settings.arpbalance);
+                self.plane.change_port(port);
+            }
         }
     }
 
@@ -228,17 +236,19 @@ impl Daemon {
         if let (
             Some(attached),
             Effect::Listen {
+                index: _,
+                name,
                 groups,
                 macs,
                 shared,
                 units,
                 bridge,
-                ..
             },
         ) = (self.carpdevs.get_mut(&index), effect)
         {
             let heard_before = attached.listening.is_some();
             attached.listening = Some(Listening {
+                name: name.clone(),
                 groups: groups.iter().copied().collect(),
                 macs: macs.iter().copied().collect(),
                 shared: shared.iter().copied().collect(),
@@ -333,6 +343,11 @@ impl Daemon {
     fn try_again(&mut self, purpose: Purpose, effect: &Effect, failure: &Failure) {
         self.log
             .line(level::ERR, &format!("{}: {}", what(effect), failure.why));
+        self.try_later(purpose);
+    }
+
+    /// What failed is looked at again a while later.
+    pub(super) fn try_later(&mut self, purpose: Purpose) {
         let events = self.events.clone();
         self.failed.insert(purpose);
         tokio::task::spawn_local(async move {
@@ -346,6 +361,9 @@ impl Daemon {
     pub(super) fn retry(&mut self) {
         let failed = std::mem::take(&mut self.failed);
         for purpose in failed {
+            if let Purpose::PutBack(unit) = purpose {
+                self.doubts.insert(unit);
+            }
             if let Purpose::Disarm(unit) = purpose {
                 let still = self
                     .interfaces
@@ -373,6 +391,7 @@ pub(super) fn configure(unit: Unit, shape: Shape) -> Effect {
 pub(super) fn listen(index: u32, wanted: &Listening) -> Effect {
     Effect::Listen {
         index,
+        name: wanted.name.clone(),
         groups: wanted.groups.iter().copied().collect(),
         macs: wanted.macs.iter().copied().collect(),
         shared: wanted
@@ -396,6 +415,7 @@ fn what(effect: &Effect) -> &'static str {
         Effect::Destroy { .. } => "destroy",
         Effect::Configure { .. } => "configure",
         Effect::Arm { .. } => "arm",
+        Effect::PutBack { .. } => "put back",
         Effect::Disarm { .. } => "disarm",
         Effect::OpenCarpdev { .. } => "carpdev",
         Effect::Listen { .. } => "listen",

@@ -3,6 +3,7 @@
 use super::door::{Effect, Failure};
 use super::interface::{Interface, Shape};
 use super::log::level;
+use super::plane::port;
 use super::settle::{configure, listen};
 use super::{Asked, Daemon, Purpose, kernel};
 use crate::carp::Input;
@@ -44,7 +45,7 @@ impl Transaction {
 enum What {
     /// Towards this configuration.
     Become {
-        config: Config,
+        config: Box<Config>,
         state: Option<State>,
         created: bool,
     },
@@ -253,8 +254,9 @@ impl Daemon {
                     carpdev: None,
                     shape: Shape::fresh(*mac),
                     owning: false,
-                    answering: false,
+                    answering: BTreeSet::new(),
                     ordered: BTreeSet::new(),
+                    told_removed: None,
                     hindrance: None,
                 };
                 self.interfaces.insert(unit, interface);
@@ -306,7 +308,7 @@ impl Daemon {
         match &mut transaction.what {
             What::Become { config, state, .. } => {
                 if let Some(interface) = self.interfaces.get_mut(&unit) {
-                    interface.config = std::mem::take(config);
+                    interface.config = std::mem::take(&mut **config);
                 }
                 self.commit(unit);
                 self.drop_empty_groups();
@@ -389,7 +391,7 @@ impl Daemon {
             }
             return Ok(());
         };
-        let port = self.port(interface, carpdev);
+        let port = port(interface, carpdev, self.settings.arpbalance);
         match before {
             None => self.plane.add_port(port, interface.tap.try_clone()?),
             Some(_) => self.plane.change_port(port),

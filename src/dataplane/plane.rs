@@ -1,12 +1,12 @@
 //! What the daemon sees of the data plane: one type, whoever moves the frames of a carpdev; must not know why a gate is set.
 
-use super::bpf::ports::Ports;
+use super::bpf::ports::{Ports, Seat};
 use super::copy::Copier;
 use super::{Counters, Gate, Own, Port};
 use crate::linux::Error;
 use crate::linux::packet::PacketSocket;
 use crate::time::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -19,14 +19,27 @@ pub struct Plane {
     kernel: BTreeMap<u32, Ports>,
     /// Every port, by id.
     ports: BTreeMap<u32, Held>,
+    /// Those of which the programs are not to be told yet.
+    inherited: BTreeSet<u32>,
 }
 
 /// A port as it was last set.
 #[derive(Debug)]
 struct Held {
     port: Port,
-    gate: Gate,
-    lease: Instant,
+    /// By vhid; one that is not there was never set.
+    seats: BTreeMap<u8, Seat>,
+}
+
+impl Held {
+    fn seat(&self, vhid: u8) -> Seat {
+        self.seats.get(&vhid).copied().unwrap_or_default()
+    }
+
+    fn seats(&self) -> Vec<Seat> {
+        let vhosts = self.port.vhosts.iter();
+        vhosts.map(|vhost| self.seat(vhost.vhid)).collect()
+    }
 }
 
 impl Plane {
@@ -39,10 +52,11 @@ impl Plane {
             copier: Copier::start()?,
             kernel: BTreeMap::new(),
             ports: BTreeMap::new(),
+            inherited: BTreeSet::new(),
         })
     }
 
-    /// Adds a carpdev with its data socket (opened with virtio headers, filter still shut) and, where programs serve it, the
+    /// Adds a carpdev with its data socket (opened with virtio headers, mute, filter still shut) and, where programs serve it, the
     /// map of their ports; or replaces the one of this index.
     ///
     /// # Errors
@@ -55,7 +69,7 @@ impl Plane {
         map: Option<OwnedFd>,
     ) -> Result<(), Error> {
         match map.map(Ports::new).transpose()? {
-            Some(ports) => {
+            Some(mut ports) => {
                 ports.set_own(index, own);
                 self.copier.add_deaf_carpdev(index, own.mac, data);
                 self.kernel.insert(index, ports);
@@ -65,18 +79,21 @@ impl Plane {
                 self.kernel.remove(&index);
             }
         }
-        for held in self.ports.values() {
-            if held.port.carpdev == index {
-                self.publish(held);
-            }
+        let here = self
+            .ports
+            .values()
+            .filter(|held| held.port.carpdev == index);
+        let ids: Vec<u32> = here.map(|held| held.port.id).collect();
+        for id in ids {
+            self.publish(id);
         }
         Ok(())
     }
 
     /// A carpdev's own MAC, address or place has changed.
-    pub fn change_carpdev(&self, index: u32, own: Own) {
+    pub fn change_carpdev(&mut self, index: u32, own: Own) {
         self.copier.carpdev_mac(index, own.mac);
-        if let Some(ports) = self.kernel.get(&index) {
+        if let Some(ports) = self.kernel.get_mut(&index) {
             ports.set_own(index, own);
         }
     }
@@ -95,42 +112,48 @@ impl Plane {
 
     /// Adds a port, shut and without a lease, or replaces the one of this id. `tap` carries virtio headers.
     pub fn add_port(&mut self, port: Port, tap: OwnedFd) {
-        self.withdraw(port.id);
+        let id = port.id;
+        self.withdraw(id);
         self.copier.add_port(port.clone(), tap);
-        let held = Held {
-            port,
-            gate: Gate::Shut,
-            lease: Instant::ZERO,
-        };
-        self.publish(&held);
-        self.ports.insert(held.port.id, held);
+        let seats = BTreeMap::new();
+        self.ports.insert(id, Held { port, seats });
+        self.publish(id);
     }
 
-    /// The same for a port whose programs go on as they are until its gate is set: who served it is gone, and frames pass.
+    /// The same for a port that somebody served who is gone, and frames pass: its programs go on as they are until
+    /// [`Plane::tell_inherited`].
     pub fn inherit_port(&mut self, port: Port, tap: OwnedFd) {
+        let id = port.id;
         self.copier.add_port(port.clone(), tap);
-        let held = Held {
-            port,
-            gate: Gate::Shut,
-            lease: Instant::ZERO,
-        };
-        self.ports.insert(held.port.id, held);
+        let seats = BTreeMap::new();
+        self.ports.insert(id, Held { port, seats });
+        self.inherited.insert(id);
     }
 
-    /// Changes a port; its gate, lease, counters and TAP stay.
+    /// Every gate and lease of the inherited ports is set.
+    pub fn tell_inherited(&mut self) {
+        for id in std::mem::take(&mut self.inherited) {
+            self.publish(id);
+        }
+    }
+
+    /// Changes a port; its counters and TAP stay, and gate and lease of each vhost that stays.
     pub fn change_port(&mut self, port: Port) {
-        let Some(mut held) = self.ports.remove(&port.id) else {
+        let Some(held) = self.ports.get_mut(&port.id) else {
             return;
         };
-        if (held.port.mac, held.port.carpdev) != (port.mac, port.carpdev)
-            && let Some(ports) = self.kernel.get(&held.port.carpdev)
-        {
-            ports.clear(held.port.mac);
+        let stays = |vhid| port.vhosts.iter().any(|vhost| vhost.vhid == vhid);
+        let moved = held.port.carpdev != port.carpdev;
+        if let Some(ports) = self.kernel.get_mut(&held.port.carpdev) {
+            let gone = held.port.vhosts.iter().map(|vhost| vhost.vhid);
+            gone.filter(|vhid| moved || !stays(*vhid))
+                .for_each(|vhid| ports.clear(vhid));
         }
-        self.copier.change_port(port.clone());
-        held.port = port;
-        self.publish(&held);
-        self.ports.insert(held.port.id, held);
+        held.seats.retain(|vhid, _| stays(*vhid));
+        held.port = port.clone();
+        let id = port.id;
+        self.copier.change_port(port);
+        self.publish(id);
     }
 
     /// Shuts and forgets a port.
@@ -139,28 +162,28 @@ impl Plane {
         self.copier.remove_port(id);
     }
 
-    /// What may pass from now on.
-    pub fn set_gate(&mut self, id: u32, gate: Gate) {
+    /// What may pass for a vhost from now on.
+    pub fn set_gate(&mut self, id: u32, vhid: u8, gate: Gate) {
         // First the copier: opened, it has what waited in the TAP before newer frames overtake it; shut, it drops what still
         // gets there.
-        self.copier.set_gate(id, gate);
+        self.copier.set_gate(id, vhid, gate);
         if let Some(held) = self.ports.get_mut(&id) {
-            held.gate = gate;
+            held.seats.entry(vhid).or_default().gate = gate;
         }
-        if let Some(held) = self.ports.get(&id) {
-            self.publish(held);
-        }
+        self.publish(id);
     }
 
-    /// The port is served until that moment of CLOCK_BOOTTIME and not after.
-    pub fn set_lease(&mut self, id: u32, until: Instant) {
-        self.copier.set_lease(id, until);
+    /// The vhost is served until that moment of CLOCK_BOOTTIME and not after.
+    pub fn set_lease(&mut self, id: u32, vhid: u8, until: Instant) {
+        self.copier.set_lease(id, vhid, until);
         let Some(held) = self.ports.get_mut(&id) else {
             return;
         };
-        held.lease = until;
-        if let Some(ports) = self.kernel.get(&held.port.carpdev) {
-            ports.set_lease(&held.port, until);
+        held.seats.entry(vhid).or_default().lease = until;
+        if !self.inherited.contains(&id)
+            && let Some(ports) = self.kernel.get(&held.port.carpdev)
+        {
+            ports.set_lease(&held.port, vhid, &held.seats());
         }
     }
 
@@ -172,24 +195,34 @@ impl Plane {
 
     fn withdraw(&mut self, id: u32) {
         if let Some(held) = self.ports.remove(&id)
-            && let Some(ports) = self.kernel.get(&held.port.carpdev)
+            && let Some(ports) = self.kernel.get_mut(&held.port.carpdev)
         {
-            ports.clear(held.port.mac);
+            held.port
+                .vhosts
+                .iter()
+                .for_each(|vhost| ports.clear(vhost.vhid));
         }
     }
 
-    /// Tells the programs, if there are any. The lease comes first: a gate must not open on an old one.
-    fn publish(&self, held: &Held) {
-        let Some(ports) = self.kernel.get(&held.port.carpdev) else {
+    /// Tells the programs, if there are any.
+    fn publish(&mut self, id: u32) {
+        let Some(held) = self
+            .ports
+            .get(&id)
+            .filter(|_| !self.inherited.contains(&id))
+        else {
             return;
         };
-        let sends = matches!(held.gate, Gate::Open | Gate::Yielded);
-        let capture = held.port.capture && sends;
+        let Some(ports) = self.kernel.get_mut(&held.port.carpdev) else {
+            return;
+        };
+        let seats = held.seats();
+        let widest = seats.iter().map(|seat| seat.gate).max().unwrap_or_default();
+        let capture = held.port.capture && matches!(widest, Gate::Open | Gate::Yielded);
         // The TAP keeps what the programs let through while the gate is inward, and nothing of what a capture shows it.
-        if capture || held.gate == Gate::Inward {
-            self.copier.deafen(held.port.id, capture);
+        if capture || widest == Gate::Inward {
+            self.copier.deafen(id, capture);
         }
-        ports.set_lease(&held.port, held.lease);
-        ports.set(&held.port, held.gate, capture);
+        ports.set(&held.port, &seats, capture);
     }
 }

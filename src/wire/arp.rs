@@ -70,6 +70,21 @@ impl Packet {
         Ok(Some(packet))
     }
 
+    /// The answer to `request`: its target address is at `mac`, which is also the Ethernet source, so that the switch
+    /// learns the way with the asker.
+    #[must_use]
+    pub const fn reply(request: &Self, mac: MacAddr) -> Self {
+        Self {
+            src_mac: mac,
+            dst_mac: request.sender_mac,
+            operation: Operation::Reply,
+            sender_mac: mac,
+            sender_ip: request.target_ip,
+            target_mac: request.sender_mac,
+            target_ip: request.sender_ip,
+        }
+    }
+
     /// The whole frame, 42 bytes.
     #[must_use]
     pub fn emit(&self) -> Vec<u8> {
@@ -132,20 +147,10 @@ impl fmt::Display for Packet {
     }
 }
 
-/// The answer to `request`: its target address is at `mac`, which is also the Ethernet source, so that the switch
-/// learns the way with the asker.
+/// The answer to `request` as a frame, see [`Packet::reply`].
 #[must_use]
 pub fn reply(request: &Packet, mac: MacAddr) -> Vec<u8> {
-    let reply = Packet {
-        src_mac: mac,
-        dst_mac: request.sender_mac,
-        operation: Operation::Reply,
-        sender_mac: mac,
-        sender_ip: request.target_ip,
-        target_mac: request.sender_mac,
-        target_ip: request.sender_ip,
-    };
-    reply.emit()
+    Packet::reply(request, mac).emit()
 }
 
 /// A broadcast request for `ip` from `ip` at `mac`, target hardware zero: every neighbour entry and every switch

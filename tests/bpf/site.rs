@@ -4,7 +4,7 @@ use super::support::frames::echo_request;
 use super::support::hosts::{Host, Segment, own_mac};
 use super::support::wire::{Wire, tap};
 use carp::dataplane::bpf::{Carpdev, Loaded, Means, Service};
-use carp::dataplane::{Gate, Own, Plane, Port};
+use carp::dataplane::{Balancing, Gate, Own, Plane, Port, Vhost};
 use carp::linux::clock;
 use carp::linux::netlink::{AddressFlags, Netlink};
 use carp::linux::packet::{PacketSocket, Vnet};
@@ -34,6 +34,7 @@ pub struct Site {
     pub a: Host,
     pub c: Host,
     pub plane: Plane,
+    /// The programs; without them the copier serves.
     pub kernel: Option<Carpdev>,
     pub port: Port,
     pub own: Own,
@@ -42,23 +43,44 @@ pub struct Site {
 impl Site {
     /// carp1 has the shared addresses and a carrier, its gate is shut, and there is no lease.
     pub fn new(means: Means) -> Self {
+        Self::with(Some(means), &[(7, V)], Balancing::Mac)
+    }
+
+    /// The same with these vhosts.
+    pub fn with(means: Option<Means>, vhosts: &[(u8, MacAddr)], balancing: Balancing) -> Self {
         let segment = Segment::new();
         let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24", "2001:db8::11/64"]);
         let c = Host::on(&segment, "c", 0x0c, &["192.0.2.13/24", "2001:db8::13/64"]);
+        if means.is_none() {
+            a.sysctl("net/ipv4/conf/eth0/arp_ignore", "1");
+        }
         let carpdev = a.index("eth0");
+        let mut mac = vhosts[0].1;
+        mac.0[0] &= 0xfe;
+        let macs: Vec<_> = vhosts.iter().map(|(vhid, mac)| (*mac, *vhid)).collect();
         let (tap, data, kernel) = a.place.run(move || {
             let net = Netlink::open().unwrap();
-            let tap = carp1(&net);
+            let tap = carp1(&net, mac);
             let data = PacketSocket::open(carpdev, Vnet::Yes).unwrap();
-            let loaded = Loaded::new().unwrap();
-            let mut kernel = Carpdev::open(&net, carpdev, means, loaded).unwrap();
-            serve(&mut kernel, &net, &[tap.index()]);
+            let kernel = means.map(|means| {
+                let loaded = Loaded::new().unwrap();
+                let mut kernel = Carpdev::open(&net, carpdev, means, loaded).unwrap();
+                serve(&mut kernel, &net, &macs, &[tap.index()]);
+                kernel
+            });
             (tap, data, kernel)
         });
+        let vhost = |(vhid, mac): &(u8, MacAddr)| Vhost {
+            vhid: *vhid,
+            mac: *mac,
+        };
         let port = Port {
             id: tap.index(),
             carpdev,
-            mac: V,
+            mac,
+            vhosts: vhosts.iter().map(vhost).collect(),
+            balancing,
+            probes: false,
             shared: vec![SHARED.parse().unwrap(), SHARED6.parse().unwrap()],
             accept: false,
             capture: false,
@@ -69,10 +91,11 @@ impl Site {
             bridged: false,
         };
         let mut plane = Plane::start().unwrap();
-        let map = kernel.ports().try_clone_to_owned().unwrap();
-        plane.add_carpdev(carpdev, own, data, Some(map)).unwrap();
+        let map = kernel
+            .as_ref()
+            .map(|kernel| kernel.ports().try_clone_to_owned().unwrap());
+        plane.add_carpdev(carpdev, own, data, map).unwrap();
         plane.add_port(port.clone(), OwnedFd::from(tap));
-        let kernel = Some(kernel);
         Self {
             a,
             c,
@@ -83,14 +106,21 @@ impl Site {
         }
     }
 
+    /// The gate of a vhost, with a lease until long after.
+    pub fn gate_of(&mut self, vhid: u8, gate: Gate) {
+        let forever = clock::now() + FOREVER;
+        self.plane.set_lease(self.port.id, vhid, forever);
+        self.plane.set_gate(self.port.id, vhid, gate);
+    }
+
     /// The gate, with a lease until long after.
     pub fn gate(&mut self, gate: Gate) {
         self.lease(clock::now() + FOREVER);
-        self.plane.set_gate(self.port.id, gate);
+        self.plane.set_gate(self.port.id, 7, gate);
     }
 
     pub fn lease(&mut self, until: Instant) {
-        self.plane.set_lease(self.port.id, until);
+        self.plane.set_lease(self.port.id, 7, until);
     }
 
     /// What arrives on carp1.
@@ -110,10 +140,10 @@ impl Site {
     }
 }
 
-fn carp1(net: &Netlink) -> Tap {
+fn carp1(net: &Netlink, mac: MacAddr) -> Tap {
     let tap = Tap::create("carp1").unwrap();
     let index = tap.index();
-    net.set_mac(index, V).unwrap();
+    net.set_mac(index, mac).unwrap();
     net.set_up(index, true).unwrap();
     tap.set_carrier(true).unwrap();
     net.link_by_index(index).unwrap();
@@ -128,12 +158,12 @@ fn carp1(net: &Netlink) -> Tap {
     tap
 }
 
-/// vhid 7 with both shared addresses.
-pub fn serve(kernel: &mut Carpdev, net: &Netlink, units: &[u32]) {
+/// These vhosts, and both shared addresses of vhid 7.
+pub fn serve(kernel: &mut Carpdev, net: &Netlink, macs: &[(MacAddr, u8)], units: &[u32]) {
     let shared: [(IpAddr, u8); 2] = [(SHARED.parse().unwrap(), 7), (SHARED6.parse().unwrap(), 7)];
     let service = Service {
         shared: &shared,
-        vhids: &[7],
+        macs,
         units,
         bridge: None,
     };

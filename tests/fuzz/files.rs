@@ -4,7 +4,7 @@ use crate::TIME;
 use crate::corpus::from;
 use crate::texts::{Piece, refused};
 use bolero::TypeGenerator;
-use carp::carp::config::{Config, InputMode, Key, Lladdr, Node, Unit, Vhid};
+use carp::carp::config::{Balancing, Config, InputMode, Key, Lladdr, Node, Selector, Unit, Vhid};
 use carp::cli::files::hostname::{self, What};
 use carp::cli::files::{canonical, shell};
 use carp::cli::ifconfig::parse::{Phrase, Typed};
@@ -91,7 +91,7 @@ fn loaded(text: &[u8]) -> Option<Config> {
         lines.push(typed.into_iter().filter_map(change).collect());
     }
     match plan::load(&lines, Ok) {
-        Ok(Plan::Become { config, .. }) => Some(config),
+        Ok(Plan::Become { config, .. }) => Some(*config),
         Ok(Plan::Destroy) => panic!("a file destroys nothing"),
         Err((line, refusal)) => {
             assert!(line < lines.len());
@@ -168,6 +168,13 @@ struct Wanted {
     debug: bool,
     #[generator(0..3)]
     metric: u8,
+    /// 0: one virtual host.
+    #[generator(0..5)]
+    balancing: u8,
+    /// 5: none.
+    #[generator(0..6)]
+    hash: u8,
+    drain: bool,
 }
 
 /// The groups whose bits are set, the family group the last bit.
@@ -210,15 +217,19 @@ impl Wanted {
                 addresses.push(IpNetwork::new(ip, 1 + prefix % whole).unwrap());
             }
         }
-        let nodes = Vhid::new(self.vhid).map(|vhid| Node {
-            vhid,
-            advskew: self.advskew,
-        });
+        let node = |number, advskew| Vhid::new(number).map(|vhid| Node { vhid, advskew });
+        let first = node(self.vhid, self.advskew);
+        let balancing = Balancing::ALL[usize::from(self.balancing)];
+        let several = balancing != Balancing::None && (1..255).contains(&self.vhid);
+        let second = node(self.vhid.saturating_add(1), self.metric).filter(|_| several);
         Config {
             up: self.up,
             // An address needs one.
             carpdev: (self.carpdev || !addresses.is_empty()).then(|| "eth0".to_owned()),
-            nodes: nodes.into_iter().collect(),
+            nodes: first.into_iter().chain(second).collect(),
+            balancing: if several { balancing } else { Balancing::None },
+            hash: Selector::ALL.get(usize::from(self.hash)).copied(),
+            drain: self.drain,
             advskew: self.advskew,
             advbase: self.advbase,
             // No word holds a byte 0.
@@ -233,6 +244,7 @@ impl Wanted {
             addresses,
             peers: peers(&self.peers),
             lladdr: match self.lladdr {
+                _ if several => Lladdr::Virtual,
                 0 => Lladdr::Carpdev,
                 1 => Lladdr::Chosen(MacAddr([2, 0, 0, 0, 0, self.vhid])),
                 _ => Lladdr::Virtual,

@@ -4,7 +4,7 @@ use crate::TIME;
 use crate::corpus::{Edit, from};
 use bolero::TypeGenerator;
 use carp::carp::Reason;
-use carp::carp::config::{Dataplane, InputMode, Key, Lladdr, State, Unit};
+use carp::carp::config::{Balancing, Dataplane, InputMode, Key, Lladdr, Selector, State, Unit};
 use carp::cli::ifconfig::parse::{self, Command, Typed};
 use carp::cli::ifconfig::words::WORDS;
 use carp::cli::ifconfig::{address, dataplane, print};
@@ -185,6 +185,9 @@ fn interface() -> Interface {
             "2001:db8::10/64".parse().unwrap(),
         ],
         peers: vec!["192.0.2.2".parse().unwrap()],
+        balancing: Balancing::None,
+        hash: None,
+        drain: false,
         configured_lladdr: Lladdr::Chosen(MacAddr::of_vhid(9)),
         description: Some("\u{1b}]0;x\u{7}".into()),
         configured_mtu: Some(1400),
@@ -219,7 +222,12 @@ fn messages() -> Vec<Vec<u8>> {
         Change::Delete(None),
         Change::Detach(Family::Inet6),
         Change::Nodes(vec![(1, 100)]),
-        Change::Balancing("ip".into()),
+        Change::Balancing(Balancing::Ip),
+        Change::Hash(Some(Selector::Mac {
+            big_endian: true,
+            order: false,
+        })),
+        Change::Drain(true),
         Change::Peers(Family::Inet6, vec!["fe80::2".parse().unwrap()]),
         Change::Lladdr(Lladdr::Carpdev),
         Change::Description(Some("left".into())),
@@ -287,10 +295,15 @@ fn messages() -> Vec<Vec<u8>> {
             addresses: vec!["192.0.2.10/24".parse().unwrap()],
             like: "eth0".into(),
         },
+        Effect::PutBack {
+            name: name(),
+            addresses: vec!["2001:db8::10/64".parse().unwrap()],
+        },
         Effect::Listen {
             index: 2,
+            name: "eth0".into(),
             groups: vec!["224.0.0.18".parse().unwrap()],
-            macs: vec![MacAddr::of_vhid(1)],
+            macs: vec![(MacAddr::of_vhid(1), 1)],
             shared: vec![("192.0.2.10".parse().unwrap(), 1)],
             units: vec![name()],
             bridge: None,

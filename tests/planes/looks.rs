@@ -1,17 +1,24 @@
 //! What a packet filter and a capture see: T13, T18.
 
-use super::support::frames::echo_request;
-use super::support::hosts::{Host, SOON, own_mac, until};
+use super::support::frames::{Frame, echo_request};
+use super::support::hosts::{Host, SOON, Segment, own_mac, until};
 use super::support::plane::in_kernel;
-use super::support::scene::{SHARED, Scene, join};
+use super::support::scene::{SHARED, SHARED6, Scene, join};
 use super::support::talk::{Service, who};
 use super::{VIRTUAL, bare};
+use carp::linux::clock;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Loads rules on a host.
 fn nft(host: &Host, rules: &str) {
+    assert!(took(host, rules), "{rules}");
+}
+
+/// The same where the kernel may lack what they need.
+fn took(host: &Host, rules: &str) -> bool {
     let mut command = Command::new("nft");
     command.args(["-f", "-"]).stdin(Stdio::piped());
     let mut child = host.place.run(|| command.spawn().unwrap());
@@ -21,13 +28,17 @@ fn nft(host: &Host, rules: &str) {
         .unwrap()
         .write_all(rules.as_bytes())
         .unwrap();
-    assert!(child.wait().unwrap().success(), "{rules}");
+    child.wait().unwrap().success()
 }
 
 /// Packets of a named counter.
 fn count(host: &Host, name: &str) -> u64 {
+    counted(host, "inet", name)
+}
+
+fn counted(host: &Host, family: &str, name: &str) -> u64 {
     let mut command = Command::new("nft");
-    command.args(["list", "counter", "inet", "seen", name]);
+    command.args(["list", "counter", family, "seen", name]);
     let done = host.place.run(|| command.output().unwrap());
     let text = String::from_utf8(done.stdout).unwrap();
     let words: Vec<_> = text.split_whitespace().collect();
@@ -73,6 +84,25 @@ fn the_input_mode_says_where_rules_match() {
     assert_eq!(count(a, "carpdev"), before);
 }
 
+/// Fails when what a neighbour answers does not reach carpN, which asked. Everything that a sends leaves by carpN here.
+fn a_carpdev_without_addresses_serves_in_accept_mode() {
+    if !in_kernel() {
+        return;
+    }
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &[]);
+    let c = Host::on(&segment, "c", 0x0c, &["192.0.2.13/24", "2001:db8::13/64"]);
+    a.daemon();
+    let _service = Service::on(&a);
+    join(&a, "eth0", 0);
+    a.ok("ifconfig carp1 input accept");
+    a.master("carp1");
+    assert_eq!(who(&c, SHARED, None).unwrap(), "a");
+    assert_eq!(who(&c, SHARED6, None).unwrap(), "a");
+    let known = |ip| a.neighbour("carp1", ip) == Some(own_mac(0x0c));
+    assert!(known("192.0.2.13") && known("2001:db8::13"));
+}
+
 fn a_rule_on_the_interface_where_it_is_seen_stops_it() {
     let scene = Scene::bare();
     let (a, c) = (&scene.a, &scene.c);
@@ -96,6 +126,67 @@ fn a_rule_on_the_interface_where_it_is_seen_stops_it() {
         drop("eth0");
         assert!(who(c, SHARED, None).is_err());
     }
+}
+
+/// Counts echo requests and replies at every device hook of both interfaces.
+fn device_hooks() -> String {
+    let mut rules = String::from("table netdev seen {\n");
+    for interface in ["eth0", "carp1"] {
+        for hook in ["ingress", "egress"] {
+            let name = format!("{interface}_{hook}");
+            rules += &format!(
+                "counter {name} {{ }}\nchain {name} {{\ntype filter hook {hook} device \"{interface}\" priority 0;\n\
+                icmp type {{ echo-request, echo-reply }} counter name {name}\n}}\n"
+            );
+        }
+    }
+    rules + "}\n"
+}
+
+/// Fails when chains of the netdev family put our programs out of work, or see other frames than the manual says. carpdev has
+/// no address, so that the replies leave by carpN.
+fn chains_at_the_device_hooks_go_on_beside_us() {
+    let (a, c) = bare();
+    if !took(&a, &device_hooks()) {
+        super::support::privilege::skip_here("this kernel has no egress hook for nftables");
+        return;
+    }
+    let (from_a, out) = (a.sends("eth0"), c.outlet("eth0"));
+    let client = (own_mac(0x0c), "192.0.2.13".parse().unwrap());
+    let answered = |seq| {
+        let echo = echo_request(client, (VIRTUAL, SHARED.parse().unwrap()), 5, seq);
+        let mark = clock::now();
+        out.send(&echo).unwrap();
+        let reply = |f: &Frame| f.echo().is_some_and(|e| !e.request && e.seq == seq);
+        from_a.seek(mark, Duration::from_secs(2), reply).is_some()
+    };
+    for seq in 1..=3 {
+        assert!(answered(seq));
+    }
+    let seen = |name| counted(&a, "netdev", name);
+    // The programs take a frame away before the chain of carpdev sees it (T18), the copier takes a second look at it.
+    let before_us = if in_kernel() { 0 } else { 3 };
+    assert_eq!(seen("eth0_ingress"), before_us);
+    assert_eq!(seen("carp1_ingress"), 3);
+    assert_eq!(seen("carp1_egress"), 3);
+    // What a program has led from one interface to the other is past the other's egress chain.
+    let after_us = if in_kernel() { 0 } else { 3 };
+    assert_eq!(seen("eth0_egress"), after_us);
+    let drop = |interface: &str, hook: &str| {
+        let rules = format!(
+            "table netdev shut\ndelete table netdev shut\ntable netdev shut {{\nchain shut {{\n\
+            type filter hook {hook} device \"{interface}\" priority 0;\nip protocol icmp drop\n}}\n}}\n"
+        );
+        nft(&a, &rules);
+    };
+    drop("carp1", "ingress");
+    assert!(!answered(4));
+    drop("eth0", "egress");
+    assert_eq!(answered(5), in_kernel());
+    drop("eth0", "ingress");
+    assert!(answered(6), "what is handed to carp1 is past it");
+    drop("carp1", "egress");
+    assert!(!answered(7));
 }
 
 /// tcpdump on carp1, and the lines that it has printed.
@@ -194,7 +285,9 @@ fn a_capture_on_carpn_sees_both_directions() {
 }
 
 super::support::planes! {
+    chains_at_the_device_hooks_go_on_beside_us,
     the_input_mode_says_where_rules_match,
+    a_carpdev_without_addresses_serves_in_accept_mode,
     a_rule_on_the_interface_where_it_is_seen_stops_it,
     a_capture_on_carpn_sees_both_directions,
 }

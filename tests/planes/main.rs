@@ -5,6 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
+mod balancing;
 mod life;
 mod looks;
 mod settings;

@@ -1,5 +1,6 @@
 //! What of the host is touched and put back.
 
+use super::life::rename;
 use super::support::hosts::{Host, SOON, Segment, until};
 use super::support::plane::in_kernel;
 use super::support::scene::join;
@@ -80,6 +81,43 @@ fn no_setting_but_carpns_own_is_touched_in_the_kernel_and_all_are_put_back() {
     }
 }
 
+/// Fails when what was changed of a carpdev is looked for under its old name, by the daemon or by its successor.
+fn a_renamed_carpdev_gets_its_settings_back() {
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24"]);
+    let keys = ["arp_ignore", "arp_announce"];
+    let value = |name: &str| keys.map(|key| a.sysctl_value(&format!("net/ipv4/conf/{name}/{key}")));
+    let found = value("eth0");
+    let (mut name, mut next) = ("eth0", "lan0");
+    for end in ["destroy", "kill -9"] {
+        a.daemon();
+        join(&a, name, 0);
+        a.master("carp1");
+        let raised = value(name);
+        assert_eq!(raised == found, in_kernel());
+        rename(&a, name, next);
+        let told = || {
+            a.ok("ifconfig carp1")
+                .contains(&format!(" carpdev {next} "))
+        };
+        assert!(until(SOON, told));
+        a.master("carp1");
+        assert_eq!(value(next), raised);
+        if end == "destroy" {
+            a.ok("ifconfig carp1 destroy");
+            assert!(until(SOON, || value(next) == found), "{:?}", value(next));
+            a.terminate();
+        } else {
+            a.kill();
+            a.daemon();
+            a.terminate();
+            assert_eq!(value(next), found);
+        }
+        std::mem::swap(&mut name, &mut next);
+    }
+}
+
 super::support::planes! {
+    a_renamed_carpdev_gets_its_settings_back,
     no_setting_but_carpns_own_is_touched_in_the_kernel_and_all_are_put_back,
 }

@@ -1,11 +1,12 @@
 //! The words of data planes and their counters.
 
-use super::bare;
 use super::support::hosts::{Host, SOON, Segment, until};
 use super::support::plane::{current, in_kernel};
-use super::support::scene::{SHARED, Scene, join, join_numbered};
+use super::support::scene::{SHARED, SHARED6, Scene, join, join_numbered};
 use super::support::talk::{Service, bulk, who};
+use super::{VIRTUAL, bare};
 use carp::carp::config::Dataplane;
+use carp::wire::MacAddr;
 
 fn the_plane_in_use_is_told() {
     let (a, _c) = bare();
@@ -161,7 +162,45 @@ fn rules_that_will_not_match_are_named_once() {
     assert_eq!(a.said().contains(accept), in_kernel(), "{}", a.said());
 }
 
+/// Fails when frames for a MAC that tells no vhid are not found, or those of the MAC that it replaces still are.
+fn a_chosen_lladdr_is_served_and_moves() {
+    let scene = Scene::bare();
+    let (a, b, c) = (&scene.a, &scene.b, &scene.c);
+    let _services = (Service::on(a), Service::on(b));
+    let chosen = MacAddr([2, 0, 0x5e, 0x10, 0x20, 0x30]);
+    for (host, advskew) in [(b, 100), (a, 0)] {
+        host.ok("ifconfig carp1 create");
+        host.ok(&format!("ifconfig carp1 lladdr {chosen}"));
+        join(host, "eth0", advskew);
+    }
+    a.master("carp1");
+    b.until_state("carp1", "BACKUP");
+    let served_by = |name: &str| {
+        for shared in [SHARED, SHARED6] {
+            let reached = || who(c, shared, None).is_ok_and(|n| n == name);
+            assert!(until(SOON, reached), "{shared} is not served by {name}");
+            assert_eq!(c.neighbour("eth0", shared), Some(chosen));
+        }
+    };
+    served_by("a");
+    a.ok("ifconfig carp1 down");
+    b.until_state("carp1", "MASTER");
+    served_by("b");
+    for host in [a, b] {
+        host.ok("ifconfig carp1 -lladdr");
+    }
+    a.ok("ifconfig carp1 up");
+    a.master("carp1");
+    b.until_state("carp1", "BACKUP");
+    let moved = || {
+        let reached = who(c, SHARED, None).is_ok_and(|name| name == "a");
+        reached && c.neighbour("eth0", SHARED) == Some(VIRTUAL)
+    };
+    assert!(until(SOON, moved), "{:?}", c.neighbour("eth0", SHARED));
+}
+
 super::support::planes! {
+    a_chosen_lladdr_is_served_and_moves,
     the_plane_in_use_is_told,
     another_plane_needs_an_empty_host,
     accept_is_had_or_the_interface_stays_in_init,

@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use carp::dataplane::copy::Copier;
-use carp::dataplane::{Gate, Port};
+use carp::dataplane::{Balancing, Gate, Port, Vhost};
 use carp::lab::net::{LAN, Lab};
 use carp::linux::clock;
 use carp::linux::filter::Filter;
@@ -73,6 +73,9 @@ impl Site {
             id: tap.index(),
             carpdev: self.carpdev,
             mac,
+            vhosts: vec![Vhost { vhid, mac }],
+            balancing: Balancing::Mac,
+            probes: false,
             shared,
             accept: false,
             capture: false,
@@ -80,7 +83,7 @@ impl Site {
         self.member.accept_unicast(mac).unwrap();
         self.copier.add_port(port.clone(), tap.into());
         self.copier
-            .set_lease(port.id, clock::now() + Duration::from_secs(3600));
+            .set_lease(port.id, vhid, clock::now() + Duration::from_secs(3600));
         port
     }
 
@@ -110,7 +113,7 @@ impl Site {
     }
 
     pub fn gate(&self, port: &Port, gate: Gate) {
-        self.copier.set_gate(port.id, gate);
+        self.copier.set_gate(port.id, port.vhosts[0].vhid, gate);
     }
 }
 

@@ -140,18 +140,22 @@ impl Host {
         at
     }
 
-    /// Stops (SIGSTOP) or resumes (SIGCONT) all that makes up the daemon.
+    /// Stops (SIGSTOP) or resumes (SIGCONT) all that makes up the daemon. The moment from which on it does nothing, or up to
+    /// which it did nothing.
     pub fn freeze(&self, frozen: bool) -> Instant {
-        let signal = if frozen {
-            Signal::SIGSTOP
-        } else {
-            Signal::SIGCONT
-        };
-        let at = clock::now();
-        for pid in self.processes() {
-            kill(pid, signal).unwrap();
+        let processes = self.processes();
+        let before = clock::now();
+        if !frozen {
+            processes
+                .iter()
+                .for_each(|pid| kill(*pid, Signal::SIGCONT).unwrap());
+            return before;
         }
-        at
+        processes
+            .iter()
+            .for_each(|pid| kill(*pid, Signal::SIGSTOP).unwrap());
+        assert!(until(SOON, || processes.iter().all(stands)));
+        clock::now()
     }
 
     /// kill -9 of the daemon, and of what it may have started.
@@ -250,4 +254,14 @@ impl Host {
         self.ok(&format!("ifconfig {interface} state master"));
         self.until_state(interface, "MASTER");
     }
+}
+
+/// Whether every thread has taken its SIGSTOP: one that runs does a little more.
+fn stands(process: &Pid) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    tasks.flatten().all(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+        matches!(state, Some(b'T' | b'Z'))
+    })
 }

@@ -182,6 +182,28 @@ fn t17_a_macvlan_is_refused_or_serves() {
     }
 }
 
+/// An ipvlan has its lower interface's MAC, and no second one reaches it. Fails when it is taken, or refused without the reason.
+#[test]
+fn t17_an_ipvlan_is_refused() {
+    super::support::privileged!();
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24"]);
+    let lower = a.index("eth0");
+    if let Err(e) = a.net(|net| net.create_ipvlan("iv0", lower)) {
+        assert_eq!(e.errno(), libc::EOPNOTSUPP, "{e}");
+        super::support::privilege::skip_here("this kernel has no ipvlan");
+        return;
+    }
+    a.daemon();
+    let refused = a.refused("ifconfig carp1 vhid 1 carpdev iv0 192.0.2.1/24");
+    assert_eq!(
+        refused,
+        "ifconfig: SIOCSVH: Invalid argument\n\
+         ifconfig: carpdev iv0 is an ipvlan: it has no MAC of its own; use its lower interface\n"
+    );
+    assert_eq!(a.carrier("carp1"), None, "nothing was made");
+}
+
 super::support::planes! {
     t08_a_bridge_can_be_carpdev,
     t17_a_bridge_port_can_be_carpdev,

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::shell::quote;
-use crate::carp::config::{Config, FAMILY_GROUP, Key, Lladdr};
+use crate::carp::config::{Config, FAMILY_GROUP, Lladdr};
 use crate::control::Dumped;
 use ipnetwork::IpNetwork;
 use std::ffi::OsStr;
@@ -21,6 +21,9 @@ pub fn lines(dumped: &Dumped) -> Vec<String> {
         up,
         carpdev,
         nodes,
+        balancing,
+        hash,
+        drain,
         advskew,
         advbase,
         key,
@@ -40,17 +43,28 @@ pub fn lines(dumped: &Dumped) -> Vec<String> {
     if let Some(carpdev) = carpdev {
         lines.push(format!("carpdev {}", quote(OsStr::new(carpdev))));
     }
-    if let Some(node) = nodes.first() {
-        lines.push(format!("vhid {}", node.vhid));
+    match nodes.as_slice() {
+        [] => {}
+        [node] => lines.push(format!("vhid {}", node.vhid)),
+        several => {
+            let pairs = several.iter().map(|n| format!("{}:{}", n.vhid, n.advskew));
+            lines.push(format!("carpnodes {}", pairs.collect::<Vec<_>>().join(",")));
+        }
+    }
+    if *balancing != fresh.balancing {
+        lines.push(format!("balancing {balancing}"));
+    }
+    if let Some(selector) = hash {
+        lines.push(format!("hash {selector}"));
     }
     if *advbase != fresh.advbase {
         lines.push(format!("advbase {advbase}"));
     }
-    if *advskew != fresh.advskew {
+    if *advskew != fresh.advskew && nodes.len() < 2 {
         lines.push(format!("advskew {advskew}"));
     }
     if *key != fresh.key {
-        lines.push(format!("pass {}", quote(OsStr::from_bytes(phrase(key)))));
+        lines.push(format!("pass {}", quote(OsStr::from_bytes(key.phrase()))));
     } else if dumped.keyed {
         lines.extend(HIDDEN.map(str::to_owned));
     }
@@ -71,6 +85,9 @@ pub fn lines(dumped: &Dumped) -> Vec<String> {
     }
     if *input != fresh.input {
         lines.push(format!("input {input}"));
+    }
+    if *drain {
+        lines.push("drain".to_owned());
     }
     if *capture {
         lines.push("capture".to_owned());
@@ -115,16 +132,6 @@ fn group_lines(groups: &[String]) -> Vec<String> {
     let others = groups.iter().filter(|group| !family(group));
     let joined = others.map(|group| format!("group {}", quote(OsStr::new(group))));
     left.into_iter().chain(joined).collect()
-}
-
-/// The phrase as far as it counts; it never holds a byte 0, which no command line can.
-fn phrase(key: &Key) -> &[u8] {
-    let bytes = key.as_bytes();
-    let length = bytes
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |at| at + 1);
-    &bytes[..length]
 }
 
 fn address(network: IpNetwork, alias: bool) -> String {
@@ -199,7 +206,8 @@ pub fn difference(before: &[String], after: &[String]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::carp::config::{InputMode, Node, Unit, Vhid};
+    use crate::carp::config::Key;
+    use crate::carp::config::{Balancing, InputMode, Node, Selector, Unit, Vhid};
 
     fn dumped(config: Config) -> Dumped {
         Dumped {
@@ -226,6 +234,9 @@ mod tests {
             advskew: 100,
             advbase: 2,
             key: Key::from_pass(b"it's secret"),
+            balancing: Balancing::None,
+            hash: Some(Selector::Source),
+            drain: true,
             addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
             peers: ["2001:db8::7", "192.0.2.7", "192.0.2.8"]
                 .map(|p| p.parse().unwrap())
@@ -243,13 +254,25 @@ mod tests {
 
     #[test]
     fn a_configuration_has_a_line_for_each_aspect() {
-        let expected = "carpdev eth0\nvhid 7\nadvbase 2\nadvskew 100\npass 'it'\\''s secret'\n\
+        let expected = "carpdev eth0\nvhid 7\nhash source\nadvbase 2\nadvskew 100\npass 'it'\\''s secret'\n\
             peer6 2001:db8::7\ncarppeer 192.0.2.7,192.0.2.8\nlladdr carpdev\nmtu 1400\nmetric 3\ndebug\n\
-            input accept\ncapture\n-group carp\ngroup ha\ngroup wan\ndescription 'the gate'\n\
+            input accept\ndrain\ncapture\n-group carp\ngroup ha\ngroup wan\ndescription 'the gate'\n\
             inet6 2001:db8::1 64\ninet 192.0.2.1 255.255.255.0\ninet alias 192.0.2.2 255.255.255.255\n\
             inet6 alias 2001:db8::2 64\nup";
         assert_eq!(lines(&dumped(full())).join("\n"), expected);
         assert_eq!(lines(&dumped(Config::default())), [""; 0]);
+        let node = |number, advskew| Node {
+            vhid: Vhid::new(number).unwrap(),
+            advskew,
+        };
+        let several = Config {
+            nodes: vec![node(3, 5), node(7, 100)],
+            balancing: Balancing::Arp,
+            advskew: 5,
+            ..Config::default()
+        };
+        let expected = ["carpnodes 3:5,7:100", "balancing arp"];
+        assert_eq!(lines(&dumped(several)), expected);
         let down = Config {
             up: false,
             ..full()

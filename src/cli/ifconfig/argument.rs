@@ -2,18 +2,14 @@
 #![forbid(unsafe_code)]
 
 use super::address;
-use crate::carp::config::{ADVSKEW_MAX, Lladdr};
+use crate::carp::config::{ADVSKEW_MAX, Balancing, Lladdr, NODES_MAX, Selector};
 use crate::cli::{because, plain};
 use crate::control::{Change, Family, MacAddr, Refusal};
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// What OpenBSD takes; more than one is not supported yet.
-const NODES_MAX: usize = 32;
 /// The longest name of an interface, in bytes (IFNAMSIZ without its zero).
 pub const NAME_MAX: usize = 15;
-/// OpenBSD's modes.
-const MODES: [&str; 5] = ["none", "arp", "ip", "ip-stealth", "ip-unicast"];
 /// By how much a group is demoted at once.
 const DEMOTE_MAX: u8 = 128;
 
@@ -36,19 +32,30 @@ pub fn carpnodes(_: &str, value: &str) -> Result<Change, Refusal> {
             return Err(plain("too many carp nodes"));
         }
     }
-    if nodes.len() > 1 {
-        return Err(plain("carpnodes: more than one node is not supported yet"));
-    }
     Ok(Change::Nodes(nodes))
 }
 
-/// `balancing ip`: with one node each mode comes to none, so nothing changes.
+/// `balancing ip`: with one node each mode comes to none.
 pub fn balancing(_: &str, value: &str) -> Result<Change, Refusal> {
-    if MODES.contains(&value) {
-        Ok(Change::Balancing(value.to_owned()))
-    } else {
-        Err(plain(format!("balancing {value}: unknown mode")))
-    }
+    let mut modes = Balancing::ALL.into_iter();
+    let mode = modes.find(|mode| mode.word() == value);
+    mode.map(Change::Balancing)
+        .ok_or_else(|| plain(format!("balancing {value}: unknown mode")))
+}
+
+/// `hash mac`.
+pub fn hash(_: &str, value: &str) -> Result<Change, Refusal> {
+    let mut selectors = Selector::ALL.into_iter();
+    let selector = selectors.find(|selector| selector.word() == value);
+    let words = || Selector::ALL.map(Selector::word).join(", ");
+    selector
+        .map(|selector| Change::Hash(Some(selector)))
+        .ok_or_else(|| {
+            because(
+                format!("hash {value}: unknown mode"),
+                format!("it is one of {}", words()),
+            )
+        })
 }
 
 /// `carppeer 192.0.2.2`, `peer 192.0.2.2,192.0.2.3`.
@@ -205,16 +212,27 @@ mod tests {
             ("300:0", "vhid 300: value too large"),
             ("0:0", "vhid 0: value too small"),
             ("1:255", "advskew 255: value too large"),
-            (
-                "1:0,2:100",
-                "carpnodes: more than one node is not supported yet",
-            ),
         ] {
             assert_eq!(text(carpnodes("", value)), wrong, "{value}");
         }
         let many = ["1:0"; 33].join(",");
         assert_eq!(text(carpnodes("", &many)), "too many carp nodes");
-        assert!(balancing("", "ip-stealth").is_ok());
+        assert_eq!(
+            carpnodes("", "1:0,2:100"),
+            Ok(Change::Nodes(vec![(1, 0), (2, 100)]))
+        );
+        assert_eq!(
+            balancing("", "ip-stealth"),
+            Ok(Change::Balancing(Balancing::IpStealth))
+        );
+        assert_eq!(text(hash("", "ip")), "hash ip: unknown mode");
+        assert_eq!(
+            hash("", "mac,order"),
+            Ok(Change::Hash(Some(Selector::Mac {
+                big_endian: false,
+                order: true
+            })))
+        );
         assert_eq!(text(balancing("", "foo")), "balancing foo: unknown mode");
     }
 

@@ -24,6 +24,14 @@ pub fn lines(interface: &Interface, verbose: bool) -> String {
             because(&served.hindrance)
         ));
     }
+    if let Some(selector) = interface.hash {
+        text.put(format_args!("\thash: {selector}"));
+    }
+    if interface.drain {
+        text.put(format_args!(
+            "\tdrain: it leaves the addresses to other hosts"
+        ));
+    }
     if verbose {
         let traffic = interface.traffic;
         text.put(format_args!(

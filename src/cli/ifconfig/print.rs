@@ -23,16 +23,7 @@ pub fn group(name: &str, demotion: u8) -> String {
 }
 
 fn write(text: &mut Lines, interface: &Interface, family: Option<Family>) {
-    let metric = match interface.metric {
-        0 => String::new(),
-        metric => format!(" metric {metric}"),
-    };
-    text.put(format_args!(
-        "{}: {}{metric} mtu {}",
-        interface.unit,
-        lines::flags(lines::carp_bits(interface)),
-        interface.mtu
-    ));
+    text.carp_head(interface);
     text.put(format_args!("\tlladdr {}", interface.lladdr));
     text.description(interface);
     text.put(format_args!(
@@ -69,7 +60,8 @@ fn carp(text: &mut Lines, interface: &Interface) {
         )),
         several => {
             text.put(format_args!(
-                "\tcarp: carpdev {carpdev} advbase {advbase}{peers}"
+                "\tcarp: carpdev {carpdev} advbase {advbase} balancing {}{peers}",
+                interface.balancing
             ));
             for node in several {
                 text.put(format_args!(
@@ -93,7 +85,7 @@ const fn status(state: State) -> &'static str {
 pub mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::carp::config::{Dataplane, InputMode, Lladdr, Unit};
+    use crate::carp::config::{Balancing, Dataplane, InputMode, Lladdr, Unit};
     use crate::control::{MacAddr, Reason, Served, Traffic, Vhost};
 
     pub fn fresh() -> Interface {
@@ -109,6 +101,9 @@ pub mod tests {
             groups: vec!["carp".into()],
             addresses: Vec::new(),
             peers: Vec::new(),
+            balancing: Balancing::None,
+            hash: None,
+            drain: false,
             configured_lladdr: Lladdr::Virtual,
             description: None,
             configured_mtu: None,

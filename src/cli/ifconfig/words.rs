@@ -2,75 +2,10 @@
 #![forbid(unsafe_code)]
 
 use super::argument;
+pub use super::sense::{Read, Sense, Word};
 use crate::carp::config::{ADVBASE_MAX, ADVSKEW_MAX, Lladdr};
-use crate::control::{Change, Family, Refusal};
+use crate::control::{Change, Family};
 use std::fmt::Write;
-
-/// One word.
-#[derive(Debug, Clone, Copy)]
-pub struct Word {
-    /// As typed.
-    pub name: &'static str,
-    /// As typed to undo it, where it can be.
-    pub negation: Option<&'static str>,
-    /// The argument's name in the help; empty for none.
-    pub argument: &'static str,
-    /// What it means.
-    pub sense: Sense,
-    /// One line for the help.
-    pub help: &'static str,
-}
-
-/// What makes a change out of a word and what stands behind it.
-pub type Read = fn(word: &str, value: &str) -> Result<Change, Refusal>;
-
-/// What a word means.
-#[derive(Debug, Clone, Copy)]
-pub enum Sense {
-    /// A change without argument.
-    Plain(fn() -> Change),
-    /// A change with a number.
-    Number {
-        /// The smallest taken.
-        least: u8,
-        /// The greatest taken.
-        most: u8,
-        /// What it makes.
-        make: fn(u8) -> Change,
-    },
-    /// A change that is read out of one argument.
-    Argument(Read),
-    /// Taken, and nothing follows from it.
-    Nothing,
-    /// A word that means nothing on a carp interface: why.
-    Refused(&'static str),
-    /// The parent.
-    Carpdev,
-    /// The passphrase, or `-` for standard input.
-    Pass,
-    /// A file whose first line is the passphrase.
-    Passfile,
-    /// A state to go to.
-    State,
-    /// A change that its negation takes back.
-    Switch(fn(bool) -> Change),
-    /// Where received frames are seen.
-    Input,
-    /// How the address is read.
-    Family(Family),
-    /// The address comes beside the others; negated it goes.
-    Alias,
-    /// The address goes.
-    Delete,
-    /// The address's prefix, as a mask.
-    Netmask,
-    /// The address's prefix, as a length.
-    Prefixlen,
-    /// Follows from the prefix.
-    Broadcast,
-    /// A word of the BSDs that is not here yet.
-    Later,
-}
 
 const fn word(
     name: &'static str,
@@ -259,14 +194,35 @@ pub static WORDS: &[Word] = &[
         "carpnodes",
         "vhid:skew",
         Sense::Argument(argument::carpnodes),
-        "vhid and advskew at once; more than one pair is not supported yet",
+        "vhid and advskew of each of up to 32 virtual hosts",
     ),
     word(
         "balancing",
         "mode",
         Sense::Argument(argument::balancing),
-        "none; with one vhid any mode of OpenBSD's comes to that",
+        "how several virtual hosts share: arp, ip, ip-stealth, ip-unicast",
     ),
+    word(
+        "hash",
+        "mode",
+        Sense::Argument(argument::hash),
+        "by what an asker is assigned to one: source, mac; mac,be mac,order mac,be,order",
+    ),
+    word(
+        "-hash",
+        "",
+        Sense::Plain(|| Change::Hash(None)),
+        "as the BSD with this way of balancing does",
+    ),
+    Word {
+        negation: Some("-drain"),
+        ..word(
+            "drain",
+            "",
+            Sense::Switch(Change::Drain),
+            "leave the addresses to other hosts as long as there is one",
+        )
+    },
     word(
         "carppeer",
         "a,...",

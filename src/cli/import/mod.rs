@@ -181,7 +181,7 @@ fn converted(
     }
     let planned = plan::load(&lines, Ok);
     let config = match planned.map_err(|(line, refusal)| (numbers[line], refusal))? {
-        Plan::Become { config, .. } => config,
+        Plan::Become { config, .. } => *config,
         Plan::Destroy => return Err((0, plain("'destroy' cannot stand in a file"))),
     };
     let keyed = config.key != Key::default();

@@ -4,7 +4,7 @@
 use super::{Failed, at, tell};
 use crate::cli::files::{self, SYSCTLS, canonical};
 use crate::cli::sysctl::file::{assignment, change, lines, with};
-use crate::cli::{plain, start, sysctl};
+use crate::cli::{forwarding, plain, start, sysctl};
 use crate::control::{Reply, Request, Setting};
 use std::path::Path;
 
@@ -35,6 +35,7 @@ pub fn start(directory: &Path, check: bool) -> Result<String, Failed> {
     if changes.is_empty() {
         return Ok(String::new());
     }
+    forwarding::warn_of_settings(super::NAME, &changes);
     match start::ask(&Request::Set(changes)).map_err(|refusal| at(&path, &refusal))? {
         Reply::Refused(refusal) => Err(at(&path, &refusal)),
         Reply::Settings(_) => Ok(String::new()),

@@ -5,6 +5,7 @@ use super::{Effect, Failure};
 use crate::carp::ADDRESSES_MAX;
 use crate::carp::config::Unit;
 use crate::wire::MacAddr;
+use ipnetwork::IpNetwork;
 use std::net::IpAddr;
 
 /// The longest name of an interface, in bytes.
@@ -38,13 +39,10 @@ impl Door {
                 addresses,
                 like,
             } => {
-                carp(name)?;
                 self.opened(like)?;
-                allowed(addresses.len() <= ADDRESSES, "addresses")?;
-                let fit =
-                    |ip: IpAddr| !(ip.is_multicast() || ip.is_loopback() || ip.is_unspecified());
-                allowed(addresses.iter().all(|net| fit(net.ip())), "address")
+                carp(name).and_then(|()| hosts(addresses))
             }
+            Effect::PutBack { name, addresses } => carp(name).and_then(|()| hosts(addresses)),
             Effect::OpenCarpdev { name, planes } => {
                 let plain = (1..=NAME_MAX).contains(&name.len()) && !name.contains('/');
                 allowed(plain && Unit::from_name(name).is_none(), "carpdev")?;
@@ -60,9 +58,9 @@ impl Door {
                 shared,
                 units,
                 bridge,
+                name: _,
             } => {
                 allowed(self.carpdevs.contains_key(index), "carpdev")?;
-                macs.iter().try_for_each(|mac| unicast(*mac))?;
                 units.iter().try_for_each(|unit| carp(unit))?;
                 let few = macs.len() <= 255 && units.len() <= 255;
                 let most = 255 * ADDRESSES;
@@ -96,6 +94,13 @@ impl Door {
 
 fn carp(name: &str) -> Result<(), Failure> {
     allowed(Unit::from_name(name).is_some(), "name")
+}
+
+/// As many as a carpN may have, and none that every host has or that are no host's.
+fn hosts(addresses: &[IpNetwork]) -> Result<(), Failure> {
+    let fit = |ip: IpAddr| !(ip.is_multicast() || ip.is_loopback() || ip.is_unspecified());
+    allowed(addresses.len() <= ADDRESSES, "addresses")?;
+    allowed(addresses.iter().all(|net| fit(net.ip())), "address")
 }
 
 fn unicast(mac: MacAddr) -> Result<(), Failure> {

@@ -75,6 +75,13 @@ pub enum Effect {
         /// The carpdev's name.
         like: String,
     },
+    /// These addresses on an armed carpN again, as `Arm` adds them.
+    PutBack {
+        /// carpN.
+        name: String,
+        /// With their prefix lengths.
+        addresses: Vec<IpNetwork>,
+    },
     /// Carrier off, then all addresses off.
     Disarm {
         /// carpN.
@@ -90,15 +97,18 @@ pub enum Effect {
         /// Data planes to try, one after the other.
         planes: Vec<Dataplane>,
     },
-    /// Join exactly these groups on an open carpdev, accept exactly these unicast MACs (T8, T9, T27), keep exactly these
-    /// addresses from the kernel's responders, and lead what exactly these carpN send to the carpdev.
+    /// Join exactly these groups on an open carpdev, accept exactly these MACs (T8, T9, T27), keep exactly these
+    /// addresses from the kernel's responders, and lead what exactly these carpN send to the carpdev. Where one of the MACs is
+    /// a multicast one and no program takes its frames away, the stack takes no unicast packets in them on the carpdev.
     Listen {
         /// carpdev's index.
         index: u32,
+        /// Its name: where that is a new one, its settings have moved.
+        name: String,
         /// Multicast groups of both families.
         groups: Vec<IpAddr>,
-        /// Virtual MACs.
-        macs: Vec<MacAddr>,
+        /// The MACs of vhosts, each with its vhid.
+        macs: Vec<(MacAddr, u8)>,
         /// Shared addresses, each with a vhid that it belongs to.
         shared: Vec<(IpAddr, u8)>,
         /// carpN.

@@ -5,10 +5,12 @@ use super::{Failure, Said};
 use crate::carp::config::Dataplane;
 use crate::linux::Error;
 use crate::linux::groups::Groups;
+use crate::linux::netlink::Link;
 use crate::linux::packet::{PacketSocket, Vnet};
 use crate::linux::raw::RawSocket;
+use crate::linux::sysctl;
 use crate::wire::{Family, MacAddr};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -29,11 +31,11 @@ impl Door {
         if link.loopback || self.taps.values().any(|held| held.index == link.index) {
             return Err(gone(name));
         }
-        let open = || -> Result<(Vec<OwnedFd>, Groups), Error> {
+        let open = || -> Result<(Vec<OwnedFd>, Groups, PacketSocket), Error> {
             let mut sockets = vec![
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
-                OwnedFd::from(PacketSocket::open(link.index, Vnet::Yes)?),
+                OwnedFd::from(PacketSocket::mute(link.index, Vnet::Yes)?),
             ];
             sockets.push(RawSocket::open(name, Family::Inet)?.into());
             sockets.push(match RawSocket::open(name, Family::Inet6) {
@@ -43,12 +45,13 @@ impl Door {
                 }
                 socket => socket?.into(),
             });
-            Ok((sockets, Groups::open(link.index)?))
+            let memberships = PacketSocket::mute(link.index, Vnet::No)?;
+            Ok((sockets, Groups::open(link.index)?, memberships))
         };
-        let (mut sockets, groups) = open().map_err(|e| of(&e))?;
+        let (mut sockets, groups, memberships) = open().map_err(|e| of(&e))?;
         let kernel = self.open_kernel(name, link.index, planes)?;
         let quiet = match &kernel {
-            None => self.quiet(name, link.master).map_err(|e| of(&e))?,
+            None => self.quiet(&link).map_err(|e| of(&e))?,
             Some(kernel) => {
                 let map = kernel.ports().try_clone_to_owned();
                 sockets.push(map.map_err(|e| failed(name, &e))?);
@@ -57,7 +60,8 @@ impl Door {
                     sockets.push(link.map_err(|e| failed(name, &e))?);
                 }
                 // Its settings are put back with it.
-                kernel.half().then(|| name.to_owned()).into_iter().collect()
+                let half = kernel.half().then(|| (link.index, name.to_owned()));
+                half.into_iter().collect()
             }
         };
         let Said::Plane(plane, why) = &self.said else {
@@ -73,7 +77,8 @@ impl Door {
             kernel,
             groups,
             joined: BTreeSet::new(),
-            accepted: BTreeMap::new(),
+            memberships,
+            accepted: BTreeSet::new(),
         };
         self.carpdevs.insert(link.index, opened);
         Ok((link.index, sockets))
@@ -81,37 +86,77 @@ impl Door {
 
     /// T1 and T2: the responder of a carpdev stays silent about addresses that are not its own, and never asks as one. A
     /// bridge hears what its port hears, and would answer in the port's place (T17).
-    fn quiet(&mut self, name: &str, master: Option<u32>) -> Result<Vec<String>, Error> {
-        let mut names = vec![name.to_owned()];
-        if let Some(index) = master {
-            names.extend(self.netlink.link_by_index(index)?.map(|link| link.name));
+    fn quiet(&mut self, link: &Link) -> Result<Vec<(u32, String)>, Error> {
+        let mut quiet = vec![(link.index, link.name.clone())];
+        if let Some(index) = link.master {
+            let master = self.netlink.link_by_index(index)?;
+            quiet.extend(master.map(|master| (index, master.name)));
         }
-        for name in &names {
+        for (_, name) in &quiet {
             for (key, least) in [("arp_ignore", 1), ("arp_announce", 2)] {
                 if let Err(e) = self.settings.raise(&setting(name, key), least) {
-                    self.restore(&names);
+                    self.restore(&quiet);
                     return Err(e);
                 }
             }
         }
-        Ok(names)
+        Ok(quiet)
     }
 
     /// Puts back the settings of these interfaces, but of those that another carpdev needs quiet.
-    fn restore(&mut self, names: &[String]) {
-        for name in names {
-            if !self.carpdevs.values().any(|held| held.quiet.contains(name)) {
-                self.settings.restore(&setting(name, ""));
+    fn restore(&mut self, quiet: &[(u32, String)]) {
+        for (index, name) in quiet {
+            let needs = |held: &Opened| held.quiet.iter().any(|(other, _)| other == index);
+            if !self.carpdevs.values().any(needs) {
+                for family in FAMILIES {
+                    self.settings.restore(&of_family(family, name, ""));
+                }
             }
         }
+    }
+
+    /// What was changed of an interface is called by its name, also on disk for a successor. Names change.
+    fn follow_names(&mut self) {
+        for (index, name) in self.carpdevs.values_mut().flat_map(|held| &mut held.quiet) {
+            if let Ok(Some(link)) = self.netlink.link_by_index(*index)
+                && link.name != *name
+            {
+                self.settings
+                    .rename(&setting(name, ""), &setting(&link.name, ""));
+                *name = link.name;
+            }
+        }
+    }
+
+    /// Without programs the stack takes the packets that a multicast MAC brings on the carpdev as well, also those that are
+    /// other hosts' part: unicast packets in such frames are not for it.
+    fn leave_to_carpn(&mut self, index: u32, macs: &[(MacAddr, u8)]) -> Result<(), Error> {
+        let wanted = macs.iter().any(|(mac, _)| mac.is_multicast());
+        let Some(opened) = self.carpdevs.get(&index).filter(|o| o.kernel.is_none()) else {
+            return Ok(());
+        };
+        for (place, (_, name)) in opened.quiet.iter().enumerate() {
+            for family in FAMILIES {
+                let setting = of_family(family, name, "drop_unicast_in_l2_multicast");
+                // A bridge may have other ports that need it.
+                if !wanted && place == 0 {
+                    self.settings.restore(&setting);
+                } else if wanted && sysctl::read(&setting).is_ok() {
+                    self.settings.raise(&setting, 1)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn listen(
         &mut self,
         index: u32,
         groups: &[IpAddr],
-        macs: &[MacAddr],
+        macs: &[(MacAddr, u8)],
     ) -> Result<(), Failure> {
+        self.follow_names();
+        self.leave_to_carpn(index, macs).map_err(|e| of(&e))?;
         let opened = self
             .carpdevs
             .get_mut(&index)
@@ -134,20 +179,32 @@ impl Door {
                 opened.joined.insert(group);
             }
         }
-        opened.accepted.retain(|mac, _| macs.contains(mac));
-        for mac in macs {
-            if !opened.accepted.contains_key(mac) {
-                let socket = PacketSocket::open(index, Vnet::No).map_err(|e| of(&e))?;
-                socket
-                    .accept_unicast(*mac)
-                    .map_err(|e| failed(&mac.to_string(), &e))?;
-                opened.accepted.insert(*mac, socket);
+        let held = &opened.memberships;
+        let stale = |mac: &MacAddr| !macs.iter().any(|(wanted, _)| wanted == mac);
+        for mac in opened.accepted.extract_if(.., stale) {
+            // As with the groups.
+            let _ = if mac.is_multicast() {
+                held.refuse_multicast(mac)
+            } else {
+                held.refuse_unicast(mac)
+            };
+        }
+        for (mac, _) in macs {
+            if !opened.accepted.contains(mac) {
+                let accepted = if mac.is_multicast() {
+                    held.accept_multicast(*mac)
+                } else {
+                    held.accept_unicast(*mac)
+                };
+                accepted.map_err(|e| failed(&mac.to_string(), &e))?;
+                opened.accepted.insert(*mac);
             }
         }
         Ok(())
     }
 
     pub(super) fn close_carpdev(&mut self, index: u32) {
+        self.follow_names();
         if let Some(opened) = self.carpdevs.remove(&index) {
             if let Some(kernel) = opened.kernel {
                 self.close_kernel(kernel);
@@ -157,6 +214,12 @@ impl Door {
     }
 }
 
+const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
+
 fn setting(interface: &str, key: &str) -> String {
-    format!("net/ipv4/conf/{interface}/{key}")
+    of_family("ipv4", interface, key)
+}
+
+fn of_family(family: &str, interface: &str, key: &str) -> String {
+    format!("net/{family}/conf/{interface}/{key}")
 }

@@ -135,7 +135,7 @@ impl Door {
     pub(super) fn steer(
         &mut self,
         index: u32,
-        macs: &[MacAddr],
+        macs: &[(MacAddr, u8)],
         shared: &[(IpAddr, u8)],
         units: &[String],
         bridge: Option<u32>,
@@ -151,10 +151,9 @@ impl Door {
         let Some(kernel) = &mut opened.kernel else {
             return Ok(());
         };
-        let vhids: Vec<u8> = macs.iter().map(|mac| mac.0[5]).collect();
         let service = Service {
             shared,
-            vhids: &vhids,
+            macs,
             units: &units,
             bridge,
         };

@@ -73,14 +73,16 @@ pub(super) struct Opened {
     pub(super) plane: (Dataplane, Option<String>),
     /// What the engine got, for the next one.
     pub(super) sockets: Vec<OwnedFd>,
-    /// The interfaces whose settings keep them from answering for it: without programs itself, and the bridge that it is a port of.
-    pub(super) quiet: Vec<String>,
+    /// The interfaces whose settings keep them from answering for it: without programs itself, and the bridge that it is a port
+    /// of. Index, and the name that their settings have.
+    pub(super) quiet: Vec<(u32, String)>,
     /// The programs that move its frames; `None` where the copier does.
     pub(super) kernel: Option<bpf::Carpdev>,
     pub(super) groups: Groups,
     pub(super) joined: BTreeSet<IpAddr>,
-    /// A deaf socket per virtual MAC; its end ends the membership.
-    pub(super) accepted: BTreeMap<MacAddr, PacketSocket>,
+    /// A mute socket, whose memberships are the virtual MACs. One, and mute, because a host may have 255 of them.
+    pub(super) memberships: PacketSocket,
+    pub(super) accepted: BTreeSet<MacAddr>,
 }
 
 pub(super) type Done = Result<(u32, Vec<OwnedFd>), Failure>;
@@ -154,10 +156,12 @@ impl Door {
                 addresses,
                 like,
             } => self.arm(&name, &addresses, &like).map(value),
+            Effect::PutBack { name, addresses } => self.put_back(&name, &addresses).map(plain),
             Effect::Disarm { name } => self.disarm(&name).map(plain),
             Effect::OpenCarpdev { name, planes } => self.open_carpdev(&name, &planes),
             Effect::Listen {
                 index,
+                name: _,
                 groups,
                 macs,
                 shared,

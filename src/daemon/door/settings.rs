@@ -44,6 +44,9 @@ impl Settings {
             .filter(|name| name.starts_with(prefix))
             .cloned()
             .collect();
+        if names.is_empty() {
+            return;
+        }
         for name in names {
             if let Some((found, set)) = self.raised.remove(&name) {
                 let now = sysctl::read(&name).ok().and_then(|text| text.parse().ok());
@@ -56,9 +59,22 @@ impl Settings {
         let _ = self.save();
     }
 
+    /// An interface has got another name, and its settings with it: those that began with `from` begin with `to` now.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        let names = self.raised.keys().filter(|name| name.starts_with(from));
+        for name in names.cloned().collect::<Vec<_>>() {
+            if let Some(value) = self.raised.remove(&name) {
+                self.raised.insert(name.replacen(from, to, 1), value);
+            }
+        }
+        let _ = self.save();
+    }
+
     /// Puts everything back.
     pub fn restore_all(&mut self) {
         self.restore("");
+        // Where there was nothing to restore the file may be there all the same.
+        let _ = self.save();
     }
 
     /// Written whole, then renamed, so that a crash leaves the old or the new.
@@ -97,7 +113,14 @@ fn line(text: &str) -> Option<(String, (i64, i64))> {
         words.next()?.parse().ok()?,
     );
     // Only what we ever write: a file edited by hand is no way to set anything else.
-    let ours = name.starts_with("net/ipv4/conf/")
-        && (name.ends_with("/arp_ignore") || name.ends_with("/arp_announce"));
+    let ours = [
+        ("net/ipv4/conf/", "/arp_ignore"),
+        ("net/ipv4/conf/", "/arp_announce"),
+        ("net/ipv4/conf/", "/drop_unicast_in_l2_multicast"),
+        ("net/ipv6/conf/", "/drop_unicast_in_l2_multicast"),
+    ];
+    let ours = ours
+        .iter()
+        .any(|(head, tail)| name.starts_with(head) && name.ends_with(tail));
     (ours && !name.contains("..")).then(|| (name.to_owned(), (found, set)))
 }

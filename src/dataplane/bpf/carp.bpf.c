@@ -10,14 +10,19 @@
 enum { ETH = 14, ARP_LENGTH = 28 };
 enum { PROTO_IPV4 = 0x0800, PROTO_ARP = 0x0806, PROTO_RARP = 0x8035, PROTO_VLAN = 0x8100, PROTO_IPV6 = 0x86dd,
        PROTO_SERVICE_VLAN = 0x88a8 };
-enum { IGMP = 2, ICMPV6 = 58, SOLICITATION = 135 };
+enum { IGMP = 2, ICMPV6 = 58, SOLICITATION = 135, ADVERTISEMENT = 136 };
+/* Where the addresses are. */
+enum { ADDRESSES4 = ETH + 12, ADDRESSES6 = ETH + 8 };
 /* How many IPv6 extension headers are followed. Real packets have one or two. */
 enum { EXTENSIONS = 8 };
 
-enum { SHUT, INWARD, OPEN, YIELDED };
-enum { ACCEPT = 1, CAPTURE = 2 };
-/* Flag of entry 0. */
-enum { BRIDGED = 1 };
+/* The more of it a vhost makes its port's, the higher. */
+enum { SHUT, YIELDED, INWARD, OPEN };
+enum { ACCEPT = 1, CAPTURE = 2, FOLD = 4, UNLEARNT = 8, PROBES = 16 };
+/* Flags of entry 0. */
+enum { BRIDGED = 1, ODD = 2 };
+/* The most vhosts of a carpN. */
+enum { VHOSTS = 32 };
 
 /* Nanoseconds that the questions for an address are kept from the kernel after the lease and the carpN that had it. */
 #define GRACE 20000000000ULL
@@ -26,16 +31,22 @@ enum { BRIDGED = 1 };
 #define MAC_BITS 0xffffffffffffULL
 #define GATE(head) ((u8)((head) >> 48))
 #define FLAGS(head) ((u8)((head) >> 56))
+/* Of a unit likewise: carpN's own MAC, the number of vhosts, the deputy. */
+#define COUNT(unit) ((u8)((unit) >> 48))
+#define DEPUTY(unit) ((u8)((unit) >> 56))
 
 /*
- * Entry v is vhid v, the last byte of its virtual MAC. Entry 0 is the carpdev: own MAC, own index, own IPv4 address. The
- * daemon has it mapped into its memory and stores heads and leases while frames pass.
+ * Entry v is vhid v, the last byte of most virtual MACs. Entry 0 is the carpdev: own MAC, own index, own IPv4 address. The
+ * daemon has it mapped into its memory and stores heads, leases and units while frames pass.
  */
 struct port {
 	u64 head;
 	u32 ifindex;
 	u32 address; /* entry 0: network order, 0 for none */
 	u64 lease;   /* CLOCK_BOOTTIME, nanoseconds */
+	/* What the vhosts of one carpN have in common. The deputy is who speaks for it when the first one does not. */
+	u64 unit;
+	u64 members[VHOSTS / 8]; /* their vhids, one a byte, ascending */
 };
 
 struct tally {
@@ -55,9 +66,20 @@ struct address {
 };
 
 SECTION("maps") struct map_def ports = { MAP_ARRAY, 4, sizeof(struct port), 256, MMAPABLE, 0, 0 };
+/* MAC -> vhid, of those that do not tell it. */
+SECTION("maps") struct map_def odd = { MAP_HASH, sizeof(u64), 4, 256, NO_PREALLOC, 0, 0 };
 /* Shared address -> vhid. */
 SECTION("maps") struct map_def shared = { MAP_HASH, sizeof(struct address), 4, 8192, NO_PREALLOC, 0, 0 };
 SECTION("maps") struct map_def tallies = { MAP_PERCPU_ARRAY, 4, sizeof(struct counters), 256, 0, 0, 0 };
+
+INLINE struct address mapped(const u8 *ip)
+{
+	struct address address;
+	address.word[0] = address.word[1] = 0;
+	address.word[2] = 0xffff0000;
+	__builtin_memcpy(&address.word[3], ip, 4);
+	return address;
+}
 
 INLINE struct port *entry(u32 slot)
 {
@@ -70,9 +92,20 @@ INLINE u64 head_of(const struct port *port)
 	return *(const volatile u64 *)&port->head;
 }
 
+INLINE u64 unit_of(const struct port *port)
+{
+	return *(const volatile u64 *)&port->unit;
+}
+
 INLINE int leased(const struct port *port)
 {
 	return ktime_get_boot_ns() < *(const volatile u64 *)&port->lease;
+}
+
+/* Past the lease a gate is shut. */
+INLINE u8 gate_now(const struct port *port, u64 head)
+{
+	return GATE(head) != SHUT && leased(port) ? GATE(head) : SHUT;
 }
 
 INLINE void passed(struct tally *tally, u32 bytes)
@@ -90,19 +123,34 @@ INLINE int tagged(const struct __sk_buff *skb)
 	return skb->protocol == NET16(PROTO_VLAN) || skb->protocol == NET16(PROTO_SERVICE_VLAN);
 }
 
-/* The vhid whose virtual MAC stands there, else 0. */
+INLINE u64 mac_at(const u8 *mac)
+{
+	return (u64) * (const u32 *)mac | (u64) * (const u16 *)(mac + 4) << 32;
+}
+
+/* The vhid whose virtual MAC, or the multicast form of it, stands there, else 0. */
 INLINE u32 virtual_at(const u8 *mac)
 {
 	u32 prefix = *(const u32 *)mac;
-	if (LIKELY(prefix != 0x005e0000 || mac[4] != 1))
+	if (LIKELY((prefix & ~1U) != 0x005e0000 || mac[4] != 1))
 		return 0;
 	return mac[5];
 }
 
-INLINE int serves(const struct port *port, const u8 *mac)
+/* The same for a MAC that an admin chose. */
+INLINE u32 odd_at(const struct port *carpdev, const u8 *mac)
 {
-	u64 bits = (u64) * (const u32 *)mac | (u64) * (const u16 *)(mac + 4) << 32;
-	return (head_of(port) & MAC_BITS) == bits;
+	u64 key = mac_at(mac);
+	u32 *vhid;
+	if (LIKELY(!(FLAGS(head_of(carpdev)) & ODD)) || !(vhid = map_lookup(&odd, &key)))
+		return 0;
+	return *vhid & 0xff;
+}
+
+/* One whose MAC is a multicast one has the plain form as well. */
+INLINE int serves(u64 head, u64 mac)
+{
+	return (head & MAC_BITS) == mac || ((FLAGS(head) & FOLD) && (head & MAC_BITS & ~1ULL) == mac);
 }
 
 /* The protocol behind the IPv6 extension headers, -1 when it is not to be told, -2 for a fragment that is not the first. */
@@ -153,50 +201,121 @@ INLINE int ours_to_answer(struct __sk_buff *skb, struct address *target)
 	return port && lives(skb, port);
 }
 
-/* An ARP request or a neighbour solicitation for a shared address, whatever its Ethernet destination. */
-INLINE int asks_for_shared(struct __sk_buff *skb, const u8 *data, const u8 *end)
+/* What a frame asks or answers. Behind eight extension headers a solicitation could hide. */
+enum { NOTHING, FOR_SHARED, UNCLEAR, REPLIES, ADVERTISES };
+
+/* An ARP request or a neighbour solicitation for a shared address, whatever its Ethernet destination, or what answers one. */
+INLINE int question(struct __sk_buff *skb, const u8 *data, const u8 *end)
 {
 	struct address target;
 	u32 at;
+	u8 kind;
 	if (skb->protocol == NET16(PROTO_ARP)) {
 		u8 arp[ARP_LENGTH];
-		if (skb_load_bytes(skb, ETH, arp, sizeof arp) || arp[6] != 0 || arp[7] != 1)
-			return 0;
-		target.word[0] = target.word[1] = 0;
-		target.word[2] = 0xffff0000;
-		__builtin_memcpy(&target.word[3], arp + 24, 4);
-		return ours_to_answer(skb, &target);
+		if (skb_load_bytes(skb, ETH, arp, sizeof arp) || arp[6] != 0)
+			return NOTHING;
+		if (arp[7] != 1)
+			return arp[7] == 2 ? REPLIES : NOTHING;
+		target = mapped(arp + 24);
+		return ours_to_answer(skb, &target) ? FOR_SHARED : NOTHING;
 	}
 	if (skb->protocol != NET16(PROTO_IPV6))
-		return 0;
+		return NOTHING;
 	/* TCP and UDP, nearly always. */
 	if (LIKELY(data + ETH + 7 <= end && (data[ETH + 6] == 6 || data[ETH + 6] == 17)))
-		return 0;
-	if (upper(skb, &at) != ICMPV6)
-		return 0;
-	u8 kind;
-	if (skb_load_bytes(skb, at, &kind, 1) || kind != SOLICITATION ||
-	    skb_load_bytes(skb, at + 8, &target, sizeof target))
-		return 0;
-	return ours_to_answer(skb, &target);
+		return NOTHING;
+	switch (upper(skb, &at)) {
+	case -1:
+		return UNCLEAR;
+	case ICMPV6:
+		break;
+	default:
+		return NOTHING;
+	}
+	if (skb_load_bytes(skb, at, &kind, 1))
+		return NOTHING;
+	if (kind == ADVERTISEMENT)
+		return ADVERTISES;
+	if (kind != SOLICITATION || skb_load_bytes(skb, at + 8, &target, sizeof target))
+		return NOTHING;
+	return ours_to_answer(skb, &target) ? FOR_SHARED : NOTHING;
 }
 
-/* Behind eight extension headers a solicitation could hide. */
-INLINE int unclear(const struct __sk_buff *skb, const u8 *data, const u8 *end)
+/* Read whole: without CAP_PERFMON the verifier refuses a pointer that depends on a number. */
+INLINE u32 member(const struct port *port, u32 place)
 {
-	u32 at;
-	if (skb->protocol != NET16(PROTO_IPV6) ||
-	    (data + ETH + 7 <= end && (data[ETH + 6] == 6 || data[ETH + 6] == 17)))
-		return 0;
-	return upper(skb, &at) == -1;
+	const volatile u64 *members = port->members;
+	u64 first = members[0], second = members[1], third = members[2], fourth = members[3];
+	u64 eight = place < 16 ? (place < 8 ? first : second) : (place < 24 ? third : fourth);
+	return (u8)(eight >> (place % 8 * 8));
 }
 
-/* A carpdev without an address of its own asked as the shared one: the answer is for its neighbour table as well (T2). */
-INLINE int answers_carpdev(const struct __sk_buff *skb, const struct port *carpdev)
+enum { THEIRS = -3, CUT = -2, NO_PACKET = -1 };
+
+/*
+ * Which of `count` vhosts has an IP packet: the exclusive or of all words of its addresses, as a number, modulo count (share.rs
+ * beside this directory). THEIRS is a packet for a group whose MAC is by chance ours: the stack on carpdev has it.
+ */
+INLINE int share_of(const struct __sk_buff *skb, u64 mac, u8 count)
 {
-	u16 operation;
-	return skb->protocol == NET16(PROTO_ARP) && !carpdev->address &&
-	       !skb_load_bytes(skb, ETH + 6, &operation, 2) && operation == NET16(2);
+	u32 word[8], fold = 0;
+	u8 to;
+	if (skb->protocol == NET16(PROTO_IPV4)) {
+		if (skb_load_bytes(skb, ADDRESSES4, word, 8))
+			return CUT;
+		fold = word[0] ^ word[1];
+		to = (u8)word[1];
+		if ((mac & 1) && to >= 224 && to < 240)
+			return THEIRS;
+	} else if (skb->protocol == NET16(PROTO_IPV6)) {
+		if (skb_load_bytes(skb, ADDRESSES6, word, sizeof word))
+			return CUT;
+		for (int i = 0; i < 8; i++)
+			fold ^= word[i];
+		if ((mac & 1) && (u8)word[4] == 0xff)
+			return THEIRS;
+	} else {
+		return NO_PACKET;
+	}
+	return count ? (int)(NET32(fold) % count) : CUT;
+}
+
+/* The same for what leaves; but what waits, waits without a lease, too. */
+INLINE u8 gate_out(const struct port *port)
+{
+	u64 head = head_of(port);
+	return GATE(head) == INWARD ? INWARD : gate_now(port, head);
+}
+
+/* Who speaks for a carpN: its first vhost, or when another lets more pass, that one. */
+INLINE struct port *speaker(struct port *first, u8 *gate)
+{
+	u64 unit = unit_of(first);
+	*gate = gate_out(first);
+	if (LIKELY(*gate == OPEN || COUNT(unit) < 2))
+		return first;
+	struct port *deputy = entry(DEPUTY(unit));
+	if (!deputy)
+		return first;
+	u8 theirs = gate_out(deputy);
+	if (theirs <= *gate)
+		return first;
+	*gate = theirs;
+	return deputy;
+}
+
+/* The vhost that has a frame to the MAC of the first of several that share it; 0 when the frame is none of theirs. */
+INLINE struct port *selected(const struct __sk_buff *skb, struct port *first, u64 mac, u32 *slot)
+{
+	u8 gate;
+	int place = share_of(skb, mac, COUNT(unit_of(first)));
+	if (place == THEIRS)
+		return 0;
+	if (place == NO_PACKET)
+		return speaker(first, &gate);
+	/* One that is cut has no vhost: entry 0 of a carpdev has no gate. */
+	*slot = place < 0 ? 0 : member(first, place);
+	return entry(*slot);
 }
 
 /* carpdev to carpN. */
@@ -206,95 +325,141 @@ SECTION("classifier/ingress") int ingress(struct __sk_buff *skb)
 	struct port *carpdev = entry(0), *port = 0;
 	if (data + ETH > end || !carpdev || tagged(skb))
 		return NEXT;
-	u32 slot = virtual_at(data);
-	if (slot) {
-		port = entry(slot);
-		if (port && !serves(port, data))
-			port = 0;
-	}
 	/* A bridge must pass on what is not for us; its own responder is kept silent at its own door. */
 	u8 bridged = FLAGS(head_of(carpdev)) & BRIDGED;
-	if (asks_for_shared(skb, data, end))
+	int asks = question(skb, data, end);
+	if (asks == FOR_SHARED)
 		return bridged ? NEXT : DROP;
+	u64 mac = mac_at(data);
+	u32 slot = virtual_at(data);
+	if (!slot)
+		slot = odd_at(carpdev, data);
+	if (slot) {
+		port = entry(slot);
+		if (port && !serves(head_of(port), mac))
+			port = 0;
+	}
 	if (!port)
 		return NEXT;
+	if (FLAGS(head_of(port)) & FOLD) {
+		port = selected(skb, port, mac, &slot);
+		if (!port)
+			return NEXT;
+	}
 	struct counters *counters = map_lookup(&tallies, &slot);
 	if (!counters)
 		return NEXT;
 	u64 head = head_of(port);
-	if (GATE(head) == SHUT || !leased(port) || unclear(skb, data, end)) {
+	if (gate_now(port, head) == SHUT || asks == UNCLEAR) {
 		counters->in.drops++;
 		return bridged ? NEXT : DROP;
 	}
 	passed(&counters->in, skb->len);
-	if (FLAGS(head) & ACCEPT) {
-		skb_change_type(skb, TO_HOST);
-		return NEXT;
+	/*
+	 * What a neighbour answers is for the tables of both: where frames stay on carpdev, for that of carpN, which asked as well;
+	 * otherwise for that of a carpdev without an address of its own, which asked as the shared one (T2).
+	 */
+	u8 stays = FLAGS(head) & ACCEPT;
+	u8 both = stays ? asks == REPLIES || asks == ADVERTISES : asks == REPLIES && !carpdev->address;
+	if (both || !stays) {
+		u32 ifindex = port->ifindex;
+		u64 unit = unit_of(port);
+		/* carpN takes a frame for its own when it is addressed to its own MAC. */
+		if (mac != (unit & MAC_BITS) && skb_store_bytes(skb, 0, &unit, 6, 0))
+			return DROP;
+		if (!both)
+			return redirect(ifindex, REDIRECT_INGRESS);
+		clone_redirect(skb, ifindex, REDIRECT_INGRESS);
 	}
-	if (answers_carpdev(skb, carpdev)) {
-		clone_redirect(skb, port->ifindex, REDIRECT_INGRESS);
-		skb_change_type(skb, TO_HOST);
-		return NEXT;
-	}
-	return redirect(port->ifindex, REDIRECT_INGRESS);
+	skb_change_type(skb, TO_HOST);
+	return NEXT;
 }
 
-/* The bridge that the carpdev is a port of hears what the port hears, and would answer in the port's place (T17). */
+/*
+ * The bridge that the carpdev is a port of hears what the port hears, and would answer in the port's place (T17), or take the
+ * packets that are not ours where a multicast MAC brings those of all hosts.
+ */
 SECTION("classifier/bridge") int bridge(struct __sk_buff *skb)
 {
 	const u8 *data = (void *)(u64)skb->data, *end = (void *)(u64)skb->data_end;
 	if (data + ETH > end || tagged(skb))
 		return NEXT;
-	return asks_for_shared(skb, data, end) ? DROP : NEXT;
+	if (question(skb, data, end) == FOR_SHARED)
+		return DROP;
+	u64 mac = mac_at(data);
+	u32 slot = virtual_at(data);
+	if (LIKELY(!slot || !(mac & 1)))
+		return NEXT;
+	struct port *port = entry(slot);
+	return port && (FLAGS(head_of(port)) & FOLD) && serves(head_of(port), mac) && share_of(skb, mac, 1) == 0
+		       ? DROP
+		       : NEXT;
+}
+
+/* Where in a frame ARP names its sender. */
+enum { SENDER_MAC = ETH + 8, SENDER_IP = ETH + 14 };
+
+/* An ARP request that leaves: `first` is the first vhost of the carpN that asks, `speaker` that of its vhosts which may. */
+INLINE void ask_as(struct __sk_buff *skb, struct port *first, struct port *speaker)
+{
+	u64 name = head_of(first);
+	u32 nobody = 0;
+	if (!(FLAGS(name) & FOLD))
+		name = head_of(speaker);
+	skb_store_bytes(skb, SENDER_MAC, &name, 6, 0);
+	if (FLAGS(name) & PROBES)
+		skb_store_bytes(skb, SENDER_IP, &nobody, 4, 0);
 }
 
 /*
- * What the kernel says in ARP on carpdev as a shared address (T2). Our own frames, which the engine and carpN send, have a
- * virtual MAC as Ethernet source.
+ * What the kernel says in ARP on carpdev as a shared address (T2). Our own frames, which the engine and carpN send, name one of
+ * our MACs as the sender's.
  */
 SECTION("classifier/egress") int egress(struct __sk_buff *skb)
 {
 	if (LIKELY(skb->protocol != NET16(PROTO_ARP)) || tagged(skb))
 		return NEXT;
-	u8 frame[ETH + ARP_LENGTH];
+	u8 frame[ETH + ARP_LENGTH], gate;
 	if (skb_load_bytes(skb, 0, frame, sizeof frame))
 		return NEXT;
-	struct address sender = { { 0, 0, 0xffff0000, 0 } };
-	__builtin_memcpy(&sender.word[3], frame + ETH + 14, 4);
+	struct address sender = mapped(frame + SENDER_IP);
 	u32 *vhid = map_lookup(&shared, &sender);
-	if (!vhid || virtual_at(frame + 6))
+	struct port *carpdev = entry(0);
+	if (!vhid || !carpdev || virtual_at(frame + SENDER_MAC) || odd_at(carpdev, frame + SENDER_MAC))
 		return NEXT;
-	struct port *carpdev = entry(0), *port = entry(*vhid & 0xff);
-	if (!carpdev || !port || !lives(skb, port))
+	struct port *first = entry(*vhid & 0xff);
+	if (!first || !lives(skb, first))
 		return NEXT;
 	if (frame[ETH + 6] != 0 || frame[ETH + 7] != 1)
 		return DROP;
 	if (carpdev->address) {
 		u32 own = carpdev->address;
-		skb_store_bytes(skb, ETH + 14, &own, 4, 0);
+		skb_store_bytes(skb, SENDER_IP, &own, 4, 0);
 		return NEXT;
 	}
-	u64 head = head_of(port);
-	if (GATE(head) != OPEN || !leased(port))
+	struct port *who = speaker(first, &gate);
+	if (gate != OPEN)
 		return DROP;
-	skb_store_bytes(skb, 6, &head, 6, 0);
-	skb_store_bytes(skb, ETH + 8, &head, 6, 0);
+	u64 source = head_of(who);
+	if (!(FLAGS(source) & FOLD))
+		skb_store_bytes(skb, 6, &source, 6, 0);
+	ask_as(skb, first, who);
 	return NEXT;
 }
 
-/* Which vhid a frame out of a carpN belongs to: its source MAC tells, and where a program chose another, the index. */
-INLINE u32 slot_of(const struct __sk_buff *skb, const u8 *data)
+/* The first vhost of the carpN that a frame comes from: its source MAC tells, and where a program chose another, the index. */
+INLINE u32 slot_of(const struct __sk_buff *skb, const struct port *carpdev, const u8 *data)
 {
 	u32 slot = virtual_at(data + 6);
-	if (LIKELY(slot)) {
-		struct port *port = entry(slot);
-		if (port && port->ifindex == skb->ifindex)
-			return slot;
-	}
+	if (!slot)
+		slot = odd_at(carpdev, data + 6);
+	struct port *port = slot ? entry(slot) : 0;
+	if (LIKELY(port && port->ifindex == skb->ifindex))
+		return (u8)port->members[0];
 	for (slot = 1; slot < 256; slot++) {
-		struct port *port = entry(slot);
+		port = entry(slot);
 		if (port && port->ifindex == skb->ifindex)
-			return slot;
+			return (u8)port->members[0];
 	}
 	return 0;
 }
@@ -325,23 +490,34 @@ INLINE int speaks_for_the_link(const struct __sk_buff *skb)
 SECTION("classifier/outward") int outward(struct __sk_buff *skb)
 {
 	const u8 *data = (void *)(u64)skb->data, *end = (void *)(u64)skb->data_end;
-	if (data + ETH > end)
+	struct port *carpdev = entry(0);
+	if (data + ETH > end || !carpdev)
 		return DROP;
-	u32 slot = slot_of(skb, data);
-	struct port *carpdev = entry(0), *port = entry(slot);
+	u32 slot = slot_of(skb, carpdev, data);
+	struct port *first = entry(slot);
 	struct counters *counters = map_lookup(&tallies, &slot);
-	if (!slot || !carpdev || !port || !counters)
+	if (!slot || !first || !counters)
 		return NEXT;
-	u64 head = head_of(port), own = head_of(carpdev);
+	u8 gate;
+	struct port *who = speaker(first, &gate);
+	u64 head = head_of(first), source = head_of(who), own = head_of(carpdev);
 	/* It waits for the next gate: the copier takes it from there. */
-	if (GATE(head) == INWARD)
+	if (gate == INWARD)
 		return NEXT;
-	if (GATE(head) == SHUT || !leased(port) || tagged(skb))
+	if (gate == SHUT || tagged(skb))
 		goto dropped;
-	if (GATE(head) == YIELDED) {
-		if (speaks_for_the_link(skb) || skb_store_bytes(skb, 6, &own, 6, 0))
-			goto dropped;
-	}
+	if (gate == YIELDED && speaks_for_the_link(skb))
+		goto dropped;
+	if (gate == YIELDED || (FLAGS(head) & UNLEARNT))
+		source = own;
+	else if (source == head || (FLAGS(head) & FOLD))
+		source = 0;
+	if (source && skb_store_bytes(skb, 6, &source, 6, 0))
+		goto dropped;
+	u64 unit = unit_of(first), asker = 0;
+	if (skb->protocol == NET16(PROTO_ARP) && (COUNT(unit) > 1 || (FLAGS(head) & PROBES)) &&
+	    !skb_load_bytes(skb, SENDER_MAC, &asker, 6) && asker == (unit & MAC_BITS))
+		ask_as(skb, first, who);
 	passed(&counters->out, skb->len);
 	if (FLAGS(head) & CAPTURE) {
 		clone_redirect(skb, carpdev->ifindex, 0);

@@ -6,6 +6,7 @@ use crate::dataplane::Counters;
 use crate::linux::Error;
 use crate::linux::bpf::{Hook, Place};
 use crate::linux::netlink::{Classifying, Netlink};
+use crate::wire::MacAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -15,8 +16,8 @@ use std::os::fd::BorrowedFd;
 pub struct Service<'a> {
     /// Shared addresses, each with the vhid that answers for it.
     pub shared: &'a [(IpAddr, u8)],
-    /// The vhids on it.
-    pub vhids: &'a [u8],
+    /// The MACs of the vhosts on it, each with its vhid.
+    pub macs: &'a [(MacAddr, u8)],
     /// The indices of the carpN on it.
     pub units: &'a [u32],
     /// The index of the bridge that it is a port of.
@@ -41,7 +42,7 @@ impl Loaded {
     /// # Errors
     /// Why not.
     pub fn fits_tcx(&self) -> Result<(), Error> {
-        hook::has_tcx(self.0.program(Program::Ingress)?)
+        hook::has_tcx(self.0.program(Program::Ingress))
     }
 }
 
@@ -135,7 +136,8 @@ impl Carpdev {
     /// A map or a hook refused.
     pub fn serve(&mut self, netlink: &Netlink, service: Service<'_>) -> Result<(), Error> {
         self.object.share(service.shared)?;
-        let wanted: BTreeSet<u8> = service.vhids.iter().copied().collect();
+        self.object.name(service.macs)?;
+        let wanted: BTreeSet<u8> = service.macs.iter().map(|(_, vhid)| *vhid).collect();
         self.vhids.retain(|vhid| wanted.contains(vhid));
         for vhid in wanted {
             if !self.vhids.contains(&vhid) {
@@ -167,7 +169,7 @@ impl Carpdev {
     /// Always by a filter, which goes with the TAP: a link costs a grace period of some 16 ms under the kernel's lock when it
     /// comes and when it goes, and a host may have 255. Without a qdisc to hang it on a link will do.
     fn attach_unit(&self, netlink: &Netlink, unit: u32) -> Result<Hooked, Error> {
-        let program = self.object.program(Program::Outward)?;
+        let program = self.object.program(Program::Outward);
         let filter = hook::prepare(netlink, unit).and_then(|_| {
             let egress = (unit, Hook::Egress, self.index);
             Hooked::filter(netlink, program, egress)
@@ -245,7 +247,7 @@ impl Carpdev {
         program: Program,
         (index, hook, place): (u32, Hook, Place),
     ) -> Result<Hooked, Error> {
-        let program = self.object.program(program)?;
+        let program = self.object.program(program);
         match self.means {
             Means::Tcx => Hooked::link(program, (index, hook, place)),
             Means::Clsact => Hooked::filter(netlink, program, (index, hook, self.index)),

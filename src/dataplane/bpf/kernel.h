@@ -64,3 +64,4 @@ static long (*const check_mtu)(void *skb, u32 ifindex, u32 *length, int differen
 #define INLINE static __attribute__((always_inline))
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define NET16(x) ((u16)__builtin_bswap16(x))
+#define NET32(x) ((u32)__builtin_bswap32(x))

@@ -1,7 +1,8 @@
 //! The programs and maps of one carpdev, loaded; must not know where they are attached or who holds the gate.
 
 use crate::dataplane::Counters;
-use crate::linux::Error;
+use crate::linux::{Error, memory};
+use crate::wire::MacAddr;
 use aya::maps::{HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::SchedClassifier;
 use aya::util::nr_cpus;
@@ -45,11 +46,14 @@ impl Program {
 
 /// One instance of the object, for a carpdev and all carpN on it.
 pub(super) struct Object {
-    loaded: Ebpf,
+    /// In the order of [`Program::ALL`]. Of what the loader made nothing else is kept: with every program it holds the whole object.
+    programs: [OwnedFd; 4],
     ports: OwnedFd,
+    odd: HashMap<MapData, [u8; 8], u32>,
     shared: HashMap<MapData, [u8; 16], u32>,
     tallies: PerCpuArray<MapData, Tally>,
-    /// What `shared` holds.
+    /// What `odd` and `shared` hold.
+    named: BTreeMap<[u8; 8], u8>,
     known: BTreeMap<[u8; 16], u8>,
 }
 
@@ -69,18 +73,26 @@ impl Object {
             return Err(broken("the map of ports is no array"));
         };
         let ports = ports.fd().as_fd().try_clone_to_owned().map_err(refused)?;
+        let odd = HashMap::try_from(take("odd")?).map_err(refused)?;
         let shared = HashMap::try_from(take("shared")?).map_err(refused)?;
         let tallies = PerCpuArray::try_from(take("tallies")?).map_err(refused)?;
+        let mut programs = Vec::new();
         for program in Program::ALL {
-            classifier(&mut loaded, program)?.load().map_err(refused)?;
+            let program = classifier(&mut loaded, program)?;
+            program.load().map_err(refused)?;
+            let held = program.fd().map_err(refused)?.as_fd();
+            programs.push(held.try_clone_to_owned().map_err(refused)?);
         }
-        let known = BTreeMap::new();
+        drop(loaded);
+        memory::give_back();
         Ok(Self {
-            loaded,
+            programs: programs.try_into().expect("there are four"),
             ports,
+            odd,
             shared,
             tallies,
-            known,
+            named: BTreeMap::new(),
+            known: BTreeMap::new(),
         })
     }
 
@@ -89,38 +101,32 @@ impl Object {
         self.ports.as_fd()
     }
 
-    pub(super) fn program(&self, program: Program) -> Result<BorrowedFd<'_>, Error> {
-        let held = self.loaded.program(program.symbol());
-        let held = held.ok_or_else(|| broken("the object lacks a program"))?;
-        Ok(held.fd().map_err(refused)?.as_fd())
+    pub(super) fn program(&self, program: Program) -> BorrowedFd<'_> {
+        self.programs[program as usize].as_fd()
     }
 
     /// From now on exactly these addresses are shared, each with the vhid that answers for it. What was shared before and is
     /// still shared is so without a gap.
     pub(super) fn share(&mut self, addresses: &[(IpAddr, u8)]) -> Result<(), Error> {
-        let wanted: BTreeMap<[u8; 16], u8> = addresses
+        let wanted = addresses
             .iter()
             .map(|(address, vhid)| (key(*address), *vhid))
             .collect();
-        let stale: Vec<_> = self
-            .known
-            .keys()
-            .filter(|key| !wanted.contains_key(*key))
-            .copied()
-            .collect();
-        for key in stale {
-            self.shared.remove(&key).map_err(refused)?;
-            self.known.remove(&key);
-        }
-        for (key, vhid) in wanted {
-            if self.known.get(&key) != Some(&vhid) {
-                self.shared
-                    .insert(key, u32::from(vhid), 0)
-                    .map_err(refused)?;
-                self.known.insert(key, vhid);
+        hold(&mut self.shared, &mut self.known, wanted)
+    }
+
+    /// From now on exactly these MACs belong to vhids; of several with one MAC to the lowest. Those that tell their vhid need no
+    /// looking up.
+    pub(super) fn name(&mut self, macs: &[(MacAddr, u8)]) -> Result<(), Error> {
+        let mut wanted = BTreeMap::new();
+        for (mac, vhid) in macs {
+            if *mac != MacAddr::of_vhid(*vhid) && !mac.is_multicast() {
+                let [a, b, c, d, e, f] = mac.0;
+                let held = wanted.entry([a, b, c, d, e, f, 0, 0]).or_insert(*vhid);
+                *held = *vhid.min(held);
             }
         }
-        Ok(())
+        hold(&mut self.odd, &mut self.named, wanted)
     }
 
     /// Begins to count anew for a vhid.
@@ -172,6 +178,26 @@ fn classifier(loaded: &mut Ebpf, program: Program) -> Result<&mut SchedClassifie
     let found = loaded.program_mut(program.symbol());
     let found = found.ok_or_else(|| broken("the object lacks a program"))?;
     found.try_into().map_err(refused)
+}
+
+/// Makes a map hold exactly that; `known` is what it holds.
+fn hold<K: aya::Pod + Ord>(
+    map: &mut HashMap<MapData, K, u32>,
+    known: &mut BTreeMap<K, u8>,
+    wanted: BTreeMap<K, u8>,
+) -> Result<(), Error> {
+    let stale = known.keys().filter(|key| !wanted.contains_key(*key));
+    for key in stale.copied().collect::<Vec<_>>() {
+        map.remove(&key).map_err(refused)?;
+        known.remove(&key);
+    }
+    for (key, vhid) in wanted {
+        if known.get(&key) != Some(&vhid) {
+            map.insert(key, u32::from(vhid), 0).map_err(refused)?;
+            known.insert(key, vhid);
+        }
+    }
+    Ok(())
 }
 
 /// IPv4 addresses as ::ffff:a.b.c.d.

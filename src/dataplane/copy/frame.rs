@@ -1,5 +1,7 @@
 //! Just enough of a frame's headers to decide whether it may pass; must not know gates or sockets.
 
+use std::net::IpAddr;
+
 /// Bytes of an Ethernet header.
 pub(super) const ETHERNET: usize = 14;
 
@@ -23,6 +25,37 @@ pub(super) fn ethertype(frame: &[u8]) -> Option<u16> {
 /// True for a frame with a VLAN tag in its bytes.
 pub(super) fn is_tagged(frame: &[u8]) -> bool {
     matches!(ethertype(frame), Some(0x8100 | 0x88a8))
+}
+
+/// A frame as balancing has to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packet {
+    /// An IP packet and its addresses.
+    Ip(IpAddr, IpAddr),
+    /// Something else.
+    Other,
+    /// Too short for an IP header.
+    Cut,
+}
+
+/// Only the fixed header counts.
+pub(super) fn packet(frame: &[u8]) -> Packet {
+    let addresses = match ethertype(frame) {
+        Some(IPV4) => two::<4>(frame, ETHERNET + 12),
+        Some(IPV6) => two::<16>(frame, ETHERNET + 8),
+        _ => return Packet::Other,
+    };
+    addresses.map_or(Packet::Cut, |(from, to)| Packet::Ip(from, to))
+}
+
+/// Two addresses of `N` bytes.
+fn two<const N: usize>(frame: &[u8], at: usize) -> Option<(IpAddr, IpAddr)>
+where
+    [u8; N]: Into<IpAddr>,
+{
+    let from: [u8; N] = *frame.get(at..)?.first_chunk()?;
+    let to: [u8; N] = *frame.get(at + N..)?.first_chunk()?;
+    Some((from.into(), to.into()))
 }
 
 /// What an IPv6 packet carries.
@@ -136,6 +169,19 @@ mod tests {
             upper(&ipv6(51, &authenticated)),
             Upper::Is(17, 14 + 40 + 24)
         );
+    }
+
+    #[test]
+    fn a_packet_has_its_addresses_from_the_fixed_header() {
+        let frame = ipv6(0, &[]);
+        let nobody = IpAddr::from([0u8; 16]);
+        assert_eq!(packet(&frame), Packet::Ip(nobody, nobody));
+        assert_eq!(packet(&frame[..14 + 39]), Packet::Cut);
+        let frame = samples::ipv4(1);
+        let nobody = IpAddr::from([0u8; 4]);
+        assert_eq!(packet(&frame), Packet::Ip(nobody, nobody));
+        assert_eq!(packet(&frame[..14 + 19]), Packet::Cut);
+        assert_eq!(packet(&samples::ethernet(ARP, &[])), Packet::Other);
     }
 
     #[test]

@@ -1,47 +1,70 @@
 //! From a carpdev to the carpN that a frame is addressed to; must not know epoll.
 
-use super::frame::{self, ARP, ETHERNET, ICMPV6, IPV6, Upper};
+use super::frame::{self, ARP, ETHERNET, ICMPV6, IPV6, Packet, Upper};
 use super::line::{Line, Way};
-use crate::dataplane::Gate;
+use crate::dataplane::{Balancing, Gate, share};
 use crate::linux::packet::VNET_HEADER;
 use crate::time::Instant;
 use crate::wire::MacAddr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-/// The ports of one carpdev, ordered by MAC.
+/// The ports of one carpdev: for each MAC its port, and the place of its vhost.
 #[derive(Debug, Default)]
-pub(super) struct Roster(Vec<(MacAddr, Arc<Line>)>);
+pub(super) struct Roster(Vec<(MacAddr, usize, Arc<Line>)>);
 
 impl Roster {
     pub(super) fn new(lines: impl Iterator<Item = Arc<Line>>) -> Self {
-        let mut by_mac: Vec<_> = lines.map(|line| (line.port.mac, line)).collect();
-        by_mac.sort_by_key(|(mac, _)| *mac);
+        let of = |line: Arc<Line>| {
+            let heard: Vec<_> = line.port.heard().collect();
+            heard
+                .into_iter()
+                .map(move |(mac, place)| (mac, place, Arc::clone(&line)))
+        };
+        let mut by_mac: Vec<_> = lines.flat_map(of).collect();
+        by_mac.sort_by_key(|(mac, ..)| *mac);
         Self(by_mac)
     }
 
-    fn find(&self, mac: MacAddr) -> Option<&Line> {
-        let at = self.0.binary_search_by_key(&mac, |(mac, _)| *mac).ok()?;
-        Some(&self.0[at].1)
+    fn find(&self, mac: MacAddr) -> Option<(&Line, usize)> {
+        let at = self.0.binary_search_by_key(&mac, |(mac, ..)| *mac).ok()?;
+        let (_, place, line) = &self.0[at];
+        Some((line, *place))
     }
 }
 
-/// Hands a frame, with its virtio header, to its port if that may have it.
-pub(super) fn carry(roster: &Roster, bytes: &[u8], now: Instant) {
+/// Hands a frame, with its virtio header, to its port if that may have it. `bytes` may be changed.
+pub(super) fn carry(roster: &Roster, bytes: &mut [u8], now: Instant) {
     let Some(frame) = bytes
-        .get(VNET_HEADER..)
+        .get_mut(VNET_HEADER..)
         .filter(|frame| frame.len() >= ETHERNET)
     else {
         return;
     };
-    let Some(line) = destination(frame).and_then(|mac| roster.find(mac)) else {
+    let Some(mac) = destination(frame) else {
         return;
     };
-    let passage = line.live.enter(now);
-    let passes = passage.gate != Gate::Shut && admissible(frame, &line.port.shared);
+    let Some((line, place)) = roster.find(mac) else {
+        return;
+    };
+    let passage = line.enter(now);
+    let gate = match (line.port.balancing, frame::packet(frame)) {
+        (Balancing::Mac, _) => passage.gate_at(place),
+        // Of a group whose MAC happens to be the same: carpdev's stack has it.
+        (_, Packet::Ip(_, to)) if mac.is_multicast() && to.is_multicast() => return,
+        (_, Packet::Ip(from, to)) => share(from, to, line.port.vhosts.len())
+            .map_or(Gate::Shut, |place| passage.gate_at(place)),
+        (_, Packet::Other) => passage.widest().0,
+        (_, Packet::Cut) => Gate::Shut,
+    };
+    let passes = gate != Gate::Shut && admissible(frame, &line.port.shared);
+    if passes {
+        frame[..6].copy_from_slice(&line.port.mac.0);
+    }
+    let length = frame.len();
     // EIO while carpN is down, EBADFD once it is gone, EINVAL for a header that does not fit its frame: all dropped.
     if passes && nix::unistd::write(&*line.tap, bytes).is_ok() {
-        line.live.passed(Way::In, frame.len());
+        line.live.passed(Way::In, length);
     } else {
         line.live.dropped(Way::In);
     }

@@ -1,6 +1,6 @@
 //! What the owner of the copier and its thread share of one port or carpdev; must not know epoll or frames.
 
-use crate::dataplane::{Counters, Gate, Port};
+use crate::dataplane::{Balancing, Counters, Gate, Port};
 use crate::linux::packet::PacketSocket;
 use crate::time::Instant;
 use crate::wire::MacAddr;
@@ -21,9 +21,93 @@ pub(super) struct Line {
     pub(super) port: Port,
     pub(super) tap: Arc<OwnedFd>,
     pub(super) live: Arc<Live>,
+    /// In the order of the port's vhosts.
+    seats: Vec<Arc<Seat>>,
 }
 
 impl Line {
+    /// All shut.
+    pub(super) fn new(port: Port, tap: OwnedFd) -> Self {
+        let seats = port
+            .vhosts
+            .iter()
+            .map(|vhost| Arc::new(Seat::new(vhost.vhid)));
+        Self {
+            seats: seats.collect(),
+            tap: Arc::new(tap),
+            live: Arc::default(),
+            port,
+        }
+    }
+
+    /// The same after a change; a vhost that stays keeps its gate and lease, and one that goes is shut.
+    pub(super) fn changed(&self, port: Port) -> Self {
+        let stays = |vhid| port.vhosts.iter().any(|vhost| vhost.vhid == vhid);
+        for seat in self.seats.iter().filter(|seat| !stays(seat.vhid)) {
+            self.shut(seat);
+        }
+        let seat = |vhid| {
+            let known = self.seats.iter().find(|seat| seat.vhid == vhid);
+            known.map_or_else(|| Arc::new(Seat::new(vhid)), Arc::clone)
+        };
+        Self {
+            seats: port.vhosts.iter().map(|vhost| seat(vhost.vhid)).collect(),
+            tap: Arc::clone(&self.tap),
+            live: Arc::clone(&self.live),
+            port,
+        }
+    }
+
+    /// What may leave, whatever the leases are.
+    pub(super) fn gate(&self) -> Gate {
+        let gates = self.seats.iter().map(|seat| seat.gate());
+        gates.max().unwrap_or_default()
+    }
+
+    /// The MACs whose frames may be somebody's here, whatever the leases are.
+    pub(super) fn awaited(&self) -> impl Iterator<Item = MacAddr> + '_ {
+        let by_mac = self.port.balancing == Balancing::Mac;
+        let open = move |place: usize| match self.seats.get(place) {
+            Some(seat) if by_mac => seat.gate() != Gate::Shut,
+            _ => self.gate() != Gate::Shut,
+        };
+        let heard = self.port.heard();
+        heard
+            .filter(move |(_, place)| open(*place))
+            .map(|(mac, _)| mac)
+    }
+
+    /// Sequentially consistent with [`enter`](Self::enter): either the thread sees the new gate or we see it in flight.
+    pub(super) fn set_gate(&self, vhid: u8, gate: Gate) {
+        if let Some(seat) = self.seats.iter().find(|seat| seat.vhid == vhid)
+            && seat.gate.swap(gate.number(), Ordering::SeqCst) != gate.number()
+        {
+            self.live.settle();
+        }
+    }
+
+    fn shut(&self, seat: &Seat) {
+        if seat.gate.swap(Gate::Shut.number(), Ordering::SeqCst) != Gate::Shut.number() {
+            self.live.settle();
+        }
+    }
+
+    pub(super) fn shut_all(&self) {
+        self.seats.iter().for_each(|seat| self.shut(seat));
+    }
+
+    pub(super) fn set_lease(&self, vhid: u8, until: Instant) {
+        if let Some(seat) = self.seats.iter().find(|seat| seat.vhid == vhid) {
+            seat.lease.store(until.as_nanos(), Ordering::SeqCst);
+        }
+    }
+
+    /// Begins the handling of one frame: the gates as they are now hold until the passage is dropped.
+    pub(super) fn enter(&self, now: Instant) -> Passage<'_> {
+        self.live.in_flight.store(true, Ordering::SeqCst);
+        Passage { line: self, now }
+    }
+
     /// Drops what stands in the TAP: what a host sent while it owned nothing must not wait until it does (T14).
     pub(super) fn discard(&self) {
         // A read takes a whole frame, however little of it fits.
@@ -34,6 +118,74 @@ impl Line {
                 Err(_) => return,
             }
         }
+    }
+}
+
+/// What may pass for one vhost; changes while frames do.
+#[derive(Debug)]
+struct Seat {
+    vhid: u8,
+    gate: AtomicU8,
+    /// Nanoseconds of CLOCK_BOOTTIME.
+    lease: AtomicU64,
+}
+
+impl Seat {
+    const fn new(vhid: u8) -> Self {
+        Self {
+            vhid,
+            gate: AtomicU8::new(Gate::Shut.number()),
+            lease: AtomicU64::new(0),
+        }
+    }
+
+    fn gate(&self) -> Gate {
+        gate(self.gate.load(Ordering::SeqCst))
+    }
+
+    /// Past the lease it is shut.
+    fn gate_now(&self, now: Instant) -> Gate {
+        if now.as_nanos() < self.lease.load(Ordering::SeqCst) {
+            self.gate()
+        } else {
+            Gate::Shut
+        }
+    }
+}
+
+/// One frame on its way.
+#[derive(Debug)]
+pub(super) struct Passage<'a> {
+    line: &'a Line,
+    now: Instant,
+}
+
+impl Passage<'_> {
+    /// What may be done with a frame of the vhost at that place.
+    pub(super) fn gate_at(&self, place: usize) -> Gate {
+        let seat = self.line.seats.get(place);
+        seat.map_or(Gate::Shut, |seat| seat.gate_now(self.now))
+    }
+
+    /// The gate that lets most pass, and the place of the first vhost that has it.
+    pub(super) fn widest(&self) -> (Gate, usize) {
+        let mut widest = (self.gate_at(0), 0);
+        for place in 1..self.line.seats.len() {
+            if widest.0 == Gate::Open {
+                break;
+            }
+            let gate = self.gate_at(place);
+            if gate > widest.0 {
+                widest = (gate, place);
+            }
+        }
+        widest
+    }
+}
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        self.line.live.in_flight.store(false, Ordering::Release);
     }
 }
 
@@ -79,13 +231,10 @@ pub(super) enum Way {
     Out,
 }
 
-/// The part of a port that changes while frames pass.
-#[derive(Debug)]
+/// What stays with a port through every change.
+#[derive(Debug, Default)]
 pub(super) struct Live {
-    gate: AtomicU8,
-    /// Nanoseconds of CLOCK_BOOTTIME.
-    lease: AtomicU64,
-    /// The thread is between reading the gate and the end of a write.
+    /// The thread is between reading a gate and the end of a write.
     in_flight: AtomicBool,
     inward: Tally,
     outward: Tally,
@@ -99,41 +248,12 @@ struct Tally {
 }
 
 impl Live {
-    pub(super) fn new() -> Self {
-        Self {
-            gate: AtomicU8::new(number(Gate::Shut)),
-            lease: AtomicU64::new(0),
-            in_flight: AtomicBool::new(false),
-            inward: Tally::default(),
-            outward: Tally::default(),
-        }
-    }
-
-    pub(super) fn gate(&self) -> Gate {
-        gate(self.gate.load(Ordering::SeqCst))
-    }
-
-    /// Sequentially consistent with [`enter`](Self::enter): either the thread sees the new gate or we see it in flight.
-    pub(super) fn set_gate(&self, gate: Gate) {
-        if self.gate.swap(number(gate), Ordering::SeqCst) == number(gate) {
-            return;
-        }
+    /// Waits until a frame that a former gate let pass has passed.
+    fn settle(&self) {
         let since = std::time::Instant::now();
         while self.in_flight.load(Ordering::SeqCst) && since.elapsed() < IN_FLIGHT {
             std::thread::yield_now();
         }
-    }
-
-    pub(super) fn set_lease(&self, until: Instant) {
-        self.lease.store(until.as_nanos(), Ordering::SeqCst);
-    }
-
-    /// Begins the handling of one frame; the gate in the passage holds until it is dropped. Past the lease it is shut.
-    pub(super) fn enter(&self, now: Instant) -> Passage<'_> {
-        self.in_flight.store(true, Ordering::SeqCst);
-        let leased = now.as_nanos() < self.lease.load(Ordering::SeqCst);
-        let gate = if leased { self.gate() } else { Gate::Shut };
-        Passage { live: self, gate }
     }
 
     /// A frame of that many bytes has passed.
@@ -170,64 +290,93 @@ impl Live {
     }
 }
 
-/// One frame on its way.
-#[derive(Debug)]
-pub(super) struct Passage<'a> {
-    live: &'a Live,
-    /// What may be done with it.
-    pub(super) gate: Gate,
-}
-
-impl Drop for Passage<'_> {
-    fn drop(&mut self) {
-        self.live.in_flight.store(false, Ordering::Release);
-    }
-}
-
-const fn number(gate: Gate) -> u8 {
-    match gate {
-        Gate::Shut => 0,
-        Gate::Inward => 1,
-        Gate::Open => 2,
-        Gate::Yielded => 3,
-    }
-}
-
 const fn gate(number: u8) -> Gate {
     match number {
-        1 => Gate::Inward,
-        2 => Gate::Open,
-        3 => Gate::Yielded,
+        1 => Gate::Yielded,
+        2 => Gate::Inward,
+        3 => Gate::Open,
         _ => Gate::Shut,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::dataplane::Vhost;
+
+    fn line(vhids: &[u8]) -> Line {
+        let vhosts = vhids.iter().map(|vhid| Vhost {
+            vhid: *vhid,
+            mac: MacAddr::of_vhid(*vhid),
+        });
+        let port = Port {
+            id: 1,
+            carpdev: 2,
+            mac: MacAddr::of_vhid(vhids[0]),
+            vhosts: vhosts.collect(),
+            balancing: Balancing::Mac,
+            probes: false,
+            shared: Vec::new(),
+            accept: false,
+            capture: false,
+        };
+        let nothing = std::fs::File::open("/dev/null").unwrap();
+        Line::new(port, nothing.into())
+    }
 
     #[test]
-    fn a_port_without_a_lease_is_shut_whatever_its_gate() {
-        let live = Live::new();
+    fn a_vhost_without_a_lease_is_shut_whatever_its_gate() {
+        let line = line(&[1]);
         for gate in [Gate::Inward, Gate::Open, Gate::Yielded, Gate::Shut] {
-            live.set_gate(gate);
-            live.set_lease(Instant::from_nanos(100));
-            assert_eq!(live.enter(Instant::from_nanos(99)).gate, gate);
-            assert_eq!(live.enter(Instant::from_nanos(100)).gate, Gate::Shut);
+            line.set_gate(1, gate);
+            line.set_lease(1, Instant::from_nanos(100));
+            assert_eq!(line.enter(Instant::from_nanos(99)).gate_at(0), gate);
+            assert_eq!(line.enter(Instant::from_nanos(100)).gate_at(0), Gate::Shut);
+            assert_eq!(line.enter(Instant::from_nanos(99)).gate_at(1), Gate::Shut);
         }
     }
 
     #[test]
+    fn the_widest_gate_of_the_leased_vhosts_counts() {
+        let line = line(&[1, 2, 3]);
+        for (vhid, until) in [(1, 100), (2, 300), (3, 200)] {
+            line.set_gate(vhid, Gate::Open);
+            line.set_lease(vhid, Instant::from_nanos(until));
+        }
+        line.set_gate(2, Gate::Yielded);
+        for (now, widest) in [
+            (99, (Gate::Open, 0)),
+            (100, (Gate::Open, 2)),
+            (200, (Gate::Yielded, 1)),
+            (300, (Gate::Shut, 0)),
+        ] {
+            assert_eq!(
+                line.enter(Instant::from_nanos(now)).widest(),
+                widest,
+                "{now}"
+            );
+        }
+        // A vhost that stays keeps both, and one that goes is shut for whoever still has the old line.
+        let mut port = line.port.clone();
+        port.vhosts.remove(0);
+        let changed = line.changed(port);
+        let widest = |line: &Line| line.enter(Instant::from_nanos(99)).widest();
+        assert_eq!(widest(&changed), (Gate::Open, 1));
+        assert_eq!(widest(&line), (Gate::Open, 2));
+    }
+
+    #[test]
     fn a_gate_waits_for_the_frame_in_flight_but_not_for_ever() {
-        let live = Live::new();
-        live.set_lease(Instant::from_nanos(100));
-        live.set_gate(Gate::Open);
-        let passage = live.enter(Instant::ZERO);
+        let line = line(&[1]);
+        line.set_lease(1, Instant::from_nanos(100));
+        line.set_gate(1, Gate::Open);
+        let passage = line.enter(Instant::ZERO);
         let since = std::time::Instant::now();
-        live.set_gate(Gate::Shut);
+        line.set_gate(1, Gate::Shut);
         assert!(since.elapsed() >= IN_FLIGHT);
         drop(passage);
-        assert_eq!(live.enter(Instant::ZERO).gate, Gate::Shut);
+        assert_eq!(line.enter(Instant::ZERO).gate_at(0), Gate::Shut);
     }
 
     #[test]

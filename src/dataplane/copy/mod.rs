@@ -2,7 +2,7 @@
 //!
 //! The owner of a [`Copier`] changes a table under a lock that is held for moments only; the thread takes over a new
 //! table between two frames. What may pass is not in the table but in atomics that the thread reads before every single
-//! write, so a gate that closes is closed when [`Copier::set_gate`] returns. The virtual MACs of ports that are shut are not
+//! write, so a gate that closes is closed when [`Copier::set_gate`] returns. The virtual MACs of vhosts that are shut are not
 //! in the filter of the carpdev's socket: a BACKUP is not woken by the MASTER's traffic.
 
 mod frame;
@@ -17,7 +17,7 @@ use crate::linux::packet::PacketSocket;
 use crate::linux::tap;
 use crate::time::Instant;
 use crate::wire::MacAddr;
-use line::{Carpdev, Line, Live};
+use line::{Carpdev, Line};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::BTreeMap;
 use std::io;
@@ -84,13 +84,16 @@ impl Copier {
         })
     }
 
-    /// Adds a carpdev with its own MAC and its data socket (opened with virtio headers, filter still shut), or
-    /// replaces the one of this index.
+    /// Adds a carpdev with its own MAC and its data socket (opened with virtio headers, filter still shut, mute or not),
+    /// or replaces the one of this index.
     pub fn add_carpdev(&self, index: u32, mac: MacAddr, data: PacketSocket) {
+        // Fails when the interface is gone, and then there is nothing to hear.
+        let _ = data.hear();
         self.plug(index, Carpdev::new(mac, data, false));
     }
 
-    /// The same for a carpdev whose frames the kernel moves: only what carpN sends into its TAP is carried.
+    /// The same for a carpdev whose frames the kernel moves: only what carpN sends into its TAP is carried, and the socket
+    /// may stay mute.
     pub(super) fn add_deaf_carpdev(&self, index: u32, mac: MacAddr, data: PacketSocket) {
         self.plug(index, Carpdev::new(mac, data, true));
     }
@@ -122,31 +125,23 @@ impl Copier {
     pub fn add_port(&self, port: Port, tap: OwnedFd) {
         self.change(|table| {
             let (id, carpdev) = (port.id, port.carpdev);
-            let line = Line {
-                port,
-                tap: Arc::new(tap),
-                live: Arc::new(Live::new()),
-            };
-            if let Some(old) = table.lines.insert(id, Arc::new(line)) {
-                old.live.set_gate(Gate::Shut);
+            if let Some(old) = table.lines.insert(id, Arc::new(Line::new(port, tap))) {
+                old.shut_all();
                 table.listen(old.port.carpdev);
             }
             table.listen(carpdev);
         });
     }
 
-    /// Changes MAC, shared addresses or carpdev of a port; its gate, lease, counters and TAP stay.
+    /// Changes vhosts, shared addresses or carpdev of a port; its counters and TAP stay, and gate and lease of each vhost that
+    /// stays.
     pub fn change_port(&self, port: Port) {
         self.change(|table| {
             let Some(old) = table.lines.get(&port.id) else {
                 return;
             };
             let (before, after) = (old.port.carpdev, port.carpdev);
-            let line = Line {
-                tap: Arc::clone(&old.tap),
-                live: Arc::clone(&old.live),
-                port,
-            };
+            let line = old.changed(port);
             table.lines.insert(line.port.id, Arc::new(line));
             table.listen(before);
             table.listen(after);
@@ -157,24 +152,24 @@ impl Copier {
     pub fn remove_port(&self, id: u32) {
         self.change(|table| {
             if let Some(line) = table.lines.remove(&id) {
-                line.live.set_gate(Gate::Shut);
+                line.shut_all();
                 table.listen(line.port.carpdev);
             }
         });
     }
 
     /// What may pass from now on: a frame that the former gate let through has left when this returns.
-    pub fn set_gate(&self, id: u32, gate: Gate) {
+    pub fn set_gate(&self, id: u32, vhid: u8, gate: Gate) {
         let mut table = self.table();
         let Some(line) = table.lines.get(&id).map(Arc::clone) else {
             return;
         };
-        let before = line.live.gate();
+        let before = line.gate();
         if before == Gate::Shut && gate == Gate::Inward {
             line.discard();
         }
-        let waits = before == Gate::Inward && gate != Gate::Inward;
-        line.live.set_gate(gate);
+        line.set_gate(vhid, gate);
+        let waits = before == Gate::Inward && line.gate() != Gate::Inward;
         table.listen(line.port.carpdev);
         drop(table);
         if waits {
@@ -182,10 +177,10 @@ impl Copier {
         }
     }
 
-    /// The port is served until that moment of CLOCK_BOOTTIME and not after.
-    pub fn set_lease(&self, id: u32, until: Instant) {
+    /// The vhost is served until that moment of CLOCK_BOOTTIME and not after.
+    pub fn set_lease(&self, id: u32, vhid: u8, until: Instant) {
         if let Some(line) = self.table().lines.get(&id) {
-            line.live.set_lease(until);
+            line.set_lease(vhid, until);
         }
     }
 
@@ -242,7 +237,7 @@ impl Drop for Copier {
 }
 
 impl Table {
-    /// Lets the carpdev's socket hear the MACs of its ports that are not shut, and no other.
+    /// Lets the carpdev's socket hear the MACs of its vhosts that are not shut, and no other.
     fn listen(&mut self, index: u32) {
         let Some(carpdev) = self.carpdevs.get(&index).filter(|found| !found.deaf) else {
             return;
@@ -251,10 +246,7 @@ impl Table {
             .lines
             .values()
             .filter(|line| line.port.carpdev == index);
-        let macs: Vec<MacAddr> = on_it
-            .filter(|line| line.live.gate() != Gate::Shut)
-            .map(|line| line.port.mac)
-            .collect();
+        let macs: Vec<MacAddr> = on_it.flat_map(|line| line.awaited()).collect();
         if self.heard.get(&index) == Some(&macs) {
             return;
         }

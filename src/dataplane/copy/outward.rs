@@ -2,15 +2,17 @@
 
 use super::frame::{self, ARP, ETHERNET, ICMPV6, IGMP, IPV4, IPV6, RARP, Upper};
 use super::line::{Carpdev, Line, Way};
-use crate::dataplane::Gate;
+use crate::dataplane::{Balancing, Gate, Port};
 use crate::linux::packet::VNET_HEADER;
 use crate::time::Instant;
+use crate::wire::MacAddr;
 
 /// Sends a frame, with its virtio header, if the gate lets it. `bytes` may be changed.
 pub(super) fn carry(line: &Line, carpdev: Option<&Carpdev>, bytes: &mut [u8], now: Instant) {
-    let passage = line.live.enter(now);
+    let passage = line.enter(now);
     let left = carpdev.is_some_and(|carpdev| {
-        prepare(passage.gate, carpdev, bytes) && carpdev.data.send(bytes).is_ok()
+        let own = carpdev.mac();
+        prepare(&line.port, passage.widest(), own, bytes) && carpdev.data.send(bytes).is_ok()
     });
     if left {
         line.live.passed(Way::Out, bytes.len() - VNET_HEADER);
@@ -19,8 +21,8 @@ pub(super) fn carry(line: &Line, carpdev: Option<&Carpdev>, bytes: &mut [u8], no
     }
 }
 
-/// False: the frame stays here.
-fn prepare(gate: Gate, carpdev: &Carpdev, bytes: &mut [u8]) -> bool {
+/// False: the frame stays here. `own` is carpdev's MAC, `place` that of the vhost whose gate it is.
+fn prepare(port: &Port, (gate, place): (Gate, usize), own: MacAddr, bytes: &mut [u8]) -> bool {
     let Some(frame) = bytes
         .get_mut(VNET_HEADER..)
         .filter(|frame| frame.len() >= ETHERNET)
@@ -32,11 +34,38 @@ fn prepare(gate: Gate, carpdev: &Carpdev, bytes: &mut [u8]) -> bool {
     }
     match gate {
         Gate::Shut | Gate::Inward => false,
-        Gate::Open => true,
+        Gate::Open => {
+            speak(port, place, own, frame);
+            true
+        }
         Gate::Yielded if speaks_for_the_link(frame) => false,
         Gate::Yielded => {
-            frame[6..12].copy_from_slice(&carpdev.mac().0);
+            frame[6..12].copy_from_slice(&own.0);
             true
+        }
+    }
+}
+
+/// Which MAC stands for carpN, see [`Balancing`]; and who asks in ARP.
+fn speak(port: &Port, place: usize, own: MacAddr, frame: &mut [u8]) {
+    let folds = port.balancing != Balancing::Mac;
+    let Some(vhost) = port.vhosts.get(if folds { 0 } else { place }) else {
+        return;
+    };
+    match port.balancing {
+        Balancing::Mac if place > 0 => frame[6..12].copy_from_slice(&vhost.mac.0),
+        Balancing::Unlearnt => frame[6..12].copy_from_slice(&own.0),
+        Balancing::Mac | Balancing::Learnt => {}
+    }
+    if frame::ethertype(frame) == Some(ARP)
+        && let Some(arp) = frame[ETHERNET..].first_chunk_mut::<28>()
+        && arp[8..14] == port.mac.0
+    {
+        if port.vhosts.len() > 1 {
+            arp[8..14].copy_from_slice(&vhost.mac.0);
+        }
+        if port.probes {
+            arp[14..18].fill(0);
         }
     }
 }

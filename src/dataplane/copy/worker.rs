@@ -129,7 +129,7 @@ impl Worker {
         let visit = drain(&self.shared, self.seen, broken, |now| {
             let length = inlet.carpdev.data.recv(&mut self.buffer)?;
             if length < BUFFER {
-                inward::carry(&inlet.roster, &self.buffer[..length], now);
+                inward::carry(&inlet.roster, &mut self.buffer[..length], now);
             }
             Ok(())
         });
@@ -142,7 +142,7 @@ impl Worker {
         let Some(outlet) = self.outlets.get_mut(&index) else {
             return;
         };
-        if outlet.line.live.gate() == Gate::Inward && !broken {
+        if outlet.line.gate() == Gate::Inward && !broken {
             let silent = EpollEvent::new(EpollFlags::empty(), u64::from(index));
             outlet.held = self
                 .epoll
@@ -151,7 +151,7 @@ impl Worker {
             return;
         }
         let visit = drain(&self.shared, self.seen, broken, |now| {
-            if outlet.line.live.gate() == Gate::Inward {
+            if outlet.line.gate() == Gate::Inward {
                 return Err(Errno::EAGAIN.into());
             }
             let length = nix::unistd::read(&*outlet.line.tap, &mut self.buffer)?;

@@ -1,0 +1,82 @@
+//! A host that is drained gives its share to another one, and keeps it where there is none.
+
+use crate::rig::{Host, V4, V6, config, ms};
+use crate::segment::{DEAD, Segment};
+use carp::carp::Reason;
+use carp::carp::config::{Config, State, Unit};
+
+fn set(segment: &mut Segment, host: usize, drain: bool) {
+    for number in [1, 2] {
+        let config = Config {
+            drain,
+            ..segment.config(host, number)
+        };
+        segment.configure(host, Unit(number.into()), Some(config));
+    }
+}
+
+#[test]
+fn a_share_moves_away_and_back_and_nobody_goes_without_an_answer() {
+    let mut segment = Segment::new(2, None, |_, _| {});
+    segment.run(3.0 * DEAD);
+    let before = segment.shares();
+    set(&mut segment, 0, true);
+    let mut without = 0;
+    for _ in 0..4000 {
+        segment.run(1.0);
+        without += usize::from(!segment.wrong().0.is_empty());
+    }
+    // The goodbye is on its way for a millisecond, and so is the time in which a question finds nobody.
+    assert!(without <= 2, "{without} ms");
+    assert!(segment.shares().values().all(|(host, _)| *host == 1));
+    set(&mut segment, 0, false);
+    for _ in 0..3000 {
+        segment.run(1.0);
+        assert!(segment.wrong().0.is_empty());
+    }
+    assert_eq!(segment.shares(), before);
+}
+
+#[test]
+fn a_drained_host_serves_where_nobody_else_does() {
+    let mut segment = Segment::new(2, None, |_, _| {});
+    segment.run(3.0 * DEAD);
+    set(&mut segment, 0, true);
+    segment.run(1000.0);
+    segment.kill(1);
+    segment.run(DEAD);
+    assert!(segment.shares().values().all(|(host, _)| *host == 0));
+    segment.revive(1);
+    segment.run(DEAD);
+    assert!(segment.shares().values().all(|(host, _)| *host == 1));
+}
+
+#[test]
+fn alone_it_goes_on_before_it_ceases_to_serve() {
+    let (mut host, at) = Host::master(&[V4, V6], 1, 0);
+    let drained = Config {
+        drain: true,
+        ..config(&[V4, V6], 1, 0)
+    };
+    let lines = host.configure(at + 10.0, drained.clone());
+    assert!(
+        lines.contains(&"goodbye inet demote 128".to_owned()),
+        "{lines:?}"
+    );
+    assert_eq!(
+        (host.state(), host.reason()),
+        (State::Backup, Reason::Drained)
+    );
+    assert_eq!(host.engine.timeout(), Some(ms(at + 90.0)));
+    let lines = host.time(at + 90.0);
+    assert!(!lines.contains(&"gate shut".to_owned()), "{lines:?}");
+    assert_eq!(host.state(), State::Master);
+    assert!(
+        lines.contains(&"ad inet 1/240 demote 128".to_owned()),
+        "{lines:?}"
+    );
+    // What does not change is not said again.
+    assert!(host.configure(at + 95.0, drained).is_empty());
+    let lines = host.configure(at + 100.0, config(&[V4, V6], 1, 0));
+    assert!(lines.contains(&"ad inet 1/0".to_owned()), "{lines:?}");
+}
