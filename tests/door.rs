@@ -33,6 +33,7 @@ fn kind(effect: &Effect) -> &'static str {
     match effect {
         Effect::Open => "Open",
         Effect::Offer => "Offer",
+        Effect::Ready => "Ready",
         Effect::Count => "Count",
         Effect::Create { .. } => "Create",
         Effect::Destroy { .. } => "Destroy",

@@ -4,6 +4,7 @@ use super::auth::Auth;
 use super::config::{Carpdev, Unit, Vhid};
 use super::election::Priority;
 use super::engine::Engine;
+use super::kept::Part;
 use super::receive::priority;
 use super::replay::Heard;
 use super::state::Departure;
@@ -43,6 +44,9 @@ impl Engine {
                 .partition(&over);
             interface.departures = kept;
             let ended: Vec<Departure> = ended;
+            if !ended.is_empty() {
+                self.changed.insert(Part::Unit(*unit));
+            }
             for left in &ended {
                 self.out.push(Action::Gate {
                     unit: *unit,
@@ -59,11 +63,12 @@ impl Engine {
 
     /// Forgets each destroyed carpN that has nothing left to serve.
     pub(super) fn retire(&mut self) {
-        let out = &mut self.out;
+        let (out, changed) = (&mut self.out, &mut self.changed);
         self.world.interfaces.retain(|unit, interface| {
             let over = interface.retiring && interface.departures.is_empty();
             if over {
                 out.push(Action::Retired { unit: *unit });
+                changed.extend([Part::Unit(*unit), Part::Whole]);
             }
             !over
         });

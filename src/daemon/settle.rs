@@ -136,9 +136,18 @@ impl Daemon {
             .keys()
             .all(|unit| self.retired.contains(unit));
         if self.ending == Ending::Retiring && retired {
-            self.ending = Ending::Closing;
-            self.order(Purpose::Close, Effect::Close);
+            self.close();
         }
+    }
+
+    /// Has everything removed, unless somebody else goes on with it.
+    pub(super) fn close(&mut self) {
+        if self.leaving {
+            self.ending = Ending::Over;
+            return;
+        }
+        self.ending = Ending::Closing;
+        self.order(Purpose::Close, Effect::Close);
     }
 
     /// An outcome that no transaction waits for.
@@ -157,13 +166,13 @@ impl Daemon {
             (Purpose::Close, _) => self.ending = Ending::Over,
             (Purpose::Count, _) => self.counted(),
             (Purpose::PutBack(unit), result) => self.was_put_back(unit, &effect, result),
-            (Purpose::Disarm(_), Ok(_)) => {}
+            (Purpose::Disarm(_), Ok(_)) | (Purpose::Ready, _) => {}
             (purpose, Err(failure)) => self.try_again(purpose, &effect, &failure),
         }
     }
 
     /// What an effect says besides its value.
-    fn heard(&mut self, effect: &Effect, said: Said) {
+    pub(super) fn heard(&mut self, effect: &Effect, said: Said) {
         match (effect, said) {
             (Effect::OpenCarpdev { name, .. }, Said::Plane(plane, why)) => {
                 self.tell_fallback(name, plane, why);
@@ -400,6 +409,7 @@ fn what(effect: &Effect) -> &'static str {
     match effect {
         Effect::Open => "open",
         Effect::Offer => "offer",
+        Effect::Ready => "ready",
         Effect::Count => "count",
         Effect::Create { .. } => "create",
         Effect::Destroy { .. } => "destroy",

@@ -19,7 +19,7 @@ const LEAP: u64 = 2 * 3600;
 const SLACK: u64 = 64;
 
 /// One identity: the counters heard last, by family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 struct Member {
     identity: u64,
     last: [Option<u64>; 2],
@@ -61,7 +61,7 @@ pub(in crate::carp) enum Verdict {
     Old(u64),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) struct Members {
     /// This host.
     own: Member,

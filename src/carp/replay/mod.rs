@@ -153,7 +153,7 @@ impl Verdict {
 }
 
 /// What one vhost remembers of a group, bounded.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) struct Memory {
     members: Members,
     strangers: Strangers,

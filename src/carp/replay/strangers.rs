@@ -20,7 +20,7 @@ const RUN: u8 = 4;
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// A number heard in one family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 struct Number {
     family: Family,
     counter: u64,
@@ -30,7 +30,7 @@ struct Number {
     kind: Kind,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 enum Kind {
     /// Heard once, of a sender not yet known.
     Once,
@@ -40,7 +40,7 @@ enum Kind {
     Varying,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 struct Sender {
     src: IpAddr,
     /// New numbers since the last repeated one or the last silence, at most [`RUN`].
@@ -62,7 +62,7 @@ pub(in crate::carp) enum Verdict {
     Repeat,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Strangers {
     numbers: VecDeque<Number>,
     senders: VecDeque<Sender>,

@@ -1,7 +1,7 @@
 //! A carpdev in use: its sockets, groups, memberships and settings; must not know who uses it.
 
-use super::Failure;
 use super::serve::{Done, Door, Opened, failed, gone, of};
+use super::{Failure, Said};
 use crate::carp::config::Dataplane;
 use crate::linux::Error;
 use crate::linux::groups::Groups;
@@ -11,6 +11,7 @@ use crate::linux::raw::RawSocket;
 use crate::linux::sysctl;
 use crate::wire::{Family, MacAddr};
 use std::collections::BTreeSet;
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
@@ -21,6 +22,15 @@ impl Door {
             .link(name)
             .map_err(|e| of(&e))?
             .ok_or_else(|| gone(name))?;
+        if let Some(opened) = self.carpdevs.get(&link.index) {
+            let copies = opened.sockets.iter().map(OwnedFd::try_clone);
+            let copies = copies.collect::<io::Result<_>>();
+            self.said = Said::Plane(opened.plane.0, opened.plane.1.clone());
+            return Ok((link.index, copies.map_err(|e| failed(name, &e))?));
+        }
+        if link.loopback || self.taps.values().any(|held| held.index == link.index) {
+            return Err(gone(name));
+        }
         let open = || -> Result<(Vec<OwnedFd>, Groups, PacketSocket), Error> {
             let mut sockets = vec![
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
@@ -54,7 +64,15 @@ impl Door {
                 half.into_iter().collect()
             }
         };
+        let Said::Plane(plane, why) = &self.said else {
+            return Err(gone("data plane"));
+        };
+        let copies = sockets.iter().map(OwnedFd::try_clone);
+        let copies: io::Result<Vec<OwnedFd>> = copies.collect();
         let opened = Opened {
+            name: name.to_owned(),
+            plane: (*plane, why.clone()),
+            sockets: copies.map_err(|e| failed(name, &e))?,
             quiet,
             kernel,
             groups,

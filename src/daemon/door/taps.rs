@@ -21,11 +21,9 @@ const NAME_FREE: Duration = Duration::from_secs(2);
 impl Door {
     /// T10 and T3: everything the kernel would do by itself on carpN is turned off before the first "up".
     pub(super) fn create(&mut self, name: &str, mac: MacAddr) -> Done {
-        if self.taps.contains_key(name) {
-            return Err(Failure {
-                errno: libc::EEXIST,
-                why: format!("{name} is there already"),
-            });
+        if let Some(held) = self.taps.get(name) {
+            let copy = held.tap.as_fd().try_clone_to_owned();
+            return Ok((held.index, vec![copy.map_err(|e| failed(name, &e))?]));
         }
         let tap = Tap::create(name).map_err(|e| of(&e))?;
         let index = tap.index();
