@@ -221,8 +221,9 @@ fn a_forged_order_is_refused_and_changes_nothing() {
     );
     let listen = |index, groups: &[&str], bridge| Effect::Listen {
         index,
+        name: "eth0".to_owned(),
         groups: groups.iter().map(|g| g.parse().unwrap()).collect(),
-        macs: vec![mac],
+        macs: vec![(mac, 1)],
         shared: Vec::new(),
         units: Vec::new(),
         bridge,

@@ -56,7 +56,7 @@ impl Plane {
         })
     }
 
-    /// Adds a carpdev with its data socket (opened with virtio headers, mute, filter still shut) and, where programs serve it, the
+    /// Adds a carpdev with its data socket (opened with virtio headers, filter still shut, mute only with a map) and, where programs serve it, the
     /// map of their ports; or replaces the one of this index.
     ///
     /// # Errors

@@ -15,6 +15,9 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
+/// The place of the data socket among those of a carpdev.
+const DATA: usize = 2;
+
 impl Door {
     pub(super) fn open_carpdev(&mut self, name: &str, planes: &[Dataplane]) -> Done {
         let link = self
@@ -51,7 +54,14 @@ impl Door {
         let (mut sockets, groups, memberships) = open().map_err(|e| of(&e))?;
         let kernel = self.open_kernel(name, link.index, planes)?;
         let quiet = match &kernel {
-            None => self.quiet(&link).map_err(|e| of(&e))?,
+            None => {
+                // An engine may not bind.
+                let data = sockets.get(DATA).map(OwnedFd::try_clone).transpose();
+                let heard = data
+                    .and_then(|data| data.map_or(Ok(()), |data| PacketSocket::from(data).hear()));
+                heard.map_err(|e| failed(name, &e))?;
+                self.quiet(&link).map_err(|e| of(&e))?
+            }
             Some(kernel) => {
                 let map = kernel.ports().try_clone_to_owned();
                 sockets.push(map.map_err(|e| failed(name, &e))?);

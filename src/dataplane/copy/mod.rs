@@ -84,11 +84,9 @@ impl Copier {
         })
     }
 
-    /// Adds a carpdev with its own MAC and its data socket (opened with virtio headers, filter still shut, mute or not),
+    /// Adds a carpdev with its own MAC and its data socket (opened with virtio headers, filter still shut, not mute),
     /// or replaces the one of this index.
     pub fn add_carpdev(&self, index: u32, mac: MacAddr, data: PacketSocket) {
-        // Fails when the interface is gone, and then there is nothing to hear.
-        let _ = data.hear();
         self.plug(index, Carpdev::new(mac, data, false));
     }
 
