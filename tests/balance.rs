@@ -9,6 +9,8 @@ mod support;
 
 #[path = "balance/drain.rs"]
 mod drain;
+#[path = "balance/field.rs"]
+mod field;
 #[path = "engine/rig.rs"]
 #[allow(dead_code)]
 mod rig;
@@ -18,3 +20,5 @@ mod rule;
 mod segment;
 #[path = "balance/sharing.rs"]
 mod sharing;
+#[path = "balance/site.rs"]
+mod site;

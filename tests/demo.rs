@@ -406,3 +406,33 @@ fn keep_tells_how_to_enter_and_the_way_is_open() {
     assert!(status.success(), "the events were all shown");
     place.assert_nothing_left();
 }
+
+#[test]
+fn askers_are_shared_and_none_is_forgotten() {
+    let place = Place::new("balance");
+    let output = place.demo(&["balance", "--json"]).output().unwrap();
+    let object = object(&output);
+    assert_eq!(object["scenario"], "balance");
+    for key in ["unanswered", "double"] {
+        assert_eq!(integer(&object, key), 0, "{key} in {object}");
+    }
+    let hosts = object["hosts"].as_array().unwrap();
+    let names: Vec<_> = hosts.iter().map(|host| host["name"].clone()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    // The one that was killed is among them, and answered less.
+    let answered: Vec<u64> = hosts.iter().map(|host| integer(host, "answered")).collect();
+    assert!(
+        answered[1] > 100 && answered[1] < answered[0].min(answered[2]),
+        "{object}"
+    );
+    let total: u64 = answered.iter().sum();
+    let (asked, repeated) = (integer(&object, "requests"), integer(&object, "repeated"));
+    // The last round's answers may still be on their way.
+    assert!(
+        total + repeated <= asked && total + repeated + 64 >= asked,
+        "{object}"
+    );
+    place.assert_nothing_left();
+    let refused = place.demo(&["balance", "--keep"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+}

@@ -9,6 +9,8 @@
 //! that figures of one round are neighbours in time; ratios are formed within a round. The interval is the percentile
 //! bootstrap's for the median of the rounds' ratios, 95 %.
 //!
+//! Where the kernel groups tasks by session, nice alone does not keep other sessions away: write to /proc/self/autogroup, too.
+//!
 //! The carpdev has no address of its own, so that carpN (or the macvlan) carries both directions.
 //!
 //! CPU time is the whole machine's, from /proc/stat: all that is not idle, waiting or stolen. Softirqs and the copying

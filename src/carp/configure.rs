@@ -151,8 +151,14 @@ impl Interface {
 }
 
 impl Turn<'_> {
-    /// Offers what it has to whoever is there, and goes on where that is nobody.
+    /// Whoever honours the demotion takes over while this host still serves; see [`Self::bow_out`] for the others.
     fn drain(&mut self) {
+        self.advertise();
+        self.vhost.offered = self.config.drain;
+    }
+
+    /// Leaves what it has to whoever is there, and goes on where that is nobody.
+    pub(super) fn bow_out(&mut self) {
         self.step_down(Leaving::Goodbye, Reason::Drained);
         for family in families(self.config).collect::<Vec<_>>() {
             self.restart_family(family, UNDRAINED);
@@ -191,7 +197,7 @@ impl Turn<'_> {
                 self.vhost.timers.set(Timer::Arming, overdue);
             }
             Phase::Arming(_) => {}
-            Phase::Master if redrain && self.config.drain => self.drain(),
+            Phase::Master if redrain => self.drain(),
             Phase::Master if rearm => {
                 self.ask_to_arm();
                 self.advertise();
@@ -201,7 +207,7 @@ impl Turn<'_> {
                     .collect();
                 self.announce(&new);
             }
-            Phase::Master if rekey || retime || repeer || redrain => self.advertise(),
+            Phase::Master if rekey || retime || repeer => self.advertise(),
             Phase::Master => {}
         }
     }

@@ -31,6 +31,9 @@ impl Turn<'_> {
     }
 
     pub(super) fn advertise_periodically(&mut self) {
+        if self.vhost.offered {
+            return self.bow_out();
+        }
         self.advertise();
         if self.vhost.until_burst > 0 {
             self.vhost.until_burst -= 1;

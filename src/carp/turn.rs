@@ -327,6 +327,7 @@ impl Turn<'_> {
             self.say_goodbye();
         }
         self.vhost.round = None;
+        self.vhost.offered = false;
         self.vhost.until_burst = 0;
         self.vhost.timers.stop_all();
         if gate != Gate::Open {

@@ -125,6 +125,8 @@ pub(super) struct Vhost {
     pub(super) heard_ours: Option<Instant>,
     /// `state init` was asked for.
     pub(super) held: bool,
+    /// Drained just now: it has told that it is demoted, and says goodbye with its next advertisement.
+    pub(super) offered: bool,
     /// In INIT: until then another host is its MASTER.
     pub(super) elsewhere: Option<Instant>,
 }
@@ -155,6 +157,7 @@ impl Vhost {
             former: VecDeque::new(),
             heard_ours: None,
             elsewhere: None,
+            offered: false,
         }
     }
 

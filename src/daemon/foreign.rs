@@ -94,8 +94,8 @@ impl Daemon {
         if ready.is_empty() {
             return;
         }
-        // Asked for after all outcomes were taken in: it is how things stand.
         let owning = |unit: &Unit| self.interfaces.get(unit).is_some_and(|held| held.owning);
+        // Asked for after all outcomes were taken in: it is how things stand.
         let monitor = self.monitor.get_ref();
         let Ok(links) = monitor.links() else {
             return;

@@ -191,8 +191,8 @@ mod tests {
             loopback: false,
             ethernet: true,
             master: None,
-            lower: None,
             table: None,
+            lower: None,
         };
         for kind in ["macvlan", "macvtap", "ipvlan", "ipvtap"] {
             let why = unfit(&link(kind)).unwrap_or_default();

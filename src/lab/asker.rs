@@ -120,7 +120,7 @@ fn collect(
 }
 
 /// The broadcast ARP request or multicast solicitation for `target`.
-fn question(asking: &Asking, target: IpAddr) -> Vec<u8> {
+pub(super) fn question(asking: &Asking, target: IpAddr) -> Vec<u8> {
     match target {
         IpAddr::V4(target) => {
             let mut frame = ethernet(MacAddr::BROADCAST, asking.mac, ARP);

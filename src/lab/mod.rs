@@ -4,6 +4,7 @@
 pub mod asker;
 pub mod beat;
 pub mod capture;
+pub mod crowd;
 pub mod echo;
 pub mod figures;
 pub mod interrupt;

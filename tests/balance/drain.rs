@@ -1,6 +1,6 @@
 //! A host that is drained gives its share to another one, and keeps it where there is none.
 
-use crate::rig::{Host, V4, V6, config, ms};
+use crate::rig::{Ad, Host, V4, V6, config};
 use crate::segment::{DEAD, Segment};
 use carp::carp::Reason;
 use carp::carp::config::{Config, State, Unit};
@@ -22,16 +22,16 @@ fn a_share_moves_away_and_back_and_nobody_goes_without_an_answer() {
     let before = segment.shares();
     set(&mut segment, 0, true);
     let mut without = 0;
-    for _ in 0..4000 {
-        segment.run(1.0);
+    for _ in 0..800 {
+        segment.run(5.0);
         without += usize::from(!segment.wrong().0.is_empty());
     }
     // The goodbye is on its way for a millisecond, and so is the time in which a question finds nobody.
     assert!(without <= 2, "{without} ms");
     assert!(segment.shares().values().all(|(host, _)| *host == 1));
     set(&mut segment, 0, false);
-    for _ in 0..3000 {
-        segment.run(1.0);
+    for _ in 0..600 {
+        segment.run(5.0);
         assert!(segment.wrong().0.is_empty());
     }
     assert_eq!(segment.shares(), before);
@@ -58,25 +58,41 @@ fn alone_it_goes_on_before_it_ceases_to_serve() {
         drain: true,
         ..config(&[V4, V6], 1, 0)
     };
+    let told = |lines: &[String], line: &str| assert!(lines.iter().any(|l| l == line), "{lines:?}");
     let lines = host.configure(at + 10.0, drained.clone());
-    assert!(
-        lines.contains(&"goodbye inet demote 128".to_owned()),
-        "{lines:?}"
-    );
+    told(&lines, "ad inet 1/240 demote 128");
+    assert_eq!(host.state(), State::Master);
+    let left = host.timeout().unwrap();
+    assert!((at + 1947.0..at + 1948.0).contains(&left), "{left}");
+    told(&host.time(left), "goodbye inet demote 128");
     assert_eq!(
         (host.state(), host.reason()),
         (State::Backup, Reason::Drained)
     );
-    assert_eq!(host.engine.timeout(), Some(ms(at + 90.0)));
-    let lines = host.time(at + 90.0);
+    assert_eq!(host.timeout(), Some(left + 80.0));
+    let lines = host.time(left + 80.0);
     assert!(!lines.contains(&"gate shut".to_owned()), "{lines:?}");
     assert_eq!(host.state(), State::Master);
-    assert!(
-        lines.contains(&"ad inet 1/240 demote 128".to_owned()),
-        "{lines:?}"
-    );
+    told(&lines, "ad inet 1/240 demote 128");
     // What does not change is not said again.
-    assert!(host.configure(at + 95.0, drained).is_empty());
-    let lines = host.configure(at + 100.0, config(&[V4, V6], 1, 0));
-    assert!(lines.contains(&"ad inet 1/0".to_owned()), "{lines:?}");
+    assert!(host.configure(left + 85.0, drained).is_empty());
+    told(
+        &host.configure(left + 90.0, config(&[V4, V6], 1, 0)),
+        "ad inet 1/0",
+    );
+}
+
+#[test]
+fn a_peer_that_honours_no_demotion_takes_over_at_the_goodbye() {
+    let (mut host, at) = Host::master(&[V4], 1, 0);
+    let drained = Config {
+        drain: true,
+        ..config(&[V4], 1, 0)
+    };
+    host.configure(at + 10.0, drained);
+    let left = host.timeout().unwrap();
+    host.time(left);
+    host.frame(left + 1.0, &Ad::new(&[V4], 1, 100).bytes());
+    host.time(left + 500.0);
+    assert_eq!(host.state(), State::Backup);
 }

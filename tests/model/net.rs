@@ -265,7 +265,10 @@ impl Net {
                     ..self.wire[which].clone()
                 };
                 self.deliver(which);
-                self.wire.insert(which, copy);
+                // A host that has ended meanwhile hears no more.
+                if self.hosts[copy.to].engine.is_some() {
+                    self.wire.insert(which, copy);
+                }
             }
             Step::Reflect(which) => {
                 self.left.reflections -= 1;

@@ -2,6 +2,7 @@
 //! would and must not know how the daemon works.
 #![forbid(unsafe_code)]
 
+mod balance;
 pub mod caption;
 mod enter;
 pub mod event;
@@ -31,9 +32,26 @@ use std::process::ExitCode;
 /// What a shell reports for a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 
+/// What is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Scenario {
+    /// Two hosts, one MASTER, six events.
+    Failover,
+    /// Three hosts that share an address by asker.
+    Balance,
+}
+
 /// What `carp demo` takes.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
+    /// What is shown: a failover, or three hosts that share an address
+    #[arg(
+        value_enum,
+        default_value = "failover",
+        value_name = "failover|balance",
+        hide_possible_values = true
+    )]
+    scenario: Scenario,
     /// Which addresses the group shares
     #[arg(
         long,
@@ -78,6 +96,12 @@ pub fn run(args: Args) -> ExitCode {
 fn demo(args: &Args) -> Result<(), Error> {
     privilege::obtain()?;
     let interrupt = Interrupt::new().map_err(Error::io("wait for signals"))?;
+    if args.scenario == Scenario::Balance {
+        if args.pcap.is_some() || args.keep {
+            return Err(Error::Option("--pcap and --keep"));
+        }
+        return balance(args.json, interrupt);
+    }
     let plan = Plan {
         program: std::env::current_exe().map_err(Error::io("find own executable"))?,
         families: args.family.list(),
@@ -102,12 +126,25 @@ fn demo(args: &Args) -> Result<(), Error> {
     Ok(())
 }
 
+fn balance(json: bool, interrupt: Interrupt) -> Result<(), Error> {
+    let program = std::env::current_exe().map_err(Error::io("find own executable"))?;
+    let outcome = balance::run(&program, interrupt)?;
+    print(&if json {
+        balance::json(&outcome)
+    } else {
+        balance::table(&outcome)
+    })
+}
+
 fn say(report: &Report, json: bool) -> Result<(), Error> {
-    let text = if json {
+    print(&if json {
         json::text(report)
     } else {
         table::text(report)
-    };
+    })
+}
+
+fn print(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // As in any pipe, a reader that went away is no failure.

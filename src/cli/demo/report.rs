@@ -16,6 +16,9 @@ pub enum Error {
     /// The audience has had enough.
     #[error("interrupted")]
     Interrupted,
+    /// An option means nothing in this scenario.
+    #[error("{0} are for the scenario failover")]
+    Option(&'static str),
     /// The lab could not be built.
     #[error(transparent)]
     Lab(#[from] crate::lab::Error),

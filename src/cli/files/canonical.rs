@@ -206,8 +206,7 @@ pub fn difference(before: &[String], after: &[String]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::carp::config::Key;
-    use crate::carp::config::{Balancing, InputMode, Node, Selector, Unit, Vhid};
+    use crate::carp::config::{Balancing, InputMode, Key, Node, Selector, Unit, Vhid};
 
     fn dumped(config: Config) -> Dumped {
         Dumped {

@@ -1,0 +1,202 @@
+//! A host that asks for shared addresses in the name of many, and counts who answers whom; must not know who should.
+
+use super::asker::{Asking, question};
+use super::beat::Beat;
+use crate::linux::filter::Filter;
+use crate::linux::packet::{PacketSocket, Vnet};
+use crate::linux::{self, clock, netns::Namespace};
+use crate::time::Instant;
+use crate::wire::{Frame, MacAddr, arp, frame};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often answers are looked for.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// One of many who ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Its address.
+    pub ip: IpAddr,
+    /// The shared address of its family.
+    pub target: IpAddr,
+}
+
+/// What came of the questions so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Questions asked.
+    pub asked: u64,
+    /// Answers of each bridge port.
+    pub answered: Vec<u64>,
+    /// The port that answered each asker last.
+    pub by: Vec<Option<usize>>,
+    /// Questions that had several answers.
+    pub double: u64,
+    /// Questions that had to be repeated, since the one before had no answer.
+    pub repeated: u64,
+    /// How long each asker has been without an answer.
+    pub waiting: Vec<Duration>,
+    /// The longest that an asker was without an answer.
+    pub longest: Duration,
+}
+
+/// Runs until dropped.
+#[derive(Debug)]
+pub struct Crowd {
+    tally: Arc<Mutex<Tally>>,
+    _beat: Beat,
+}
+
+struct Work {
+    outlet: PacketSocket,
+    /// At the bridge ports.
+    ports: Vec<PacketSocket>,
+    members: Vec<Member>,
+    questions: Vec<Vec<u8>>,
+    /// Answers to the latest question of each.
+    answers: Vec<u32>,
+    /// When each asked for the first time what was not answered yet.
+    since: Vec<Option<Instant>>,
+    asked: bool,
+}
+
+impl Crowd {
+    /// Every one of `members` asks every `period`, all with the Ethernet address `mac`, from `interface` of `namespace`.
+    /// What the hosts at `ports` of `switch` send is what they answer.
+    ///
+    /// # Errors
+    /// Those of packet sockets: no privilege, no such interface.
+    pub fn start(
+        (namespace, interface, mac): (&Namespace, u32, MacAddr),
+        (switch, ports): (&Namespace, &[u32]),
+        members: &[Member],
+        period: Duration,
+    ) -> linux::Result<Self> {
+        let failed = |source| linux::Error::new("start crowd", "", source);
+        let open = |index: u32| {
+            let socket = PacketSocket::open(index, Vnet::No)?;
+            let set = socket.set_filter(&Filter::everything());
+            set.map(|()| socket).map_err(failed)
+        };
+        let outlet = namespace.try_run(|| PacketSocket::open(interface, Vnet::No))??;
+        let listening = switch.try_run(|| {
+            ports
+                .iter()
+                .map(|port| open(*port))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        let mut work = Work {
+            outlet,
+            ports: listening??,
+            questions: members.iter().map(|m| asking(*m, mac)).collect(),
+            answers: vec![0; members.len()],
+            since: vec![None; members.len()],
+            members: members.to_vec(),
+            asked: false,
+        };
+        let tally = Arc::new(Mutex::new(Tally {
+            answered: vec![0; ports.len()],
+            by: vec![None; members.len()],
+            waiting: vec![Duration::ZERO; members.len()],
+            ..Tally::default()
+        }));
+        let shared = Arc::clone(&tally);
+        let mut next = Instant::ZERO;
+        let beat = Beat::start("crowd", LOOK, move |_due| {
+            let mut tally = lock(&shared);
+            work.collect(&mut tally);
+            let now = clock::now();
+            if now >= next {
+                work.ask(&mut tally, now);
+                next = now + period;
+            }
+        });
+        Ok(Self {
+            tally,
+            _beat: beat.map_err(failed)?,
+        })
+    }
+
+    /// As it is now.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        lock(&self.tally).clone()
+    }
+}
+
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn asking(member: Member, mac: MacAddr) -> Vec<u8> {
+    let (mut inet, mut inet6) = (
+        std::net::Ipv4Addr::UNSPECIFIED,
+        std::net::Ipv6Addr::UNSPECIFIED,
+    );
+    match member.ip {
+        IpAddr::V4(ip) => inet = ip,
+        IpAddr::V6(ip) => inet6 = ip,
+    }
+    let asking = Asking {
+        interface: 0,
+        mac,
+        inet,
+        inet6,
+    };
+    question(&asking, member.target)
+}
+
+impl Work {
+    fn collect(&mut self, tally: &mut Tally) {
+        let mut buffer = [0; 128];
+        for (port, socket) in self.ports.iter().enumerate() {
+            while let Ok(length) = socket.recv(&mut buffer) {
+                let Some((ip, target)) = answered(&buffer[..length.min(buffer.len())]) else {
+                    continue;
+                };
+                let asked = |member: &Member| (member.ip, member.target) == (ip, target);
+                if let Some(place) = self.members.iter().position(asked) {
+                    self.answers[place] += 1;
+                    tally.answered[port] += 1;
+                    tally.by[place] = Some(port);
+                }
+            }
+        }
+    }
+
+    /// What was answered is done; all ask anew.
+    fn ask(&mut self, tally: &mut Tally, now: Instant) {
+        for place in 0..self.members.len() {
+            match std::mem::take(&mut self.answers[place]) {
+                0 if self.asked => {
+                    tally.repeated += 1;
+                    let waiting = now.since(self.since[place].unwrap_or(now));
+                    tally.waiting[place] = waiting;
+                    tally.longest = tally.longest.max(waiting);
+                }
+                answers => {
+                    tally.double += u64::from(answers > 1);
+                    self.since[place] = Some(now);
+                    tally.waiting[place] = Duration::ZERO;
+                }
+            }
+            tally.asked += 1;
+            // A link that is down brings no answer, which is what is counted.
+            let _ = self.outlet.send(&self.questions[place]);
+        }
+        self.asked = true;
+    }
+}
+
+/// To whom an answer goes, and about which address.
+fn answered(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    match frame::parse(bytes).ok()? {
+        Frame::Arp(packet) if packet.operation == arp::Operation::Reply => {
+            Some((packet.target_ip.into(), packet.sender_ip.into()))
+        }
+        Frame::NeighbourAdvertisement(na) => Some((na.dst.into(), na.target.into())),
+        _ => None,
+    }
+}
