@@ -173,10 +173,9 @@ fn the_next_engine_knows_what_the_last_one_knew() {
     };
     let counted = || {
         let text = a.ok("netstat -s -p carp");
-        text.lines()
-            .find(|l| l.contains("transitions to master"))
-            .unwrap()
-            .to_owned()
+        let mut lines = text.lines();
+        let line = lines.find(|l| l.contains("transitions to master"));
+        line.unwrap().to_owned()
     };
     let (before, count) = (shown(), counted());
     for signal in [
