@@ -60,9 +60,6 @@ struct Daemon {
     /// A command started this: go to the background, report on standard output, end with the last interface
     #[arg(long, hide = true)]
     autostarted: bool,
-    /// Run engine and door as two processes
-    #[arg(long, hide = true)]
-    separate: bool,
     /// What moves frames, as net.inet.carp.dataplane: auto, tcx, clsact or copy
     #[arg(
         long,
@@ -77,7 +74,6 @@ impl Daemon {
     const fn options(&self) -> Options {
         Options {
             autostarted: self.autostarted,
-            separate: self.separate,
             dataplane: self.dataplane,
         }
     }
@@ -153,6 +149,7 @@ fn ifconfig(
             instead,
             called,
             links: daemon::links,
+            hardware: daemon::hardware,
         },
     )
 }

@@ -1,6 +1,7 @@
 //! Time as an integer, so that any moment can be built in a test; knows no operating system.
 #![forbid(unsafe_code)]
 
+use serde::{Deserialize, Serialize};
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use std::time::Duration;
 ///
 /// `linux::clock` fills it from CLOCK_BOOTTIME, which goes on while a machine sleeps: a resumed host sees at once that
 /// its mastership is stale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Instant(u64);
 
 impl Instant {

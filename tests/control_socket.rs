@@ -168,8 +168,8 @@ fn listens_for_another_test() {
 #[test]
 fn root_and_oneself_may_change_and_nobody_may_not() {
     let own = nix::unistd::geteuid().as_raw();
-    assert!(socket::may_change(0) && socket::may_change(own));
-    assert!(!socket::may_change(4242) && !socket::may_change(65534));
+    assert!(socket::may_change(0, own) && socket::may_change(own, own));
+    assert!(!socket::may_change(4242, own) && !socket::may_change(65534, 65534));
 }
 
 /// A server that sends these bytes whatever it is asked, and holds the connection.

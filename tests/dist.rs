@@ -78,7 +78,15 @@ fn bash_completes() {
         ("carp ifconfig carp1 vh", "vhid\n"),
         ("carp ifconfig carp1 vhid ''", "\n"),
         ("carp ifconfig carp1 state m", "master\n"),
+        ("carp ifconfig carp1 input ''", "redirect accept\n"),
+        ("carp ifconfig carp1 -cap", "-capture\n"),
         ("carp ifconfig carp1 carpdev l", "lo\n"),
+        ("carp ifconfig --a", "--as\n"),
+        ("carp ifconfig --as free", "freebsd9 freebsd\n"),
+        ("carp ifconfig --as freebsd9 carp1 adv", "advbase advskew\n"),
+        ("carp sysctl --as n", "netbsd\n"),
+        ("carp netstat p", "peers\n"),
+        ("carp daemon --dataplane c", "clsact copy\n"),
         ("carp netstart -", "-n -d\n"),
         ("carp sysctl net.inet.carp.pr", "net.inet.carp.preempt\n"),
     ] {
@@ -94,6 +102,25 @@ fn fish_completes() {
         ("carp ifconfig carp1 vh", "vhid\tthe group, 1 to 255\n"),
         ("carp ifconfig carp1 vhid ", ""),
         ("carp ifconfig carp1 state m", "master\n"),
+        ("carp ifconfig carp1 input r", "redirect\n"),
+        ("carp ifconfig carp1 -cap", "-capture\tundo capture\n"),
+        (
+            "carp ifconfig --as n",
+            "netbsd\tthe words and texts of openbsd, freebsd9, freebsd or netbsd\n",
+        ),
+        (
+            "carp ifconfig --as netbsd carp1 vh",
+            "vhid\tthe group, 1 to 255\n",
+        ),
+        (
+            "carp netstat --as o",
+            "openbsd\tIn the words of openbsd, freebsd9, freebsd or netbsd\n",
+        ),
+        ("carp netstat pe", "peers\n"),
+        (
+            "carp daemon --dataplane t",
+            "tcx\tWhat moves frames, as net.inet.carp.dataplane: auto, tcx, clsact or copy\n",
+        ),
         ("carp sysctl net.inet.carp.pr", "net.inet.carp.preempt\n"),
     ] {
         let script = format!("source {}; complete -C '{line}'", file.display());

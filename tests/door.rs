@@ -33,11 +33,13 @@ fn kind(effect: &Effect) -> &'static str {
     match effect {
         Effect::Open => "Open",
         Effect::Offer => "Offer",
+        Effect::Ready => "Ready",
         Effect::Count => "Count",
         Effect::Create { .. } => "Create",
         Effect::Destroy { .. } => "Destroy",
         Effect::Configure { .. } => "Configure",
         Effect::Arm { .. } => "Arm",
+        Effect::PutBack { .. } => "PutBack",
         Effect::Disarm { .. } => "Disarm",
         Effect::OpenCarpdev { .. } => "OpenCarpdev",
         Effect::Listen { .. } => "Listen",

@@ -31,12 +31,17 @@ const CARP2: &str = "carpdev eth0 vhid 2 pass other\ninet 192.0.2.2 0xffffff00\n
 
 impl Site {
     fn new() -> Self {
+        let site = Self::without_daemon();
+        site.a.daemon();
+        site
+    }
+
+    fn without_daemon() -> Self {
         let segment = Segment::new();
         let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24", "2001:db8::11/64"]);
         let c = Host::on(&segment, "c", 0x0c, &["192.0.2.13/24", "2001:db8::13/64"]);
         let etc = a.run.join("etc");
         fs::create_dir(&etc).unwrap();
-        a.daemon();
         Self { a, c, etc }
     }
 
@@ -153,6 +158,45 @@ fn a_reload_touches_only_what_differs() {
     });
     assert!(first.count() <= 1);
     assert_eq!(a.said(), before.0, "no transition");
+}
+
+/// The carpdev's own address is kept as that, so a file that names it must not differ for ever.
+#[test]
+fn a_check_sees_with_the_daemons_eyes() {
+    support::privileged!();
+    let site = Site::new();
+    let own = "vhid 1 carpdev eth0 lladdr 02:00:00:00:00:0a\n192.0.2.1/24\n";
+    site.write("hostname.carp1", own);
+    assert!(site.ok("netstart -n").contains("+lladdr carpdev\n"));
+    assert_eq!(site.ok("netstart"), "");
+    assert_eq!(site.ok("netstart -n"), "");
+}
+
+#[test]
+fn a_check_starts_no_daemon() {
+    support::privileged!();
+    let site = Site::without_daemon();
+    site.write("hostname.carp1", CARP1);
+    site.write("sysctl.conf", "net.inet.carp.preempt=1\n");
+    site.write("group.ha", "carpdemote 3\n");
+    let shown = site.ok("netstart -n");
+    for line in [
+        "+create\n",
+        "+vhid 1\n",
+        "+net.inet.carp.preempt=1\n",
+        "+carpdemote 3\n",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    site.write("hostname.carp2", "vhid 2\n\ninet 192.0.2.2 24\n");
+    let why = "carpdev comes before the first address\n";
+    let said = site.refused("netstart -n carp2");
+    assert!(
+        said.starts_with("netstart: hostname.carp2:3: SIOCAIFADDR: "),
+        "{said}"
+    );
+    assert!(said.ends_with(why), "{said}");
+    assert!(site.a.processes().is_empty(), "nobody was started");
 }
 
 #[test]

@@ -3,14 +3,10 @@
 
 mod fake_daemon;
 
-use carp::carp::Reason;
-use carp::carp::config::{Balancing, Dataplane, InputMode, Key, Lladdr, Settings, State, Unit};
-use carp::control::{
-    Change, Interface, Refusal, Reply, Request, Served, Setting, Sysctls, Traffic, Vhost,
-};
-use carp::wire::MacAddr;
+use carp::carp::config::{Dataplane, Key, Settings, State, Unit};
+use carp::control::{Change, Interface, Refusal, Reply, Request, Setting, Sysctls};
 use fake_daemon::{
-    Directory, Fake, carp as executable, copied, finish, may_become_others, ran, run,
+    Directory, Fake, carp as executable, copied, finish, interface, may_become_others, ran, run,
 };
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -22,43 +18,14 @@ fn apply(unit: u16, changes: Vec<Change>) -> Request {
     }
 }
 
-fn interface(unit: u16, state: State, groups: &[&str]) -> Interface {
+/// As the daemon shows it, of both families and in these groups.
+fn shown(unit: u16, state: State, groups: &[&str]) -> Interface {
     Interface {
-        unit: Unit(unit),
-        index: 6,
-        up: true,
-        lladdr: MacAddr::of_vhid(1),
-        mtu: 1500,
-        carpdev: Some("eth0".into()),
-        advbase: 1,
-        vhosts: vec![Vhost {
-            vhid: 1,
-            advskew: 100,
-            state,
-            reason: Reason::Ready,
-        }],
         groups: groups.iter().map(|&group| group.into()).collect(),
-        addresses: vec![
-            "192.0.2.1/24".parse().unwrap(),
-            "2001:db8::1/64".parse().unwrap(),
-        ],
-        peers: Vec::new(),
-        balancing: Balancing::None,
-        hash: None,
-        drain: false,
-        configured_lladdr: Lladdr::Virtual,
-        description: None,
-        configured_mtu: None,
-        debug: false,
-        metric: 0,
-        input: InputMode::Redirect,
-        capture: false,
-        dataplane: Served {
-            by: Dataplane::Copy,
-            why: None,
-            hindrance: None,
-        },
-        traffic: Traffic::default(),
+        addresses: ["192.0.2.1/24", "2001:db8::1/64"]
+            .map(|net| net.parse().unwrap())
+            .into(),
+        ..interface(unit, state)
     }
 }
 
@@ -265,8 +232,8 @@ fn what_follows_the_phrase_stays_in_the_input() {
 fn interfaces_are_shown_one_all_or_a_group() {
     let all = || {
         vec![
-            interface(1, State::Master, &["carp"]),
-            interface(2, State::Backup, &["carp", "ha"]),
+            shown(1, State::Master, &["carp"]),
+            shown(2, State::Backup, &["carp", "ha"]),
         ]
     };
     let (one, two) = (text(1, "MASTER", "carp"), text(2, "BACKUP", "carp ha"));
@@ -291,7 +258,7 @@ fn interfaces_are_shown_one_all_or_a_group() {
 
 #[test]
 fn a_family_chooses_addresses() {
-    let fake = Fake::answering(vec![Reply::Interfaces(vec![interface(
+    let fake = Fake::answering(vec![Reply::Interfaces(vec![shown(
         1,
         State::Master,
         &["carp"],

@@ -3,11 +3,9 @@
 
 mod fake_daemon;
 
-use carp::carp::Reason;
-use carp::carp::config::{Balancing, Dataplane, InputMode, Lladdr, State, Unit};
-use carp::control::{Change, Interface, Reply, Request, Served, Traffic, Vhost};
-use carp::wire::MacAddr;
-use fake_daemon::{Directory, Fake, Ran, finish, ran, run};
+use carp::carp::config::{State, Unit};
+use carp::control::{Change, Interface, Reply, Request};
+use fake_daemon::{Directory, Fake, Ran, finish, interface, ran, run};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
@@ -62,55 +60,21 @@ impl Installed {
     }
 }
 
-fn interface(unit: u16) -> Interface {
-    Interface {
-        unit: Unit(unit),
-        index: 6,
-        up: true,
-        lladdr: MacAddr::of_vhid(1),
-        mtu: 1500,
-        carpdev: Some("eth0".into()),
-        advbase: 1,
-        vhosts: vec![Vhost {
-            vhid: 1,
-            advskew: 0,
-            state: State::Master,
-            reason: Reason::Ready,
-        }],
-        groups: vec!["carp".into(), "ha".into()],
-        addresses: vec!["192.0.2.1/24".parse().unwrap()],
-        peers: Vec::new(),
-        balancing: Balancing::None,
-        hash: None,
-        drain: false,
-        configured_lladdr: Lladdr::Virtual,
-        description: None,
-        configured_mtu: None,
-        debug: false,
-        metric: 0,
-        input: InputMode::Redirect,
-        capture: false,
-        dataplane: Served {
-            by: Dataplane::Copy,
-            why: None,
-            hindrance: None,
-        },
-        traffic: Traffic::default(),
-    }
-}
-
 const CARP1: &str = "\
 carp1: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500
 \tlladdr 00:00:5e:00:01:01
 \tindex 6 priority 15 llprio 3
-\tcarp: MASTER carpdev eth0 vhid 1 advbase 1 advskew 0
+\tcarp: MASTER carpdev eth0 vhid 1 advbase 1 advskew 100
 \tgroups: carp ha
 \tstatus: master
 \tinet 192.0.2.1 netmask 0xffffff00 broadcast 192.0.2.255
 ";
 
 fn shown() -> Reply {
-    Reply::Interfaces(vec![interface(1)])
+    Reply::Interfaces(vec![Interface {
+        groups: vec!["carp".into(), "ha".into()],
+        ..interface(1, State::Master)
+    }])
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The kernel layer, in namespaces that each test makes for itself and that vanish with it.
 #![allow(clippy::unwrap_used)]
 
+#[path = "linux/ethtool.rs"]
+mod ethtool;
 #[path = "linux/groups.rs"]
 mod groups;
 #[path = "linux/monitor.rs"]

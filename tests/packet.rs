@@ -235,6 +235,28 @@ fn an_interface_that_is_not_there_is_an_error() {
     });
 }
 
+/// Fails when one that only sends or has memberships runs its filter for every frame of the interface.
+#[test]
+fn a_mute_socket_sends_and_hears_nothing_until_it_is_told() {
+    let cable = Cable::new();
+    let open = || PacketSocket::mute(cable.own, Vnet::No).unwrap();
+    let socket = cable.here.run(open);
+    socket.set_filter(&Filter::everything()).unwrap();
+    socket.accept_unicast(VIRTUAL).unwrap();
+    let sender = cable.sender();
+    sender.send(&numbered(VIRTUAL, 1)).unwrap();
+    settle();
+    socket.hear().unwrap();
+    sender.send(&numbered(VIRTUAL, 2)).unwrap();
+    sender.send(&numbered(VIRTUAL, 0xff)).unwrap();
+    assert_eq!(numbers(&socket), [2]);
+    let mute = cable.here.run(open);
+    sender.set_filter(&Filter::unicast_to(&[PEER])).unwrap();
+    let frame = numbered(PEER, 0xff);
+    mute.send(&frame).unwrap();
+    assert_eq!(numbers(&sender), [0; 0]);
+}
+
 #[test]
 fn a_socket_passes_through_a_bare_descriptor() {
     let cable = Cable::new();

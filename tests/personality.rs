@@ -3,51 +3,10 @@
 
 mod fake_daemon;
 
-use carp::carp::Reason;
-use carp::carp::config::{Balancing, Dataplane, InputMode, Lladdr, Settings, State, Unit};
-use carp::control::{
-    Change, Interface, Refusal, Reply, Request, Served, Stats, Sysctls, Traffic, Vhost,
-};
-use carp::wire::MacAddr;
-use fake_daemon::{Directory, Fake, carp as executable, finish, ran, run};
+use carp::carp::config::{Config, Key, Settings, State, Unit};
+use carp::control::{Change, Dumped, Interface, Refusal, Reply, Request, Stats, Sysctls};
+use fake_daemon::{Directory, Fake, carp as executable, finish, interface, ran, run};
 use std::os::unix::process::CommandExt;
-
-fn interface(state: State) -> Interface {
-    Interface {
-        unit: Unit(0),
-        index: 6,
-        up: true,
-        lladdr: MacAddr::of_vhid(1),
-        mtu: 1500,
-        carpdev: Some("eth0".into()),
-        advbase: 1,
-        vhosts: vec![Vhost {
-            vhid: 1,
-            advskew: 100,
-            state,
-            reason: Reason::Ready,
-        }],
-        groups: vec!["carp".into()],
-        addresses: vec!["192.0.2.1/24".parse().unwrap()],
-        peers: Vec::new(),
-        balancing: Balancing::None,
-        hash: None,
-        drain: false,
-        configured_lladdr: Lladdr::Virtual,
-        description: None,
-        configured_mtu: None,
-        debug: false,
-        metric: 0,
-        input: InputMode::Redirect,
-        capture: false,
-        dataplane: Served {
-            by: Dataplane::Copy,
-            why: None,
-            hindrance: None,
-        },
-        traffic: Traffic::default(),
-    }
-}
 
 fn refusal(text: &str, why: Option<&str>) -> Reply {
     Reply::Refused(Refusal {
@@ -58,6 +17,8 @@ fn refusal(text: &str, why: Option<&str>) -> Reply {
 
 const USAGE9: &str = "usage: ifconfig interface address_family [address] [parameters]\n       \
     ifconfig -l [-du] [ether]\n       ifconfig [-L] [-C] [-g groupname]\n";
+const USAGE_O: &str = "usage: ifconfig [-v] [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       \
+    ifconfig -g group [[-]carpdemote [number]]\n";
 const USAGE_N: &str =
     "usage: ifconfig [-a] [-b] [-C] [-d] [-l] [-u] interface [ af ] [ address ] [ parameters ]\n";
 
@@ -111,6 +72,33 @@ fn wrong_lines_have_the_systems_text() {
         ("freebsd", "carp0 create", "ifconfig: SIOCIFCREATE2: Invalid argument\n".into()),
         ("freebsd", "carp0", "ifconfig: interface carp0 does not exist\n".into()),
         ("freebsd", "lo vhid 1 carpdev eth0", "ifconfig: carpdev: bad value\n".into()),
+        ("freebsd", "lo ether vhid 1", "ifconfig: af_link doesn't support carp(4)\n".into()),
+        ("freebsd", "lo vhid 1 carpver 1", "ifconfig: version must be 2 or 3\n".into()),
+        ("freebsd", "lo vhid 1 carpver", "ifconfig: 'carpver' requires argument\n".into()),
+        (
+            "freebsd",
+            "lo vhid 1 carpver 3",
+            "ifconfig: SIOCSVH: Operation not supported\n\
+             ifconfig: carpver 3: VRRP is not spoken here, carpver 2 is CARP\n"
+                .into(),
+        ),
+        (
+            "freebsd",
+            "lo vhid 1 vrrpprio 200",
+            "ifconfig: SIOCSVH: Operation not supported\n\
+             ifconfig: vrrpprio 200: VRRP is not spoken here, carpver 2 is CARP\n"
+                .into(),
+        ),
+        (
+            "freebsd",
+            "lo vhid 1 vrrpinterval 0",
+            "ifconfig: vrrpinterval must be greater than 0 and less than 4095\n".into(),
+        ),
+        ("freebsd", "lo inet6 vhid 1 fe80::1%eth9/64", "ifconfig: fe80::1%eth9/64: bad value\n".into()),
+        ("freebsd9", "carp9 vhid 1 carpver 2", "ifconfig: carpver: bad value\n".into()),
+        ("freebsd9", "carp destroy", "ifconfig: interface carp does not exist\nifconfig: carp is not carp0 to carp32767\n".into()),
+        ("openbsd", "-k", USAGE_O.into()),
+        ("netbsd", "-k", USAGE_N.into()),
         ("netbsd", "carp9", "ifconfig: SIOCGIFFLAGS carp9: Device not configured\n".into()),
         ("netbsd", "carp9 vhid 300", format!("{USAGE_N}ifconfig: vhid 300: too large\n")),
         ("netbsd", "carp9 nonsense", format!("{USAGE_N}ifconfig: nonsense: bad value\n")),
@@ -131,7 +119,7 @@ fn wrong_lines_have_the_systems_text() {
 
 #[test]
 fn a_daemons_refusal_is_told_in_the_systems_words() {
-    let there = || Reply::Interfaces(vec![interface(State::Backup)]);
+    let there = || Reply::Interfaces(vec![interface(0, State::Backup)]);
     let in_use = refusal(
         "SIOCSVH: Invalid argument",
         Some("vhid 1 is in use by carp1 on eth0"),
@@ -189,7 +177,7 @@ fn a_daemons_refusal_is_told_in_the_systems_words() {
 #[test]
 fn freebsd9_chooses_a_unit_and_tells_it() {
     // Two questions and two tries: somebody else is faster with carp1.
-    let there = || Reply::Interfaces(vec![interface(State::Backup)]);
+    let there = || Reply::Interfaces(vec![interface(0, State::Backup)]);
     let taken = refusal("SIOCIFCREATE: File exists", None);
     let fake = Fake::answering(vec![there(), taken, there(), Reply::Done]);
     assert_eq!(
@@ -210,6 +198,73 @@ fn freebsd9_chooses_a_unit_and_tells_it() {
     );
 }
 
+/// A group whose parent is lo, which every namespace has.
+fn on_lo() -> Reply {
+    Reply::Interfaces(vec![Interface {
+        carpdev: Some("lo".into()),
+        ..interface(0, State::Master)
+    }])
+}
+
+#[test]
+fn freebsds_line_changes_the_group_of_its_parent() {
+    let fe80 = |alias| Change::Address {
+        address: "fe80::1/64".parse().unwrap(),
+        alias,
+    };
+    for (line, changes) in [
+        ("vhid 1 advbase 0 advskew 7", vec![Change::Advskew(7)]),
+        ("vhid 1 carpver 2 advskew 7", vec![Change::Advskew(7)]),
+        ("inet6 vhid 1 fe80::1%lo/64 alias", vec![fe80(true)]),
+        ("inet6 vhid 1 fe80::1", vec![fe80(false)]),
+    ] {
+        let fake = Fake::answering(vec![on_lo(), Reply::Done]);
+        let told = run(
+            fake.directory.path(),
+            &format!("ifconfig --as freebsd lo {line}"),
+        );
+        assert_eq!(told, ran("", "", 0), "{line}");
+        let unit = Unit(0);
+        let asked = [Request::Show(None), Request::Apply { unit, changes }];
+        assert_eq!(fake.asked(), asked, "{line}");
+    }
+}
+
+#[test]
+fn freebsd_shows_passphrases_to_who_gets_them() {
+    let dumped = |key: &[u8]| {
+        let config = Config {
+            key: Key::from_pass(key),
+            ..Config::default()
+        };
+        Reply::Dumped(vec![Dumped {
+            unit: Unit(0),
+            config,
+            keyed: true,
+        }])
+    };
+    let carp = "\tcarp: MASTER vhid 1 advbase 1 advskew 100";
+    let peer = "\n\t      peer 224.0.0.18 peer6 ff02::12\n";
+    for (line, replies, key) in [
+        ("-k lo", vec![on_lo(), dumped(b"secret")], " key \"secret\""),
+        ("-ak", vec![on_lo(), dumped(b"secret")], " key \"secret\""),
+        // To others than root a daemon tells none.
+        ("-k lo", vec![on_lo(), dumped(b"")], ""),
+        ("-v lo", vec![on_lo()], ""),
+    ] {
+        let fake = Fake::answering(replies);
+        let told = run(
+            fake.directory.path(),
+            &format!("ifconfig --as freebsd {line}"),
+        );
+        assert!(told.out.contains(&format!("{carp}{key}{peer}")), "{told:?}");
+        let unit = None;
+        let keys = true;
+        let secrets = fake.asked().contains(&Request::Dump { unit, keys });
+        assert_eq!(secrets, line.contains('k'), "{line}");
+    }
+}
+
 #[test]
 fn no_other_system_makes_an_interface_by_the_way() {
     for personality in ["freebsd9", "netbsd"] {
@@ -223,7 +278,7 @@ fn no_other_system_makes_an_interface_by_the_way() {
 #[test]
 fn the_second_field_of_the_carp_line_is_the_state() {
     let awk = |personality: &str, state| {
-        let fake = Fake::answering(vec![Reply::Interfaces(vec![interface(state)])]);
+        let fake = Fake::answering(vec![Reply::Interfaces(vec![interface(0, state)])]);
         let mut shell = std::process::Command::new("/bin/sh");
         let carp = env!("CARGO_BIN_EXE_carp");
         shell.args([
@@ -247,10 +302,11 @@ fn the_second_field_of_the_carp_line_is_the_state() {
 
 #[test]
 fn names_are_listed_where_the_system_lists_them() {
-    let there = || Reply::Interfaces(vec![interface(State::Backup)]);
+    let there = || Reply::Interfaces(vec![interface(0, State::Backup)]);
     for (line, out) in [
         ("--as freebsd9 -g carp", "carp0\n"),
         ("--as freebsd9 -g ha", ""),
+        ("--as freebsd -g carp", ""),
         ("--as freebsd9 -C", "carp\n"),
         ("--as netbsd -C", "carp\n"),
         ("--as freebsd -C", "\n"),

@@ -6,6 +6,8 @@ use carp::lab::beat::Beat;
 use carp::lab::echo::Echo;
 use carp::lab::stamp::Epoch;
 use carp::linux::clock;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -25,6 +27,10 @@ const LOOK: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two echoes.
 const PACE: Duration = Duration::from_millis(1);
+
+/// The processors of the two ends.
+const SENDER: usize = 0;
+const RECEIVER: usize = 1;
 
 /// Which way the data goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +112,7 @@ impl Flow {
         let arrived = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&arrived);
         let receiver = Beat::run("receive", move |over| {
+            pin(RECEIVER);
             let mut datagram = [0; 64];
             while !over.load(Ordering::Relaxed) {
                 if to.recv(&mut datagram).is_ok() {
@@ -114,6 +121,7 @@ impl Flow {
             }
         })?;
         let sender = Beat::run("send", move |over| {
+            pin(SENDER);
             while !over.load(Ordering::Relaxed) {
                 // A full queue refuses it: one that does not arrive.
                 let _ = from.send(&SMALL);
@@ -123,6 +131,15 @@ impl Flow {
             arrived,
             _ends: [sender, receiver],
         })
+    }
+}
+
+/// Keeps this thread on one processor: which two threads share one decides more than the data plane does.
+fn pin(processor: usize) {
+    let mut only = CpuSet::new();
+    // A machine with one processor refuses the second.
+    if only.set(processor).is_ok() {
+        let _ = sched_setaffinity(Pid::from_raw(0), &only);
     }
 }
 

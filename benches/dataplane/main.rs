@@ -1,5 +1,5 @@
 //! What a frame costs on its way to and from a shared address: on an alias of carpdev, on a macvlan, and on carpN over
-//! each of our data planes, in paired rounds.
+//! each of our data planes, in paired rounds; and on a TAP with programs that do nothing but redirect, the floor under ours.
 //!
 //! `cargo bench --bench dataplane -- [--json] [--rounds N] [--seconds S] [--groups N]... [--plane NAME]...
 //! [--measure NAME]...`; all of it takes half an hour on a machine that has nothing else to do, `--rounds 1 --groups 1` a
@@ -8,6 +8,8 @@
 //! In every round each measure is taken on every plane, one after the other, the first one a different one each time, so
 //! that figures of one round are neighbours in time; ratios are formed within a round. The interval is the percentile
 //! bootstrap's for the median of the rounds' ratios, 95 %.
+//!
+//! Where the kernel groups tasks by session, nice alone does not keep other sessions away: write to /proc/self/autogroup, too.
 //!
 //! The carpdev has no address of its own, so that carpN (or the macvlan) carries both directions.
 //!
@@ -20,6 +22,7 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod floor;
 mod load;
 mod measure;
 mod report;

@@ -53,6 +53,7 @@ struct Row {
     ratio: bool,
     to_alias: Option<Interval>,
     to_macvlan: Option<Interval>,
+    to_floor: Option<Interval>,
     stall_ms: f64,
 }
 
@@ -105,6 +106,7 @@ impl Report {
                     ratio: figure.ratio,
                     to_alias: against(one, Plane::Alias, number, figure.ratio),
                     to_macvlan: against(one, Plane::Macvlan, number, figure.ratio),
+                    to_floor: against(one, Plane::Floor, number, figure.ratio),
                     stall_ms: stalls.max().unwrap_or(Duration::ZERO).as_secs_f64() * 1e3,
                 });
             }
@@ -121,14 +123,22 @@ impl Report {
     /// One line for each figure and plane.
     pub fn table(&self) -> String {
         let mut text = format!(
-            "{:>6} {:<11}{:>8} {:<8}{:>9}  {:<22}{:<22}{:>8}\n",
-            "groups", "figure", "unit", "plane", "median", "to alias", "to macvlan", "stall ms"
+            "{:>6} {:<11}{:>8} {:<8}{:>9}  {:<22}{:<22}{:<22}{:>8}\n",
+            "groups",
+            "figure",
+            "unit",
+            "plane",
+            "median",
+            "to alias",
+            "to macvlan",
+            "to floor",
+            "stall ms"
         );
         for row in &self.rows {
             // Writing into a String does not fail.
             let _ = writeln!(
                 text,
-                "{:>6} {:<11}{:>8} {:<8}{:>9.2}  {:<22}{:<22}{:>8.1}",
+                "{:>6} {:<11}{:>8} {:<8}{:>9.2}  {:<22}{:<22}{:<22}{:>8.1}",
                 row.groups,
                 row.figure,
                 row.unit,
@@ -136,6 +146,7 @@ impl Report {
                 row.median,
                 shown(row.to_alias, row.ratio),
                 shown(row.to_macvlan, row.ratio),
+                shown(row.to_floor, row.ratio),
                 row.stall_ms,
             );
         }

@@ -1,5 +1,6 @@
 //! A client, a host with the shared addresses and a server behind it, for one data plane; must not know what is measured.
 
+use crate::floor::Floor;
 use crate::support::hosts::{Host, Segment, until};
 use carp::linux::netlink::{MacvlanMode, Netlink};
 use carp::wire::MacAddr;
@@ -29,8 +30,12 @@ pub enum Plane {
     Alias,
     /// A private macvlan with the virtual MAC.
     Macvlan,
+    /// A TAP and two programs that only redirect: ours without what ours is for.
+    Floor,
     /// Ours: eBPF, attached by tcx links.
     Tcx,
+    /// The same, frames staying on carpdev: `input accept`.
+    Accept,
     /// Ours: eBPF, attached as clsact filters.
     Clsact,
     /// Ours: a thread that copies.
@@ -38,21 +43,25 @@ pub enum Plane {
 }
 
 impl Plane {
-    /// All of them, the two that ours are compared with first.
-    pub const ALL: [Self; 5] = [
+    /// All of them, those that ours are compared with first.
+    pub const ALL: [Self; 7] = [
         Self::Alias,
         Self::Macvlan,
+        Self::Floor,
         Self::Tcx,
+        Self::Accept,
         Self::Clsact,
         Self::Copy,
     ];
 
-    /// As on the command line; for ours also the word that forces it.
+    /// As on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Alias => "alias",
             Self::Macvlan => "macvlan",
+            Self::Floor => "floor",
             Self::Tcx => "tcx",
+            Self::Accept => "accept",
             Self::Clsact => "clsact",
             Self::Copy => "copy",
         }
@@ -65,6 +74,7 @@ pub struct Scene {
     pub client: Host,
     pub host: Host,
     pub server: Host,
+    floors: Vec<Floor>,
 }
 
 impl Scene {
@@ -79,16 +89,21 @@ impl Scene {
         client.route("203.0.113.0/24", Some(SHARED), "eth0");
         let server = Host::on(&far, "server", 0x0d, &["203.0.113.14/24"]);
         server.route("192.0.2.0/24", Some(FAR), "eth0");
-        let scene = Self {
+        let mut scene = Self {
             plane,
             client,
             host,
             server,
+            floors: Vec::new(),
         };
         let there = match plane {
             Plane::Alias => scene.alias(groups),
             Plane::Macvlan => scene.macvlan(groups),
-            Plane::Tcx | Plane::Clsact | Plane::Copy => scene.carp(groups),
+            Plane::Floor => scene.floor(groups),
+            Plane::Tcx => scene.carp(groups, "tcx", ""),
+            Plane::Accept => scene.carp(groups, "tcx", " input accept"),
+            Plane::Clsact => scene.carp(groups, "clsact", ""),
+            Plane::Copy => scene.carp(groups, "copy", ""),
         };
         there.then_some(scene)
     }
@@ -117,19 +132,33 @@ impl Scene {
         true
     }
 
-    /// The executable, driven as its users do.
-    fn carp(&self, groups: u8) -> bool {
+    /// One on each segment: a program that looks at nothing cannot tell two groups of one carpdev apart.
+    fn floor(&mut self, groups: u8) -> bool {
+        for (carpdev, _, vhid, address) in addresses(groups) {
+            let name = format!("floor-{carpdev}");
+            if vhid == 1 {
+                let mac = MacAddr::of_vhid(vhid);
+                self.floors
+                    .push(Floor::lay(&self.host, carpdev, &name, mac));
+            }
+            self.host.address(&name, &address);
+        }
+        true
+    }
+
+    /// The executable, driven as its users do, with a data plane forced.
+    fn carp(&self, groups: u8, plane: &str, words: &str) -> bool {
         self.host.daemon();
-        let force = format!("sysctl net.inet.carp.dataplane={}", self.plane.name());
-        let words: Vec<&str> = force.split(' ').collect();
-        let forced = self.host.finish(&mut self.host.command(&words));
+        let force = format!("sysctl net.inet.carp.dataplane={plane}");
+        let forced: Vec<&str> = force.split(' ').collect();
+        let forced = self.host.finish(&mut self.host.command(&forced));
         if forced.code != Some(0) {
             eprintln!("dataplane: no {}: {}", self.plane.name(), forced.err.trim());
             return false;
         }
         for (carpdev, number, vhid, address) in addresses(groups) {
             let group = format!("carp{number} vhid {vhid} pass secret carpdev {carpdev}");
-            self.host.ok(&format!("ifconfig {group} {address}"));
+            self.host.ok(&format!("ifconfig {group}{words} {address}"));
         }
         let masters = usize::from(groups) + 1;
         let all = || self.host.ok("ifconfig -a").matches("carp: MASTER").count() == masters;

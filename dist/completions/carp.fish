@@ -9,18 +9,19 @@ complete -c carp -n __fish_use_subcommand -a dump -d 'Show the running configura
 complete -c carp -n __fish_use_subcommand -a import -d 'Turn files of FreeBSD and NetBSD into hostname.carpN files'
 complete -c carp -n __fish_use_subcommand -a daemon -d 'Serve this network namespace, in the foreground, logging to standard error'
 complete -c carp -n __fish_use_subcommand -a demo -d 'Build a network in namespaces and show a failover in it'
+complete -c carp -n '__fish_seen_subcommand_from ifconfig' -l as -x -a 'openbsd freebsd9 freebsd netbsd' -d 'the words and texts of openbsd, freebsd9, freebsd or netbsd'
 complete -c carp -n '__fish_seen_subcommand_from sysctl' -s n -d 'Print values without their names'
 complete -c carp -n '__fish_seen_subcommand_from sysctl' -s q -d 'Say nothing about what was set'
 complete -c carp -n '__fish_seen_subcommand_from sysctl' -s a -d 'All names, as without any'
 complete -c carp -n '__fish_seen_subcommand_from sysctl' -s w -d 'Needed by older systems to set a value'
-complete -c carp -n '__fish_seen_subcommand_from sysctl' -l as -d 'With the manners of openbsd, freebsd9, freebsd or netbsd'
+complete -c carp -n '__fish_seen_subcommand_from sysctl' -l as -x -a 'openbsd freebsd9 freebsd netbsd' -d 'With the manners of openbsd, freebsd9, freebsd or netbsd'
 complete -c carp -n '__fish_seen_subcommand_from netstat' -s s -d 'Show the counters of the protocol; twice: only those that are not 0'
 complete -c carp -n '__fish_seen_subcommand_from netstat' -s p -d 'Of this protocol; there is only carp'
 complete -c carp -n '__fish_seen_subcommand_from netstat' -s v -d 'Also what no BSD counts'
 complete -c carp -n '__fish_seen_subcommand_from netstat' -s i -d 'Show the frames that passed each carp interface'
 complete -c carp -n '__fish_seen_subcommand_from netstat' -s I -d 'Only of this interface, as with -i'
 complete -c carp -n '__fish_seen_subcommand_from netstat' -s b -d 'With -i or -I bytes instead of frames'
-complete -c carp -n '__fish_seen_subcommand_from netstat' -l as -d 'In the words of openbsd, freebsd9, freebsd or netbsd'
+complete -c carp -n '__fish_seen_subcommand_from netstat' -l as -x -a 'openbsd freebsd9 freebsd netbsd' -d 'In the words of openbsd, freebsd9, freebsd or netbsd'
 complete -c carp -n '__fish_seen_subcommand_from netstart' -s n -d 'Change nothing: check, and show what would change'
 complete -c carp -n '__fish_seen_subcommand_from netstart' -s d -d 'Directory of the files'
 complete -c carp -n '__fish_seen_subcommand_from dump' -s k -d 'With the passphrases, for root'
@@ -31,27 +32,39 @@ complete -c carp -n '__fish_seen_subcommand_from import' -s w -d 'Write the file
 complete -c carp -n '__fish_seen_subcommand_from import' -s f -d 'With -w, replace files that differ'
 complete -c carp -n '__fish_seen_subcommand_from import' -s c -d 'The carpdev that em0 is called here, or that carpN is to have'
 complete -c carp -n '__fish_seen_subcommand_from import' -s d -d 'Directory of the files'
-complete -c carp -n '__fish_seen_subcommand_from daemon' -l dataplane -d 'What moves frames, as net.inet.carp.dataplane: auto, tcx, clsact or copy'
+complete -c carp -n '__fish_seen_subcommand_from daemon' -l dataplane -x -a 'auto tcx clsact copy' -d 'What moves frames, as net.inet.carp.dataplane: auto, tcx, clsact or copy'
 complete -c carp -n '__fish_seen_subcommand_from demo' -l family -d 'Which addresses the group shares'
 complete -c carp -n '__fish_seen_subcommand_from demo' -l advbase -d 'Seconds between advertisements, 0 to 254'
 complete -c carp -n '__fish_seen_subcommand_from demo' -l advskew -d 'Skews of a and b, each 0 to 254; with equal ones nobody preempts'
 complete -c carp -n '__fish_seen_subcommand_from demo' -l pcap -d 'Write one pcapng per event, with one interface block per bridge port'
 complete -c carp -n '__fish_seen_subcommand_from demo' -l json -d 'Print one JSON object on standard output instead of the table'
 complete -c carp -n '__fish_seen_subcommand_from demo' -l keep -d 'At the end, leave the lab up until Ctrl-C and print how to enter it'
+# What stands behind ifconfig, without the choice of a personality.
+function __carp_typed
+    set -l typed (commandline -opc)
+    test "$typed[2]" = ifconfig; or return 1
+    set -l from 3
+    test "$typed[3]" = --as; and set from 5
+    test (count $typed) -ge $from; and string join \n -- $typed[$from..]
+    return 0
+end
+# Where the interface's name stands.
+function __carp_name
+    set -l typed (__carp_typed); and test (count $typed) -eq 0
+end
 # Behind an interface's name, after one of these words.
 function __carp_after
-    set -l typed (commandline -opc)
-    test "$typed[2]" = ifconfig; and test (count $typed) -gt 2; and contains -- "$typed[-1]" $argv
+    set -l typed (__carp_typed); and test (count $typed) -gt 0; and contains -- "$typed[-1]" $argv
 end
 # Behind an interface's name, where a word may stand.
 function __carp_word
-    set -l typed (commandline -opc)
-    test "$typed[2]" = ifconfig; and test (count $typed) -gt 2; and not __carp_after vhid pass advbase advskew input netmask prefixlen broadcast carpnodes balancing hash carppeer peer peer6 lladdr description descr group -group mtu metric rdomain carpdev state passfile
+    set -l typed (__carp_typed); and test (count $typed) -gt 0; and not __carp_after vhid pass advbase advskew netmask prefixlen broadcast carpnodes balancing hash carppeer peer peer6 lladdr description descr group -group mtu metric rdomain state input carpdev passfile
 end
-complete -c carp -n 'test (commandline -opc)[-1] = ifconfig' -a '(path basename /sys/class/net/carp*)'
+complete -c carp -n __carp_name -a '(path basename /sys/class/net/carp*)'
 complete -c carp -n '__carp_after carpdev' -a '(path basename /sys/class/net/*)'
-complete -c carp -n '__carp_after state' -a 'init backup master'
 complete -c carp -n '__carp_after passfile' -F
+complete -c carp -n '__carp_after state' -a 'init backup master'
+complete -c carp -n '__carp_after input' -a 'redirect accept'
 complete -c carp -n __carp_word -a 'create' -d 'make the interface; any other word makes a missing one, too'
 complete -c carp -n __carp_word -a 'destroy' -d 'say goodbye and remove the interface'
 complete -c carp -n __carp_word -a 'up' -d 'take part; an address does this, too'
@@ -110,4 +123,5 @@ complete -c carp -n __carp_word -a '-link1' -d 'as -link0'
 complete -c carp -n __carp_word -a '-link2' -d 'as -link0'
 complete -c carp -n '__fish_seen_subcommand_from sysctl' -a 'net.inet.carp.allow net.inet.carp.preempt net.inet.carp.log net.inet.carp.replay net.inet.carp.dataplane net.inet.carp.grace net.inet.carp.demotion net.inet.carp.senderr_demotion_factor net.inet.carp.ifdown_demotion_factor net.inet.carp.dscp net.inet.carp.arpbalance net.inet.carp.suppress_preempt'
 complete -c carp -n '__fish_seen_subcommand_from netstart dump' -a '(path basename /sys/class/net/carp*)'
+complete -c carp -n 'test (commandline -opc)[-1] = netstat' -a peers
 complete -c carp -n '__fish_seen_subcommand_from import' -F

@@ -18,7 +18,7 @@ const VERSION_AND_TYPE: [u8; 2] = [2, 1];
 const SEAL: &[u8] = b"counter of carp for Linux";
 
 /// Which addresses a digest covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
     /// All of them: FreeBSD, NetBSD, DragonFly, UCARP.
     Orig,

@@ -89,6 +89,13 @@ impl Key {
         Self(key)
     }
 
+    /// The phrase as far as it counts. It holds no byte 0, which no command line can.
+    #[must_use]
+    pub fn phrase(&self) -> &[u8] {
+        let last = self.0.iter().rposition(|byte| *byte != 0);
+        &self.0[..last.map_or(0, |at| at + 1)]
+    }
+
     /// The bytes for the keyed hash; do not keep a copy.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 20] {
@@ -142,6 +149,11 @@ pub enum InputMode {
     Redirect,
     /// On carpdev, as on FreeBSD; carpN has the addresses and the state.
     Accept,
+}
+
+impl InputMode {
+    /// Both, the default first.
+    pub const ALL: [Self; 2] = [Self::Redirect, Self::Accept];
 }
 
 impl fmt::Display for InputMode {

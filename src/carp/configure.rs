@@ -1,8 +1,9 @@
 //! A new configuration meets the old one: what it ends, what goes on under it, and what starts.
 
-use super::auth::{Auth, Kind};
+use super::auth::Kind;
 use super::config::{Carpdev, Config, Unit};
 use super::engine::Engine;
+use super::kept::Part;
 use super::state::{Interface, addresses, families};
 use super::turn::{Leaving, Turn};
 use super::vhost::{self, Phase, Vhost};
@@ -31,6 +32,7 @@ impl Engine {
         config: Option<(Config, Option<Carpdev>)>,
     ) {
         self.touched = true;
+        self.changed.insert(Part::Unit(unit));
         match config {
             None => self.destroy(now, unit),
             Some(_) if self.world.ending => {}
@@ -56,6 +58,7 @@ impl Engine {
             self.formers.remove(&(unit, vhid));
         }
         self.world.unserved.remove(&unit);
+        self.changed.insert(Part::Unit(unit));
         // One that was never configured is answered all the same.
         let interface = self.world.interfaces.entry(unit).or_default();
         interface.vhosts.clear();
@@ -95,28 +98,15 @@ impl Engine {
         vhosts.sort_by_key(|vhost| vhost.vhid);
         interface.vhosts = vhosts;
         self.divide();
-        self.auths
-            .retain(|(u, vhid), _| *u != unit || config.nodes.iter().any(|n| n.vhid == *vhid));
-        self.formers.retain(|(u, _), _| *u != unit);
+        self.key(unit);
         for node in &config.nodes {
-            let keyed = |addresses: &mut dyn Iterator<Item = IpAddr>| {
-                let mac = config.hashed_mac(node.vhid);
-                Auth::with_mac(&config.key, node.vhid, mac, addresses)
-            };
-            let auth = keyed(&mut addresses(&config));
-            self.auths.insert((unit, node.vhid), auth);
             if let Some(mut turn) = self.turn(now, unit, node.vhid) {
                 turn.follow(&old, node.advskew);
                 turn.setrun();
-                let former = turn.vhost.former.iter();
-                let former: Vec<_> = former
-                    .map(|list| (list.until, keyed(&mut list.addresses.iter().copied())))
-                    .collect();
-                if !former.is_empty() {
-                    self.formers.insert((unit, node.vhid), former);
-                }
             }
         }
+        // Former lists may have been added.
+        self.key(unit);
     }
 
     /// Under the old configuration, so that a goodbye says what the peers can verify.

@@ -221,7 +221,9 @@ pub(super) fn told(old: &Demoted, new: &Demoted) -> Vec<String> {
 }
 
 /// Do the MASTERs of this carpN offer themselves to the others at once? As every BSD does when a count leaves 0, as OpenBSD
-/// does when one was raised by hand, and as FreeBSD does whenever its number changes.
+/// does when one was raised by hand, and as FreeBSD does whenever its number changes. Also when a count returns to 0: until
+/// they are told, others believe themselves better than a host that no longer gives way to them. Not at each step between,
+/// which changes less: of a hundred carpN that lose their networks one by one all others would tell it a hundred times.
 pub(super) fn is_urgent(
     old: (&Demoted, Demotion),
     new: (&Demoted, Demotion),
@@ -232,8 +234,8 @@ pub(super) fn is_urgent(
         config.groups.iter().map(of).fold(0, u8::saturating_add)
     };
     let ((before, from), (after, to)) = (old, new);
-    let began = from.count == 0 && to.count > 0;
-    began || from.added != to.added || hand(after) > hand(before)
+    let turned = (from.count == 0) != (to.count == 0);
+    turned || from.added != to.added || hand(after) > hand(before)
 }
 
 /// The grace of a carpN that changes from `old` to `new`: anew when it begins to want this carpdev.

@@ -4,6 +4,7 @@ use super::auth::Auth;
 use super::config::{Carpdev, Unit, Vhid};
 use super::election::Priority;
 use super::engine::Engine;
+use super::kept::Part;
 use super::receive::priority;
 use super::replay::Heard;
 use super::state::Departure;
@@ -11,7 +12,8 @@ use super::turn::LINGER_HEARD;
 use super::vhost::Echo;
 use super::{Action, Gate};
 use crate::time::Instant;
-use crate::wire::carp;
+use crate::wire::{Family, carp};
+use std::net::IpAddr;
 
 impl Engine {
     /// Ends the departures whose moment has come.
@@ -42,6 +44,9 @@ impl Engine {
                 .partition(&over);
             interface.departures = kept;
             let ended: Vec<Departure> = ended;
+            if !ended.is_empty() {
+                self.changed.insert(Part::Unit(*unit));
+            }
             for left in &ended {
                 self.out.push(Action::Gate {
                     unit: *unit,
@@ -58,11 +63,12 @@ impl Engine {
 
     /// Forgets each destroyed carpN that has nothing left to serve.
     pub(super) fn retire(&mut self) {
-        let out = &mut self.out;
+        let (out, changed) = (&mut self.out, &mut self.changed);
         self.world.interfaces.retain(|unit, interface| {
             let over = interface.retiring && interface.departures.is_empty();
             if over {
                 out.push(Action::Retired { unit: *unit });
+                changed.extend([Part::Unit(*unit), Part::Whole]);
             }
             !over
         });
@@ -92,7 +98,9 @@ impl Engine {
                     let addresses = left.addresses.iter().copied();
                     Auth::with_mac(&left.key, left.vhid, left.mac, addresses)
                 };
-                let asked = (left.carpdev, left.vhid) == (carpdev, vhid);
+                let of_family = |address: &IpAddr| Family::of(*address) == heard.family;
+                let asked = (left.carpdev, left.vhid) == (carpdev, vhid)
+                    && left.addresses.iter().any(of_family);
                 let auth = asked.then(auth);
                 let Some(auth) = auth.filter(|a| a.verify(echo.counter, &ad.digest).is_some())
                 else {

@@ -3,7 +3,9 @@
 use super::Reason;
 
 /// What is compared, lower is better: the order of the intervals, since advskew never reaches one second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Priority {
     /// Seconds.
     pub advbase: u8,

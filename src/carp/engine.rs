@@ -3,6 +3,7 @@
 use super::auth::Auth;
 use super::config::{Settings, State, Unit, Vhid};
 use super::demote::{self, Demoted, Demotion};
+use super::kept::Part;
 use super::outbox::{Outbox, Topic};
 use super::state::World;
 use super::stats::Stats;
@@ -12,7 +13,7 @@ use super::vhost::{self, Phase, Vhost};
 use super::{Action, Input, Parent, Protection, Reason};
 use crate::carp::config::{Carpdev, FAMILY_GROUP};
 use crate::time::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Engine {
     next: Option<Instant>,
     /// Something that timers or demotion depend on may have changed.
     pub(super) touched: bool,
+    /// See [`Engine::changed_parts`]; bounded by what is configured.
+    pub(super) changed: BTreeSet<Part>,
 }
 
 /// One vhost as it is now.
@@ -65,6 +68,7 @@ impl Engine {
             out,
             next: None,
             touched: false,
+            changed: BTreeSet::new(),
         }
     }
 
@@ -82,6 +86,12 @@ impl Engine {
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         if self.next.is_some_and(|at| at <= now) {
             self.run_timers(now);
+        }
+        if !matches!(
+            input,
+            Input::Time | Input::Frame { .. } | Input::Sent { .. }
+        ) {
+            self.changed.insert(Part::Whole);
         }
         match input {
             Input::Time => {}
@@ -112,8 +122,21 @@ impl Engine {
         }
         if std::mem::take(&mut self.touched) {
             self.settle(now);
-            self.next = self.next_timer().map(|(at, ..)| at);
+            self.set_next();
+            self.note_departures();
         }
+    }
+
+    pub(super) fn set_next(&mut self) {
+        self.next = self.next_timer().map(|(at, ..)| at);
+    }
+
+    /// Whose vhosts have changed may have left something behind.
+    fn note_departures(&mut self) {
+        let units = self.world.interfaces.iter();
+        let leaving = units.filter(|(_, interface)| !interface.departures.is_empty());
+        self.changed
+            .extend(leaving.map(|(unit, _)| Part::Unit(*unit)));
     }
 
     /// The next thing to do; `None` when there is nothing left.
@@ -368,6 +391,10 @@ impl Engine {
         let world = &mut self.world;
         let clock = world.wall_clock(now);
         let interface = world.interfaces.get_mut(&unit)?;
+        self.changed.insert(Part::Vhost(unit, vhid));
+        if !interface.departures.is_empty() {
+            self.changed.insert(Part::Unit(unit));
+        }
         let serves = |vhost: &Vhost| vhost.vhid != vhid && vhost.serves();
         let shared = interface.vhosts.iter().any(serves);
         Some(Turn {

@@ -22,6 +22,7 @@ mod departure;
 mod election;
 mod engine;
 mod grace;
+pub mod kept;
 mod outbox;
 mod random;
 mod receive;
@@ -45,7 +46,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What the engine knows of a carpdev.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Parent {
     /// Administratively up and not without carrier (an unknown operstate counts as up).
     pub up: bool,
@@ -136,7 +137,7 @@ pub enum Input<'a> {
 }
 
 /// What the data plane may do for one vhost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Gate {
     /// Nothing passes.
     Shut,

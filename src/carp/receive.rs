@@ -7,7 +7,7 @@ use super::election::{self, Priority, Theirs};
 use super::engine::Engine;
 use super::outbox::Topic;
 use super::replay::{Heard, Standing};
-use super::state::addresses;
+use super::state::{addresses, families};
 use super::turn::{Leaving, Turn};
 use super::vhost::{self, Echo, Phase};
 use crate::time::Instant;
@@ -143,6 +143,11 @@ impl Engine {
             if turn.vhost.echoes.contains(&echo) {
                 turn.note_echo(received.src);
                 return Ok(());
+            }
+            // As in FreeBSD. Nobody with the same addresses sends over a family that has none of them, so this is a recording
+            // behind another header.
+            if !families(turn.config).any(|f| f == received.family) {
+                return Err(Error::BadVhid);
             }
             let standing = turn.standing(received, ad, former);
             if standing == Standing::Old {

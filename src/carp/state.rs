@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 /// What a former MASTER still does for one vhid: it serves the frames that are on their way, and waits for the successor.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) struct Departure {
     pub(super) carpdev: Carpdev,
     pub(super) vhid: Vhid,

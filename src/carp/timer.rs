@@ -35,7 +35,7 @@ impl Timer {
 }
 
 /// At most one moment for each timer.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Timers([Option<Instant>; 7]);
 
 impl Timers {

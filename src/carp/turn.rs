@@ -241,10 +241,7 @@ impl Turn<'_> {
     }
 
     fn master_down(&mut self, family: Family) {
-        let other = match family {
-            Family::Inet => Family::Inet6,
-            Family::Inet6 => Family::Inet,
-        };
+        let other = family.other();
         // The other timer was restarted by an advertisement of late: this group will flap.
         let half = self.dead_time() / 2;
         let unit = self.unit;

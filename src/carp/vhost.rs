@@ -36,7 +36,7 @@ pub(super) fn arming(reason: Reason) -> Duration {
 }
 
 /// The state machine's states; `ifconfig` sees `Arming` as BACKUP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) enum Phase {
     Init,
     Backup,
@@ -48,7 +48,7 @@ pub(super) enum Phase {
 /// An advertisement of ours as its echo would show it. None of it tells enough alone: BSD peers repeat the number they last
 /// heard, two equal MASTERs that last heard the same go on with the same number, hosts without an address on their carpdev
 /// have their source in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) struct Echo {
     pub(super) counter: u64,
     pub(super) src: IpAddr,
@@ -71,7 +71,7 @@ pub(super) fn rename_echoes(
 }
 
 /// The latest advertisements of all families, as long as not all of them are known to have left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) struct Round {
     /// The lease that they earn.
     pub(super) until: Instant,
@@ -80,14 +80,14 @@ pub(super) struct Round {
 }
 
 /// An address list that is no longer the present one, as it was hashed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) struct Former {
     pub(super) addresses: Vec<IpAddr>,
     pub(super) until: Instant,
 }
 
 /// One virtual host.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) struct Vhost {
     pub(super) vhid: Vhid,
     pub(super) advskew: u8,

@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::ifconfig::words::{Sense, WORDS};
-use super::{say, sysctl};
+use super::{personality, say, sysctl};
+use crate::carp::config::{Dataplane, InputMode, State};
 use clap::{Command, ValueEnum};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ struct Tables {
     options: Vec<(String, Vec<Entry>)>,
     /// The words after an interface's name.
     words: Vec<Entry>,
+    /// The words and options that take one of a few values.
+    choices: Vec<(String, String)>,
     /// The words that take an argument which is not completed.
     values: Vec<String>,
     /// The names of sysctl.
@@ -54,6 +57,16 @@ impl Tables {
             (front.get_name().to_owned(), about.unwrap_or_default())
         });
         let options = shown().map(|front| (front.get_name().to_owned(), options(front)));
+        let names: Vec<_> = personality::NAMES.iter().map(|(name, _)| *name).collect();
+        let planes = Dataplane::ALL.map(Dataplane::word);
+        let of_options = [
+            (personality::OPTION, names.join(" ")),
+            ("--dataplane", planes.join(" ")),
+        ];
+        let of_words = WORDS
+            .iter()
+            .filter_map(|word| Some((word.name, chosen(word.sense)?)));
+        let choices = of_options.into_iter().chain(of_words);
         let known = || {
             WORDS
                 .iter()
@@ -68,19 +81,43 @@ impl Tables {
         });
         let values = known()
             .filter(|word| !word.argument.is_empty())
-            .filter(|word| !matches!(word.sense, Sense::Carpdev | Sense::State | Sense::Passfile));
+            .filter(|word| !matches!(word.sense, Sense::Carpdev | Sense::Passfile))
+            .filter(|word| chosen(word.sense).is_none());
         Self {
             fronts: fronts.collect(),
             options: options.collect(),
             words: words.collect(),
+            choices: choices
+                .map(|(name, values)| (name.to_owned(), values))
+                .collect(),
             values: values.map(|word| word.name.to_owned()).collect(),
             variables: sysctl::file::names(),
         }
     }
 }
 
+/// What may stand behind a word, where that is known.
+fn chosen(sense: Sense) -> Option<String> {
+    let states = [State::Init, State::Backup, State::Master];
+    match sense {
+        Sense::State => Some(
+            states
+                .map(|state| state.to_string().to_lowercase())
+                .join(" "),
+        ),
+        Sense::Input => Some(InputMode::ALL.map(|mode| mode.to_string()).join(" ")),
+        _ => None,
+    }
+}
+
 fn options(front: &Command) -> Vec<Entry> {
     let shown = front.get_arguments().filter(|option| !option.is_hide_set());
+    // Its words are read by no clap.
+    let ours = || {
+        let help = "the words and texts of openbsd, freebsd9, freebsd or netbsd";
+        (personality::OPTION.to_owned(), help.to_owned())
+    };
+    let own = (front.get_name() == "ifconfig").then(ours);
     let entry = |option: &clap::Arg| {
         let name = match (option.get_long(), option.get_short()) {
             (Some(long), _) => format!("--{long}"),
@@ -90,7 +127,7 @@ fn options(front: &Command) -> Vec<Entry> {
         let help = option.get_help().map(ToString::to_string);
         Some((name, help.unwrap_or_default()))
     };
-    shown.filter_map(entry).collect()
+    shown.filter_map(entry).chain(own).collect()
 }
 
 fn names(entries: &[Entry]) -> String {
@@ -113,16 +150,26 @@ fn bash(tables: &Tables) -> String {
         &mut out,
         format_args!(
             r#"_carp() {{
-    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}} links list=
+    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}} links list= name=2
     links=$(cd /sys/class/net && echo *)
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W '{fronts}' -- "$current")
         return
     fi
-    case ${{COMP_WORDS[1]}},$current in"#
+    [ "${{COMP_WORDS[2]}}" != --as ] || name=4
+    case $previous in"#
         ),
     );
+    for (word, values) in &tables.choices {
+        lines(
+            &mut out,
+            format_args!(
+                r#"    {word}) mapfile -t COMPREPLY < <(compgen -W '{values}' -- "$current") ; return ;;"#
+            ),
+        );
+    }
+    out.push_str("    esac\n    case ${COMP_WORDS[1]},$current in\n");
     for (front, options) in &tables.options {
         let options = names(options);
         if !options.is_empty() {
@@ -138,18 +185,18 @@ fn bash(tables: &Tables) -> String {
             r#"    esac
     case ${{COMP_WORDS[1]}} in
     ifconfig)
-        if [ "$COMP_CWORD" -eq 2 ]; then
-            list=$(compgen -W "$links" -- carp)
+        if [ "$COMP_CWORD" -eq "$name" ]; then
+            list="$list $(compgen -W "$links" -- carp)"
         else
             case $previous in
             carpdev) list=$links ;;
-            state) list='init backup master' ;;
             passfile) mapfile -t COMPREPLY < <(compgen -f -- "$current") ; return ;;
             {values}) return ;;
             *) list='{words}' ;;
             esac
         fi ;;
     sysctl) list="$list {variables}" ;;
+    netstat) [ "$COMP_CWORD" -ne 2 ] || list="$list peers" ;;
     netstart | dump) list="$list $(compgen -W "$links" -- carp)" ;;
     import) [ -n "$list" ] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     esac
@@ -182,13 +229,26 @@ fn zsh(tables: &Tables) -> String {
     described(&mut out, "known", &tables.words);
     out.push_str("local -a links=(/sys/class/net/*(N:t)) options=()\n");
     out.push_str("if (( CURRENT == 2 )); then\n    _describe 'front end' fronts\n    return\nfi\n");
-    out.push_str("case $words[2] in\n");
+    out.push_str("local name=3\n[[ $words[3] != --as ]] || name=5\n");
+    out.push_str("case $words[CURRENT-1] in\n");
+    for (word, values) in &tables.choices {
+        lines(
+            &mut out,
+            format_args!("{word}) compadd -- {values} ; return ;;"),
+        );
+    }
+    out.push_str("esac\ncase $words[2] in\n");
     for (front, options) in &tables.options {
         let option = |(name, help): &Entry| format!("'{name}:{}'", quoted(help));
         let list: Vec<_> = options.iter().map(option).collect();
         if !list.is_empty() {
             let list = list.join(" ");
-            lines(&mut out, format_args!("{front}) options=({list}) ;;"));
+            // Behind an interface's name a minus begins words.
+            let when = match front.as_str() {
+                "ifconfig" => "(( CURRENT != 3 )) || ",
+                _ => "",
+            };
+            lines(&mut out, format_args!("{front}) {when}options=({list}) ;;"));
         }
     }
     let (values, variables) = (tables.values.join("|"), tables.variables.join(" "));
@@ -202,18 +262,18 @@ if [[ $PREFIX == -* ]] && (( $#options )); then
 fi
 case $words[2] in
 ifconfig)
-    if (( CURRENT == 3 )); then
+    if (( CURRENT == name )); then
         compadd -- ${{(M)links:#carp<->}}
         return
     fi
     case $words[CURRENT-1] in
     carpdev) compadd -- $links ;;
-    state) compadd -- init backup master ;;
     passfile) _files ;;
     {values}) ;;
     *) _describe word known ;;
     esac ;;
 sysctl) compadd -- {variables} ;;
+netstat) (( CURRENT != 3 )) || compadd -- peers ;;
 netstart|dump) compadd -- ${{(M)links:#carp<->}} ;;
 import) _files ;;
 esac"#
@@ -241,36 +301,61 @@ fn fish(tables: &Tables) -> String {
                 Some(long) => (format!("-l {long}"), quote(help)),
                 None => (format!("-s {}", &name[1..]), quote(help)),
             };
+            let choice = tables.choices.iter().find(|(word, _)| word == name);
+            let values = choice.map(|(_, values)| format!(" -x -a '{values}'"));
+            let values = values.unwrap_or_default();
             lines(
                 &mut out,
-                format_args!("{}' {kind} -d '{help}'", seen(front)),
+                format_args!("{}' {kind}{values} -d '{help}'", seen(front)),
             );
         }
     }
     let links = "(path basename /sys/class/net/*)";
     let carps = "(path basename /sys/class/net/carp*)";
-    let taken = format!("{} carpdev state passfile", tables.values.join(" "));
+    let choices = || {
+        tables
+            .choices
+            .iter()
+            .filter(|(word, _)| !word.starts_with('-'))
+    };
+    let words: Vec<&str> = choices().map(|(word, _)| word.as_str()).collect();
+    let (values, words) = (tables.values.join(" "), words.join(" "));
+    let taken = format!("{values} {words} carpdev passfile");
     lines(
         &mut out,
         format_args!(
-            r#"# Behind an interface's name, after one of these words.
-function __carp_after
+            r#"# What stands behind ifconfig, without the choice of a personality.
+function __carp_typed
     set -l typed (commandline -opc)
-    test "$typed[2]" = ifconfig; and test (count $typed) -gt 2; and contains -- "$typed[-1]" $argv
+    test "$typed[2]" = ifconfig; or return 1
+    set -l from 3
+    test "$typed[3]" = --as; and set from 5
+    test (count $typed) -ge $from; and string join \n -- $typed[$from..]
+    return 0
+end
+# Where the interface's name stands.
+function __carp_name
+    set -l typed (__carp_typed); and test (count $typed) -eq 0
+end
+# Behind an interface's name, after one of these words.
+function __carp_after
+    set -l typed (__carp_typed); and test (count $typed) -gt 0; and contains -- "$typed[-1]" $argv
 end
 # Behind an interface's name, where a word may stand.
 function __carp_word
-    set -l typed (commandline -opc)
-    test "$typed[2]" = ifconfig; and test (count $typed) -gt 2; and not __carp_after {taken}
+    set -l typed (__carp_typed); and test (count $typed) -gt 0; and not __carp_after {taken}
 end
-complete -c carp -n 'test (commandline -opc)[-1] = ifconfig' -a '{carps}'"#
+complete -c carp -n __carp_name -a '{carps}'"#
         ),
     );
+    let of_choices = choices().map(|(word, values)| (word.as_str(), format!("-a '{values}'")));
     for (word, kind) in [
         ("carpdev", format!("-a '{links}'")),
-        ("state", "-a 'init backup master'".to_owned()),
         ("passfile", "-F".to_owned()),
-    ] {
+    ]
+    .into_iter()
+    .chain(of_choices)
+    {
         lines(
             &mut out,
             format_args!("complete -c carp -n '__carp_after {word}' {kind}"),
@@ -292,6 +377,8 @@ complete -c carp -n 'test (commandline -opc)[-1] = ifconfig' -a '{carps}'"#
         &mut out,
         format_args!("{}' -a '{carps}'", seen("netstart dump")),
     );
+    let first = "complete -c carp -n 'test (commandline -opc)[-1] = netstat' -a peers";
+    lines(&mut out, format_args!("{first}"));
     lines(&mut out, format_args!("{}' -F", seen("import")));
     out
 }

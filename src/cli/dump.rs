@@ -3,9 +3,8 @@
 
 use super::files::write::{New, write};
 use super::files::{Place, SYSCTLS, canonical, hostname};
-use super::{ifconfig, plain, refuse, say, sysctl, unanswered};
+use super::{ifconfig, plain, refuse, say, start, sysctl};
 use crate::carp::config::{FAMILY_GROUP, Key, Unit};
-use crate::control::socket::{Client, Error};
 use crate::control::{Dumped, Refusal, Reply, Request};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -118,14 +117,10 @@ fn unit(name: &str) -> Result<Unit, Refusal> {
 
 /// The configurations, by unit. Where no daemon runs there are none.
 pub fn ask(unit: Option<Unit>, keys: bool) -> Result<Vec<Dumped>, Refusal> {
-    let client = match Client::find() {
-        Err(Error::NotRunning) => return Ok(Vec::new()),
-        client => client.map_err(|error| unanswered(&error))?,
-    };
-    let request = Request::Dump { unit, keys };
-    match client.ask(&request).map_err(|error| unanswered(&error))? {
-        Reply::Dumped(dumped) => Ok(dumped),
-        Reply::Refused(refusal) => Err(refusal),
-        _ => Err(plain("the carp daemon answered something else")),
+    match start::look(&Request::Dump { unit, keys })? {
+        None => Ok(Vec::new()),
+        Some(Reply::Dumped(dumped)) => Ok(dumped),
+        Some(Reply::Refused(refusal)) => Err(refusal),
+        Some(_) => Err(plain("the carp daemon answered something else")),
     }
 }

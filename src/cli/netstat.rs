@@ -6,8 +6,7 @@ mod interfaces;
 mod peers;
 
 use super::personality::Personality;
-use super::{because, plain, refuse, say, unanswered};
-use crate::control::socket::{Client, Error};
+use super::{because, plain, refuse, say, start};
 use crate::control::{Refusal, Reply, Request, Stats};
 use Words::{All, Each, Ours};
 use std::fmt::Write;
@@ -216,13 +215,9 @@ fn read() -> Result<Stats, Refusal> {
 
 /// `None`: there is no daemon.
 fn ask(request: &Request) -> Result<Option<Reply>, Refusal> {
-    let reply = match Client::find() {
-        Err(Error::NotRunning) => return Ok(None),
-        client => client.and_then(|client| client.ask(request)),
-    };
-    match reply.map_err(|error| unanswered(&error))? {
-        Reply::Refused(refusal) => Err(refusal),
-        reply => Ok(Some(reply)),
+    match start::look(request)? {
+        Some(Reply::Refused(refusal)) => Err(refusal),
+        reply => Ok(reply),
     }
 }
 

@@ -21,7 +21,7 @@ pub enum Personality {
 }
 
 /// The names, as typed after `--as` and before `-ifconfig`.
-const NAMES: [(&str, Personality); 4] = [
+pub const NAMES: [(&str, Personality); 4] = [
     ("openbsd", Personality::Openbsd),
     ("freebsd9", Personality::Freebsd9),
     ("freebsd", Personality::Freebsd),

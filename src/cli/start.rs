@@ -61,6 +61,20 @@ pub fn ask(request: &Request) -> Result<Reply, Refusal> {
     }
 }
 
+/// Asks what changes nothing; `None` where no daemon runs: none is started to be looked at.
+///
+/// # Errors
+/// The daemon cannot be asked.
+pub fn look(request: &Request) -> Result<Option<Reply>, Refusal> {
+    let asked = Client::find().and_then(|client| client.ask(request));
+    match asked {
+        Err(Error::NotRunning) => Ok(None),
+        // As above.
+        Err(Error::Closed) if ended_in_order() => Ok(None),
+        asked => asked.map(Some).map_err(|error| unanswered(&error)),
+    }
+}
+
 /// Does the daemon that hung up take its socket away, as none does that was killed?
 fn ended_in_order() -> bool {
     let until = Instant::now() + ENDING;

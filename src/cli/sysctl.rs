@@ -5,9 +5,8 @@ pub mod file;
 mod texts;
 
 use super::personality::Personality;
-use super::{because, forwarding, plain, refuse, say, start, unanswered};
+use super::{because, forwarding, plain, refuse, say, start};
 use crate::carp::config::Dataplane;
-use crate::control::socket::{Client, Error};
 use crate::control::{Refusal, Reply, Request, Setting, Sysctls};
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -381,13 +380,8 @@ fn apply(sysctls: &mut Sysctls, setting: Setting) {
 
 /// The settings as they are; without a daemon those that it would start with.
 pub(super) fn read() -> Result<Sysctls, Refusal> {
-    match Client::find() {
-        Err(Error::NotRunning) => Ok(Sysctls::default()),
-        client => {
-            let reply = client.and_then(|client| client.ask(&Request::Settings));
-            settings(reply.map_err(|error| unanswered(&error))?)
-        }
-    }
+    let reply = start::look(&Request::Settings)?;
+    reply.map_or_else(|| Ok(Sysctls::default()), settings)
 }
 
 /// The settings as they were before.

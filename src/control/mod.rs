@@ -41,7 +41,7 @@ pub enum Request {
         unit: Unit,
         /// Each as in [`Request::Apply`], without `Destroy`.
         lines: Vec<Vec<Change>>,
-        /// Only say what is wrong.
+        /// Only say what is wrong, or, as [`Reply::Dumped`], what it would be.
         check: bool,
     },
     /// The configuration of one interface, or of all of them.

@@ -69,14 +69,14 @@ impl From<io::Error> for Error {
     }
 }
 
-/// May this peer change anything? uid 0 of our user namespace, and the user the daemon runs as.
+/// May this peer change anything? uid 0 of our user namespace, and the user who started the daemon.
 #[must_use]
-pub fn may_change(uid: u32) -> bool {
-    trusted(uid)
+pub const fn may_change(uid: u32, owner: u32) -> bool {
+    uid == 0 || (uid == owner && uid != UNMAPPED)
 }
 
 fn trusted(uid: u32) -> bool {
-    uid == 0 || (uid == Uid::effective().as_raw() && uid != UNMAPPED)
+    may_change(uid, Uid::effective().as_raw())
 }
 
 /// A connection to a daemon that was checked.

@@ -14,8 +14,12 @@ const CONNECTIONS: usize = 32;
 /// For the whole request, and for the whole reply.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Accepts for ever.
-pub async fn attend(listener: UnixListener, events: mpsc::Sender<Event>) -> io::Result<()> {
+/// Accepts for ever. `owner` is the user who started the daemon, and may change things as root may.
+pub async fn attend(
+    listener: UnixListener,
+    owner: u32,
+    events: mpsc::Sender<Event>,
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = Listener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -31,15 +35,19 @@ pub async fn attend(listener: UnixListener, events: mpsc::Sender<Event>) -> io::
         let events = events.clone();
         tokio::task::spawn_local(async move {
             // A connection that breaks concerns only its own front end.
-            let _ = converse(stream, events).await;
+            let _ = converse(stream, owner, events).await;
             drop(place);
         });
     }
 }
 
 /// One request, one reply.
-async fn converse(mut stream: UnixStream, events: mpsc::Sender<Event>) -> io::Result<()> {
-    let may_change = socket::may_change(socket::peer_uid(&stream)?);
+async fn converse(
+    mut stream: UnixStream,
+    owner: u32,
+    events: mpsc::Sender<Event>,
+) -> io::Result<()> {
+    let may_change = socket::may_change(socket::peer_uid(&stream)?, owner);
     let request = socket::read_request(&mut stream, PATIENCE)
         .await
         .map_err(io::Error::other)?;

@@ -4,16 +4,23 @@
 //! Events and outcomes come by different ways, so a link event may be older than what was ordered and confirmed since. An
 //! event that does not fit only raises a doubt. It is resolved by asking the kernel, when no order for that carpN is under way.
 
+use super::door::{Effect, Failure};
 use super::interface::Shape;
 use super::log::level;
 use super::settle::configure;
 use super::{Asked, Daemon, Ending, Purpose};
 use crate::carp::config::Unit;
 use crate::control::{Change, Request};
+use crate::linux::clock;
 use crate::linux::monitor::Event;
 use crate::linux::netlink::Link;
 use ipnetwork::IpNetwork;
+use std::collections::BTreeSet;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// Between two lines of the log about addresses that were removed from the same carpN.
+const SILENCE: Duration = Duration::from_secs(60);
 
 impl Daemon {
     /// Notes what an event says of a carpN.
@@ -46,7 +53,18 @@ impl Daemon {
                     self.addressed(unit, address.net);
                 }
             }
-            Event::Address { added: false, .. } => {}
+            Event::Address {
+                address,
+                added: false,
+            } => {
+                if let Some(unit) = unit_of(address.index)
+                    && self.interfaces.get(&unit).is_some_and(|held| {
+                        held.owning && held.config.addresses.contains(&address.net)
+                    })
+                {
+                    self.doubts.insert(unit);
+                }
+            }
             Event::Overflow => self.doubts.extend(self.interfaces.keys()),
         }
     }
@@ -60,16 +78,33 @@ impl Daemon {
             .transaction
             .as_ref()
             .map(|transaction| transaction.unit());
+        let about = |unit: &Unit, purpose: &Purpose| match purpose {
+            Purpose::Shape(of)
+            | Purpose::Arm(of, _)
+            | Purpose::Disarm(of)
+            | Purpose::PutBack(of) => of == unit,
+            Purpose::Step => in_work == Some(*unit),
+            _ => false,
+        };
         let busy = |unit: &Unit| {
-            self.under_way(&Purpose::Shape(*unit))
-                || (in_work == Some(*unit) && self.under_way(&Purpose::Step))
+            let mut orders = self.pending.values();
+            orders.any(|(purpose, _)| about(unit, purpose))
         };
         let ready: Vec<Unit> = self.doubts.iter().filter(|u| !busy(u)).copied().collect();
         if ready.is_empty() {
             return;
         }
+        let owning = |unit: &Unit| self.interfaces.get(unit).is_some_and(|held| held.owning);
         // Asked for after all outcomes were taken in: it is how things stand.
-        let Ok(links) = self.monitor.get_ref().links() else {
+        let monitor = self.monitor.get_ref();
+        let Ok(links) = monitor.links() else {
+            return;
+        };
+        let addresses = match ready.iter().any(owning) {
+            true => monitor.addresses(None),
+            false => Ok(Vec::new()),
+        };
+        let Ok(addresses) = addresses else {
             return;
         };
         for unit in ready {
@@ -77,10 +112,16 @@ impl Daemon {
             let Some(held) = self.interfaces.get(&unit) else {
                 continue;
             };
-            if let Some(link) = links.iter().find(|link| link.index == held.index)
-                && !fits(unit, held.shape, link)
-            {
+            let Some(link) = links.iter().find(|link| link.index == held.index) else {
+                continue;
+            };
+            if !fits(unit, held.shape, link) {
                 self.meddled(unit, link);
+            }
+            // The kernel itself takes IPv6 addresses from a link that goes down.
+            if link.up {
+                let there = addresses.iter().filter(|held| held.index == link.index);
+                self.put_back(unit, &there.map(|held| held.net).collect());
             }
         }
     }
@@ -118,6 +159,58 @@ impl Daemon {
                 held.config.up = link.up;
             }
             self.commit(unit);
+        }
+    }
+
+    /// A MASTER that lost an address would draw its frames and answer none: what is missing is put back.
+    fn put_back(&mut self, unit: Unit, there: &BTreeSet<IpNetwork>) {
+        let Some(held) = self.interfaces.get(&unit) else {
+            return;
+        };
+        if !held.owning || self.ending != Ending::No {
+            return;
+        }
+        let shared = held.config.addresses.iter();
+        let addresses: Vec<_> = shared.filter(|net| !there.contains(net)).copied().collect();
+        if !addresses.is_empty() {
+            let name = unit.to_string();
+            self.order(Purpose::PutBack(unit), Effect::PutBack { name, addresses });
+        }
+    }
+
+    /// What came of it. Two programs that do not agree fill no log.
+    pub(super) fn was_put_back(
+        &mut self,
+        unit: Unit,
+        effect: &Effect,
+        result: Result<u32, Failure>,
+    ) {
+        let (Some(held), Effect::PutBack { addresses, .. }) =
+            (self.interfaces.get_mut(&unit), effect)
+        else {
+            return;
+        };
+        let now = clock::now();
+        let silent = held
+            .told_removed
+            .is_some_and(|told| now.since(told) < SILENCE);
+        if !silent {
+            held.told_removed = Some(now);
+            let removed: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            let removed = format!("{unit}: another program removed {}", removed.join(", "));
+            match &result {
+                Ok(_) => {
+                    let text = format!("{removed}: put back, use ifconfig");
+                    self.log.line(level::WARNING, &text);
+                }
+                Err(failure) => {
+                    let text = format!("{removed}: cannot put back: {}", failure.why);
+                    self.log.line(level::ERR, &text);
+                }
+            }
+        }
+        if result.is_err() {
+            self.try_later(Purpose::PutBack(unit));
         }
     }
 

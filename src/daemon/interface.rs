@@ -3,6 +3,7 @@
 use crate::carp::config::{Balancing, Config, Lladdr, Unit, Vhid};
 use crate::control;
 use crate::linux::netlink::Link;
+use crate::time::Instant;
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
 use std::collections::BTreeSet;
@@ -53,6 +54,8 @@ pub struct Interface {
     pub ordered: BTreeSet<IpNetwork>,
     /// The vhosts whose gate is not shut: neighbours are answered as far as the engine wants.
     pub answering: BTreeSet<Vhid>,
+    /// When the log last told that another program removed addresses.
+    pub told_removed: Option<Instant>,
     /// Why the data plane cannot serve it as it is configured.
     pub hindrance: Option<String>,
 }

@@ -191,6 +191,7 @@ mod tests {
             loopback: false,
             ethernet: true,
             master: None,
+            table: None,
             lower: None,
         };
         for kind in ["macvlan", "macvtap", "ipvlan", "ipvtap"] {

@@ -3,7 +3,7 @@
 use super::Daemon;
 use crate::carp::config::Unit;
 use crate::control::plan::{self, Plan};
-use crate::control::{Change, Refusal, Reply, Request};
+use crate::control::{Change, Dumped, Refusal, Reply, Request};
 
 /// What is to be done; else the answer, at once.
 pub(super) type Planned = Result<Plan, Box<Reply>>;
@@ -18,8 +18,9 @@ impl Daemon {
             }
             Request::Load { unit, lines, check } => {
                 let planned = match self.load(*unit, lines) {
-                    Ok(Some(plan)) if !check => Ok(plan),
-                    Ok(_) => Err(Reply::Done),
+                    Ok(plan) if *check => Err(self.would_be(*unit, plan)),
+                    Ok(Some(plan)) => Ok(plan),
+                    Ok(None) => Err(Reply::Done),
                     Err((line, refusal)) => Err(Reply::RefusedLine(line, refusal)),
                 };
                 Some((*unit, planned.map_err(Box::new)))
@@ -32,6 +33,21 @@ impl Daemon {
         let held = self.interfaces.get(&unit);
         let plan = plan::plan(held.map(|interface| &interface.config), changes)?;
         self.check(unit, plan)
+    }
+
+    /// What the plan of a file comes to; without one the interface stays as it is.
+    fn would_be(&self, unit: Unit, plan: Option<Plan>) -> Reply {
+        let config = match plan {
+            Some(Plan::Become { config, .. }) => Some(*config),
+            Some(Plan::Destroy) => None,
+            None => self.interfaces.get(&unit).map(|held| held.config.clone()),
+        };
+        let dumped = config.map(|config| Dumped {
+            unit,
+            config,
+            keyed: false,
+        });
+        Reply::Dumped(dumped.into_iter().collect())
     }
 
     /// The plan of a file, `None` where the interface is as it says; else the first wrong line.

@@ -31,9 +31,18 @@ pub enum Log {
 }
 
 impl Log {
-    /// The system's log, if there is one.
+    /// Of a daemon in the background or in the foreground.
     #[must_use]
-    pub fn syslog() -> Self {
+    pub fn new(background: bool) -> Self {
+        if background {
+            Self::syslog()
+        } else {
+            Self::Foreground
+        }
+    }
+
+    /// The system's log, if there is one.
+    fn syslog() -> Self {
         let socket = UnixDatagram::unbound().and_then(|socket| {
             socket.connect("/dev/log")?;
             socket.set_nonblocking(true)?;

@@ -11,17 +11,21 @@
 mod ask;
 mod attend;
 mod carpdev;
+pub mod confine;
 pub mod door;
 mod foreign;
 mod interface;
+mod keep;
 mod kernel;
 mod links;
 mod load;
 mod local;
 mod log;
 mod pace;
+mod parent;
 mod perform;
 mod plane;
+mod resume;
 mod run;
 mod settle;
 mod start;
@@ -46,7 +50,7 @@ use tokio::sync::{mpsc, oneshot};
 use transact::Transaction;
 
 pub use crate::carp::config::Dataplane;
-pub use links::links;
+pub use links::{hardware, links};
 pub use start::{Options, daemon, door_process, engine_process};
 
 /// What the reading tasks hand to the one that owns the engine.
@@ -86,6 +90,10 @@ enum Purpose {
     Arm(Unit, u64),
     /// The end of mastership.
     Disarm(Unit),
+    /// The beginning is over.
+    Ready,
+    /// Addresses of a carpN that another program removed.
+    PutBack(Unit),
     /// The counters of the data plane in the kernel.
     Count,
     /// The link of a carpN.
@@ -152,7 +160,11 @@ struct Daemon {
     fullsock: u64,
     /// Something was done since what is there was last compared with what is wanted.
     stirred: bool,
+    /// The state, for the next engine.
+    kept: keep::Kept,
     ending: Ending,
+    /// At the end everything stays for the next engine.
+    leaving: bool,
     /// End by itself when nothing is left to do.
     autostarted: bool,
     /// Something was asked for, or long enough nothing.

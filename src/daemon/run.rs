@@ -56,6 +56,7 @@ pub(super) async fn run(
             daemon.step();
             daemon.settle();
         }
+        daemon.keep();
         if daemon.ending == Ending::Over {
             return Ok(());
         }
@@ -90,10 +91,9 @@ impl Daemon {
     }
 
     /// Goodbye everywhere; the second time, or when it takes too long, without further waiting.
-    fn end(&mut self) -> bool {
+    pub(super) fn end(&mut self) -> bool {
         if self.ending != Ending::No {
-            self.ending = Ending::Closing;
-            self.order(super::Purpose::Close, super::door::Effect::Close);
+            self.close();
             return true;
         }
         self.ending = Ending::Retiring;

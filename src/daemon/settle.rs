@@ -136,9 +136,18 @@ impl Daemon {
             .keys()
             .all(|unit| self.retired.contains(unit));
         if self.ending == Ending::Retiring && retired {
-            self.ending = Ending::Closing;
-            self.order(Purpose::Close, Effect::Close);
+            self.close();
         }
+    }
+
+    /// Has everything removed, unless somebody else goes on with it.
+    pub(super) fn close(&mut self) {
+        if self.leaving {
+            self.ending = Ending::Over;
+            return;
+        }
+        self.ending = Ending::Closing;
+        self.order(Purpose::Close, Effect::Close);
     }
 
     /// An outcome that no transaction waits for.
@@ -156,13 +165,14 @@ impl Daemon {
             (Purpose::CloseCarpdev(index), _) => self.closed(index),
             (Purpose::Close, _) => self.ending = Ending::Over,
             (Purpose::Count, _) => self.counted(),
-            (Purpose::Disarm(_), Ok(_)) => {}
+            (Purpose::PutBack(unit), result) => self.was_put_back(unit, &effect, result),
+            (Purpose::Disarm(_), Ok(_)) | (Purpose::Ready, _) => {}
             (purpose, Err(failure)) => self.try_again(purpose, &effect, &failure),
         }
     }
 
     /// What an effect says besides its value.
-    fn heard(&mut self, effect: &Effect, said: Said) {
+    pub(super) fn heard(&mut self, effect: &Effect, said: Said) {
         match (effect, said) {
             (Effect::OpenCarpdev { name, .. }, Said::Plane(plane, why)) => {
                 self.tell_fallback(name, plane, why);
@@ -333,6 +343,11 @@ impl Daemon {
     fn try_again(&mut self, purpose: Purpose, effect: &Effect, failure: &Failure) {
         self.log
             .line(level::ERR, &format!("{}: {}", what(effect), failure.why));
+        self.try_later(purpose);
+    }
+
+    /// What failed is looked at again a while later.
+    pub(super) fn try_later(&mut self, purpose: Purpose) {
         let events = self.events.clone();
         self.failed.insert(purpose);
         tokio::task::spawn_local(async move {
@@ -346,6 +361,9 @@ impl Daemon {
     pub(super) fn retry(&mut self) {
         let failed = std::mem::take(&mut self.failed);
         for purpose in failed {
+            if let Purpose::PutBack(unit) = purpose {
+                self.doubts.insert(unit);
+            }
             if let Purpose::Disarm(unit) = purpose {
                 let still = self
                     .interfaces
@@ -391,11 +409,13 @@ fn what(effect: &Effect) -> &'static str {
     match effect {
         Effect::Open => "open",
         Effect::Offer => "offer",
+        Effect::Ready => "ready",
         Effect::Count => "count",
         Effect::Create { .. } => "create",
         Effect::Destroy { .. } => "destroy",
         Effect::Configure { .. } => "configure",
         Effect::Arm { .. } => "arm",
+        Effect::PutBack { .. } => "put back",
         Effect::Disarm { .. } => "disarm",
         Effect::OpenCarpdev { .. } => "carpdev",
         Effect::Listen { .. } => "listen",

@@ -1,34 +1,33 @@
-//! Puts the processes together: door and engine as threads of one process, or apart; must not know what either does.
+//! Begins each of the two processes, and says a process's last word; must not know what either does.
 
 use super::door::client::{Client, Outcomes};
-use super::door::{Effect, Outcome, Said, serve};
+use super::door::{Effect, Heir, Outcome, Said};
+use super::keep::Kept;
 use super::log::{Log, level};
 use super::plane::{Choice, Offer, choose};
 use super::run::{Queues, listen_to_door, run, watch};
-use super::{Daemon, Ending, Event, attend};
-use crate::carp::Engine;
+use super::{Daemon, Ending, Event, Purpose, attend, confine, parent};
 use crate::carp::config::{Dataplane, Settings};
+use crate::carp::{Engine, Input};
+use crate::control::Refusal;
 use crate::control::plan::refusal;
 use crate::control::started::Started;
-use crate::control::{Refusal, path};
 use crate::dataplane::Plane;
 use crate::linux::channel::Channel;
 use crate::linux::clock::{self, TimerFd};
 use crate::linux::monitor::Monitor;
 use crate::linux::readiness::Readiness;
+use crate::linux::records::Records;
 use crate::linux::{random, sandbox};
-use nix::sys::signal::{SigSet, Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::SigSet;
+use nix::unistd::Uid;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ffi::OsStr;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
-use std::process::{Child, Command, ExitCode};
+use std::os::unix::net::UnixListener;
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
+use std::{fs, io, panic};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -36,14 +35,14 @@ use tokio::sync::mpsc;
 const QUEUE: usize = 64;
 /// An autostarted daemon that nobody asks anything ends.
 const IDLE: Duration = Duration::from_secs(10);
+/// The status of a process that panicked, as std has it.
+pub(super) const PANICKED: i32 = 101;
 
 /// How to run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
     /// Started by a command: detached, logs to syslog, ends by itself, says `ready` or why not on standard output.
     pub autostarted: bool,
-    /// The engine in a process of its own, without privilege.
-    pub separate: bool,
     /// The data plane to begin with.
     pub dataplane: Dataplane,
 }
@@ -61,119 +60,72 @@ pub fn daemon(options: Options) -> ExitCode {
     }
     // With the old limit it serves fewer interfaces.
     let _ = sandbox::raise_descriptors();
-    let pair = Channel::pair().map_err(refused);
-    concluded(
-        options,
-        pair.and_then(|(near, far)| {
-            if options.separate {
-                apart(options, near, &far)
-            } else {
-                together(options, near, far)
-            }
-        }),
-    )
-}
-
-/// One process: the door on a thread of its own.
-fn together(options: Options, near: Channel, far: Channel) -> Result<(), Started> {
-    let door = std::thread::Builder::new()
-        .name("door".into())
-        .spawn(move || far_end(&far))
-        .map_err(refused)?;
-    let result = engine(options, near);
-    let served = door
-        .join()
-        .unwrap_or_else(|_| Err(io::Error::other("the door panicked")));
-    result.and(served.map_err(refused))
-}
-
-/// Two processes: this one keeps the privilege and serves the door, the child decides.
-fn apart(options: Options, near: Channel, far: &Channel) -> Result<(), Started> {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg("engine").stdin(OwnedFd::from(near));
-    if options.autostarted {
-        command.arg("--autostarted");
-    }
-    command.args(["--dataplane", options.dataplane.word()]);
-    let mut child = command.spawn().map_err(refused)?;
-    drop(command);
-    pass_signals_to(&child).map_err(refused)?;
-    let served = far_end(far);
-    let status = child.wait().map_err(refused)?;
-    served.map_err(refused)?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(refused(io::Error::other(format!(
-            "the engine ended with {status}"
-        ))))
-    }
-}
-
-/// SIGTERM and SIGINT to the privileged process are the engine's: it says goodbye, then asks for the end.
-fn pass_signals_to(child: &Child) -> io::Result<()> {
-    let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let _inside = runtime.enter();
-    let (mut term, mut int) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        runtime.block_on(async {
-            loop {
-                tokio::select! { Some(()) = term.recv() => {}, Some(()) = int.recv() => {}, else => return }
-                // The child may have ended by itself; it is waited for right after.
-                let _ = kill(pid, Signal::SIGTERM);
-            }
-        });
-    })?;
-    Ok(())
+    let log = Log::new(options.autostarted);
+    parent::keep(options, &log).unwrap_or_else(|e| concluded(options, Err(refused(e))))
 }
 
 /// `carp door`: the far end alone, its channel on standard input.
 #[must_use]
 pub fn door_process() -> ExitCode {
-    concluded(
-        Options::default(),
-        standard_input()
-            .and_then(|channel| far_end(&channel))
-            .map_err(refused),
-    )
+    let served = standard_input().and_then(|channel| parent::serve(&channel));
+    concluded(Options::default(), served.map_err(refused))
 }
 
-/// `carp engine`: the near end alone, without privilege and in an empty network namespace.
+/// `carp engine`: the near end alone, without privilege.
 #[must_use]
 pub fn engine_process(options: Options) -> ExitCode {
-    let alone = || -> io::Result<Channel> {
+    end_with_any_thread();
+    let alone = || -> io::Result<(Channel, Start)> {
+        let log = Log::new(options.autostarted);
         let channel = standard_input()?;
-        sandbox::enter_empty_netns().map_err(io::Error::other)?;
-        sandbox::drop_privilege().map_err(io::Error::other)?;
-        Ok(channel)
+        let owner = Uid::effective().as_raw();
+        let caller = io::stdout().as_fd().try_clone_to_owned()?;
+        let null = fs::OpenOptions::new().write(true).open("/dev/null")?;
+        let missing = confine::begin()?;
+        let start = Start {
+            options,
+            log,
+            owner,
+            missing,
+            caller: options.autostarted.then_some((caller, null)),
+        };
+        Ok((channel, start))
     };
     concluded(
         options,
         alone()
             .map_err(refused)
-            .and_then(|channel| engine(options, channel)),
+            .and_then(|(channel, start)| engine(start, channel)),
     )
+}
+
+/// What an engine has before it is confined.
+struct Start {
+    options: Options,
+    log: Log,
+    /// Who started the daemon.
+    owner: u32,
+    /// What it could not give up.
+    missing: Vec<String>,
+    /// The command that waits for a line, and what standard output is afterwards.
+    caller: Option<(OwnedFd, fs::File)>,
+}
+
+/// A thread that panics takes the process along: half an engine is none.
+fn end_with_any_thread() {
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |what| {
+        tell(what);
+        std::process::exit(PANICKED);
+    }));
 }
 
 fn standard_input() -> io::Result<Channel> {
     Ok(Channel::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
 
-/// The privileged side: in the namespace and the run directory of this process.
-fn far_end(channel: &Channel) -> io::Result<()> {
-    // Others may look, whatever umask the caller had: it would take their way to the socket.
-    let _ = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-    serve::serve(channel, path::for_daemon()?, random::nonzero_u32()?)
-}
-
 /// The deciding side.
-fn engine(options: Options, channel: Channel) -> Result<(), Started> {
+fn engine(start: Start, channel: Channel) -> Result<(), Started> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -181,23 +133,29 @@ fn engine(options: Options, channel: Channel) -> Result<(), Started> {
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let mut door = Client::new(channel).map_err(refused)?;
         let outcomes = door.outcomes();
-        let opened = opened(&mut door, &outcomes).await?;
+        let plane = Plane::start().map_err(refused)?;
+        let Some(opened) = opened(&mut door, &outcomes).await? else {
+            // A spare that was never needed.
+            return Ok(());
+        };
         let offer = offered(&mut door, &outcomes).await?;
-        let choice = choose(options.dataplane, &offer).map_err(Started::Failed)?;
-        begin(options, door, outcomes, opened, (offer, choice))
+        let choice = choose(start.options.dataplane, &offer).map_err(Started::Failed)?;
+        begin(start, door, outcomes, opened, (plane, offer, choice))
             .await
             .map_err(refused)
     })
 }
 
 async fn begin(
-    options: Options,
+    start: Start,
     door: Client,
     outcomes: Outcomes,
-    (listener, monitor): (UnixListener, Monitor),
-    (offer, choice): (Offer, Choice),
+    opened: Opened,
+    (plane, offer, choice): (Plane, Offer, Choice),
 ) -> io::Result<()> {
-    let monitor = Rc::new(Readiness::new(monitor)?);
+    let Start { options, .. } = start;
+    let Opened { listener, heir, .. } = opened;
+    let monitor = Rc::new(Readiness::new(opened.monitor)?);
     let (adverts, adverts_in) = mpsc::channel(QUEUE);
     let (events, events_in) = mpsc::channel(QUEUE);
     let mut daemon = Daemon {
@@ -210,7 +168,7 @@ async fn begin(
         doubts: BTreeSet::new(),
         local: Vec::new(),
         door,
-        plane: Plane::start()?,
+        plane,
         counted: Vec::new(),
         kernel: super::Kernel::default(),
         monitor: Rc::clone(&monitor),
@@ -228,32 +186,50 @@ async fn begin(
         retired: BTreeSet::new(),
         fullsock: 0,
         stirred: true,
+        kept: Kept::new(opened.records),
         ending: Ending::No,
+        leaving: false,
         autostarted: options.autostarted,
         begun: false,
         adverts,
         events: events.clone(),
-        log: if options.autostarted {
-            Log::syslog()
-        } else {
-            Log::Foreground
-        },
+        log: start.log,
     };
     daemon
         .kernel
         .dump(monitor.get_ref())
         .map_err(io::Error::other)?;
+    daemon.tell(Input::Settings(daemon.settings));
+    if let Some(heir) = heir {
+        daemon.resume(&outcomes, heir).await?;
+    }
     tokio::task::spawn_local(watch(monitor, events.clone()));
     tokio::task::spawn_local(listen_to_door(outcomes, events.clone()));
-    tokio::task::spawn_local(attend::attend(listener, events.clone()));
+    tokio::task::spawn_local(attend::attend(listener, start.owner, events.clone()));
     end_on_signals(&events)?;
+    // The parent keeps them to itself, and a child inherits that.
+    let _ = SigSet::all().thread_unblock();
     if options.autostarted {
         tokio::task::spawn_local(end_when_idle(events));
     }
+    let timer = Readiness::new(TimerFd::new().map_err(io::Error::other)?)?;
+    let caller = start.caller.map(|(caller, null)| {
+        // Nobody else reads what it says from now on.
+        let _ = nix::unistd::dup2_stdout(&null);
+        fs::File::from(caller)
+    });
+    let mut missing = start.missing;
+    confine::finish(&mut missing);
+    for line in missing {
+        daemon.log.line(level::NOTICE, &line);
+    }
     daemon.tell_plane();
     daemon.log.line(level::INFO, "ready");
-    ready(options);
-    let timer = Readiness::new(TimerFd::new().map_err(io::Error::other)?)?;
+    daemon.order(Purpose::Ready, Effect::Ready);
+    if let Some(mut caller) = caller {
+        // The command may have gone away.
+        let _ = Started::Ready.report(&mut caller);
+    }
     run(
         daemon,
         Queues {
@@ -271,24 +247,38 @@ fn wall_clock() -> Duration {
     since.unwrap_or_default()
 }
 
-/// The first order, waited for: without it there is no daemon.
-async fn opened(
-    door: &mut Client,
-    outcomes: &Outcomes,
-) -> Result<(UnixListener, Monitor), Started> {
+/// What the first order brings.
+struct Opened {
+    listener: UnixListener,
+    monitor: Monitor,
+    records: Records,
+    heir: Option<Heir>,
+}
+
+/// The first order, waited for, maybe long: its answer makes an engine the one. `None`: it never will be.
+async fn opened(door: &mut Client, outcomes: &Outcomes) -> Result<Option<Opened>, Started> {
     door.order(Effect::Open);
-    let Some((Outcome { result, .. }, descriptors)) = outcomes.next().await.map_err(refused)?
+    let Some((Outcome { result, said, .. }, descriptors)) =
+        outcomes.next().await.map_err(refused)?
     else {
-        return Err(refused(io::Error::other("the privileged side is gone")));
+        return Ok(None);
     };
     result.map_err(|failure| match failure.errno {
         libc::EWOULDBLOCK => Started::Busy,
         errno => Started::Failed(refusal(&described(errno), failure.why)),
     })?;
-    let sockets = <[OwnedFd; 2]>::try_from(descriptors);
-    let [listener, monitor] =
+    let sockets = <[OwnedFd; 3]>::try_from(descriptors);
+    let [listener, monitor, records] =
         sockets.map_err(|_| refused(io::Error::other("the door gave no sockets")))?;
-    Ok((UnixListener::from(listener), Monitor::from(monitor)))
+    Ok(Some(Opened {
+        listener: UnixListener::from(listener),
+        monitor: Monitor::from(monitor),
+        records: Records::from(records),
+        heir: match said {
+            Said::Heir(heir) => Some(heir),
+            _ => None,
+        },
+    }))
 }
 
 /// The second order, waited for as well: which data planes there are.
@@ -325,33 +315,14 @@ async fn end_when_idle(events: mpsc::Sender<Event>) {
     let _ = events.send(Event::Retry).await;
 }
 
-/// Tells the command that started us, which then asks, or the service manager.
-fn ready(options: Options) {
-    if options.autostarted {
-        report(&Started::Ready);
-    } else if let Some(socket) = std::env::var_os("NOTIFY_SOCKET") {
-        // As sd_notify(3). A manager that does not listen gives up on us by itself.
-        let _ = notify(&socket, b"READY=1");
-    }
-}
-
-/// One datagram to a socket's path, or to the abstract name behind `@`.
-fn notify(socket: &OsStr, text: &[u8]) -> io::Result<()> {
-    let address = match socket.as_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name)?,
-        None => SocketAddr::from_pathname(socket)?,
-    };
-    UnixDatagram::unbound()?.send_to_addr(text, &address)?;
-    Ok(())
-}
-
 /// The last word of a process.
 fn concluded(options: Options, result: Result<(), Started>) -> ExitCode {
     let Err(started) = result else {
         return ExitCode::SUCCESS;
     };
     if options.autostarted {
-        report(&started);
+        // The command may have gone away; nobody else reads this.
+        let _ = started.report(&mut io::stdout());
     } else {
         match started {
             Started::Failed(Refusal { text, why }) => {
@@ -364,15 +335,6 @@ fn concluded(options: Options, result: Result<(), Started>) -> ExitCode {
         }
     }
     ExitCode::FAILURE
-}
-
-/// Writes the line and closes the pipe, so that the command sees its end.
-fn report(started: &Started) {
-    // The command may have gone away; nobody else reads this.
-    let _ = started.report(&mut io::stdout());
-    if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
-        let _ = nix::unistd::dup2_stdout(&null);
-    }
 }
 
 fn refused(error: io::Error) -> Started {

@@ -256,6 +256,7 @@ impl Daemon {
                     owning: false,
                     answering: BTreeSet::new(),
                     ordered: BTreeSet::new(),
+                    told_removed: None,
                     hindrance: None,
                 };
                 self.interfaces.insert(unit, interface);

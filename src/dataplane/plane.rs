@@ -6,7 +6,7 @@ use super::{Counters, Gate, Own, Port};
 use crate::linux::Error;
 use crate::linux::packet::PacketSocket;
 use crate::time::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -19,6 +19,8 @@ pub struct Plane {
     kernel: BTreeMap<u32, Ports>,
     /// Every port, by id.
     ports: BTreeMap<u32, Held>,
+    /// Those of which the programs are not to be told yet.
+    inherited: BTreeSet<u32>,
 }
 
 /// A port as it was last set.
@@ -50,10 +52,11 @@ impl Plane {
             copier: Copier::start()?,
             kernel: BTreeMap::new(),
             ports: BTreeMap::new(),
+            inherited: BTreeSet::new(),
         })
     }
 
-    /// Adds a carpdev with its data socket (opened with virtio headers, filter still shut) and, where programs serve it, the
+    /// Adds a carpdev with its data socket (opened with virtio headers, filter still shut, mute only with a map) and, where programs serve it, the
     /// map of their ports; or replaces the one of this index.
     ///
     /// # Errors
@@ -117,6 +120,23 @@ impl Plane {
         self.publish(id);
     }
 
+    /// The same for a port that somebody served who is gone, and frames pass: its programs go on as they are until
+    /// [`Plane::tell_inherited`].
+    pub fn inherit_port(&mut self, port: Port, tap: OwnedFd) {
+        let id = port.id;
+        self.copier.add_port(port.clone(), tap);
+        let seats = BTreeMap::new();
+        self.ports.insert(id, Held { port, seats });
+        self.inherited.insert(id);
+    }
+
+    /// Every gate and lease of the inherited ports is set.
+    pub fn tell_inherited(&mut self) {
+        for id in std::mem::take(&mut self.inherited) {
+            self.publish(id);
+        }
+    }
+
     /// Changes a port; its counters and TAP stay, and gate and lease of each vhost that stays.
     pub fn change_port(&mut self, port: Port) {
         let Some(held) = self.ports.get_mut(&port.id) else {
@@ -160,7 +180,9 @@ impl Plane {
             return;
         };
         held.seats.entry(vhid).or_default().lease = until;
-        if let Some(ports) = self.kernel.get(&held.port.carpdev) {
+        if !self.inherited.contains(&id)
+            && let Some(ports) = self.kernel.get(&held.port.carpdev)
+        {
             ports.set_lease(&held.port, vhid, &held.seats());
         }
     }
@@ -184,7 +206,11 @@ impl Plane {
 
     /// Tells the programs, if there are any.
     fn publish(&mut self, id: u32) {
-        let Some(held) = self.ports.get(&id) else {
+        let Some(held) = self
+            .ports
+            .get(&id)
+            .filter(|_| !self.inherited.contains(&id))
+        else {
             return;
         };
         let Some(ports) = self.kernel.get_mut(&held.port.carpdev) else {

@@ -4,7 +4,7 @@ use super::netlink::Netlink;
 use super::{Error, Result};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
 /// A network namespace, held by a descriptor: it and all that is in it vanish with the last descriptor and process.
@@ -34,6 +34,14 @@ impl Namespace {
         const PATH: &str = "/proc/thread-self/ns/net";
         let failed = |error| Error::new("open network namespace", PATH, error);
         let file = File::open(PATH).map_err(failed)?;
+        let inode = file.metadata().map_err(failed)?.ino();
+        Ok(Self { file, inode })
+    }
+
+    /// One that was passed to this process.
+    pub fn inherited(descriptor: OwnedFd) -> Result<Self> {
+        let file = File::from(descriptor);
+        let failed = |error| Error::new("take network namespace", "", error);
         let inode = file.metadata().map_err(failed)?.ino();
         Ok(Self { file, inode })
     }

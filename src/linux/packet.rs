@@ -1,7 +1,9 @@
 //! A packet socket on one interface; must not know what its frames mean.
 //!
-//! It is born deaf: without a protocol it receives nothing, gets its drop-all filter and its options, and only then is
-//! bound, so no frame from before the first [`PacketSocket::set_filter`] is ever in its queue.
+//! It is born mute: without a protocol it receives nothing, gets its drop-all filter and its options, and only then may
+//! hear, so no frame from before the first [`PacketSocket::set_filter`] is ever in its queue.
+//!
+//! A socket that hears costs every frame of its interface a run of its filter, even one that lets nothing pass.
 
 use super::Error;
 use super::filter::{Filter, Instruction};
@@ -42,11 +44,28 @@ pub struct PacketSocket {
 }
 
 impl PacketSocket {
-    /// Opens a socket on the interface with this index; deaf until [`set_filter`](Self::set_filter).
+    /// Opens a socket on the interface with this index; its filter lets nothing pass until
+    /// [`set_filter`](Self::set_filter).
     ///
     /// # Errors
     /// EPERM without CAP_NET_RAW, ENODEV when there is no such interface.
     pub fn open(index: u32, vnet: Vnet) -> Result<Self, Error> {
+        let socket = Self::mute(index, vnet)?;
+        let heard = socket.hear();
+        heard.map_err(|source| Error {
+            op: "bind",
+            what: format!("packet socket on interface {index}"),
+            source,
+        })?;
+        Ok(socket)
+    }
+
+    /// The same, but it hears nothing before [`hear`](Self::hear) and until then costs the interface's frames nothing. It
+    /// sends, and has memberships.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn mute(index: u32, vnet: Vnet) -> Result<Self, Error> {
         let failed = |op| {
             move |source| Error {
                 op,
@@ -69,8 +88,16 @@ impl PacketSocket {
                 .map_err(failed("set virtio header of"))?;
         }
         socket.widen_queues();
-        socket.bind(index).map_err(failed("bind"))?;
+        socket.bind(index, 0).map_err(failed("bind"))?;
         Ok(socket)
+    }
+
+    /// Makes a mute socket hear what its filter lets pass.
+    ///
+    /// # Errors
+    /// ENODEV when the interface is gone.
+    pub fn hear(&self) -> io::Result<()> {
+        self.bind(self.present()?, libc::ETH_P_ALL)
     }
 
     /// Replaces the filter in one step: every frame is judged by the old one or the new one.
@@ -197,7 +224,14 @@ impl PacketSocket {
         }
     }
 
-    fn bind(&self, index: u32) -> io::Result<()> {
+    /// The index, or ENODEV.
+    fn present(&self) -> io::Result<u32> {
+        self.index()?
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
+    }
+
+    /// Without a protocol, an Ethernet type or "all", it hears nothing.
+    fn bind(&self, index: u32, protocol: libc::c_int) -> io::Result<()> {
         let no_such = || io::Error::from_raw_os_error(libc::ENODEV);
         // Index 0 would bind to every interface.
         let index = i32::try_from(index)
@@ -207,8 +241,8 @@ impl PacketSocket {
         // SAFETY: sockaddr_ll is plain integers: all zeroes are a value.
         let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
         address.sll_family = u16::try_from(libc::AF_PACKET).expect("AF_PACKET is 17");
-        address.sll_protocol = u16::try_from(libc::ETH_P_ALL)
-            .expect("ETH_P_ALL is 3")
+        address.sll_protocol = u16::try_from(protocol)
+            .expect("protocols have 16 bits")
             .to_be();
         address.sll_ifindex = index;
         let length = length_of::<libc::sockaddr_ll>();
@@ -220,9 +254,7 @@ impl PacketSocket {
     }
 
     fn membership(&self, option: libc::c_int, kind: libc::c_int, mac: MacAddr) -> io::Result<()> {
-        let index = self
-            .index()?
-            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
+        let index = self.present()?;
         let mut address = [0; 8];
         address[..6].copy_from_slice(&mac.0);
         let request = libc::packet_mreq {

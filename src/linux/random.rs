@@ -1,15 +1,19 @@
 //! Random numbers of the kernel; must not know what they are for.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
-/// Eight random bytes as a number.
+/// Eight random bytes as a number. No file is needed, which an engine could not open.
 ///
 /// # Errors
-/// /dev/urandom is missing, as in a bare chroot.
+/// Those of getrandom(2).
 pub fn u64() -> io::Result<u64> {
-    let mut bytes = [0; 8];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let mut bytes = [0_u8; 8];
+    // SAFETY: bytes is writable memory of the length given.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    // So few come whole or not at all (random(7)).
+    if usize::try_from(got) != Ok(bytes.len()) {
+        return Err(io::Error::last_os_error());
+    }
     Ok(u64::from_ne_bytes(bytes))
 }
 

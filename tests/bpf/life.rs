@@ -217,7 +217,7 @@ fn three_capabilities_suffice_and_without_cap_bpf_it_copies() {
             assert!(shown.contains(plane), "{capabilities}: {shown}");
         });
         let log = std::fs::read_to_string(a.run.join("log")).unwrap();
-        let told = log.contains("Operation not permitted");
+        let told = log.contains("load programs: Operation not permitted");
         assert_eq!(told, !capabilities.contains("bpf"), "{log}");
     }
 }

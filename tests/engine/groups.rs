@@ -69,7 +69,10 @@ fn a_count_by_hand_is_told_at_once_and_taken_back() {
     assert!(lines.contains(&"log 3: carp: demoted group carp by 3 to 3 (ifconfig)".to_owned()));
     let lines = group(&mut host, at + 2.0, "carp", 5);
     assert_eq!(ads(&lines), ["ad inet 1/240 demote 5"]);
-    assert!(ads(&group(&mut host, at + 3.0, "carp", 0)).is_empty());
+    assert!(ads(&group(&mut host, at + 3.0, "carp", 2)).is_empty());
+    // Who was told that this host is demoted must not go on believing it.
+    let lines = group(&mut host, at + 3.5, "carp", 0);
+    assert_eq!(ads(&lines), ["ad inet 1/100"]);
     assert_eq!(
         host.engine.vhosts(UNIT).next().unwrap().effective_advskew,
         100

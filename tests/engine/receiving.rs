@@ -138,6 +138,25 @@ fn an_unknown_carpdev_and_an_init_vhost_hear_nothing() {
     assert_eq!(counted(&bytes, &mut host, 2.0), ["ipackets", "badvhid"]);
 }
 
+/// The digest fits behind either header; who has the same addresses sends in their families only.
+#[test]
+fn a_group_hears_the_families_that_it_has_addresses_of() {
+    for (addresses, deaf) in [(&[V4][..], Family::Inet6), (&[V6], Family::Inet)] {
+        let mut host = Host::backup(addresses, 1, 100);
+        let before = host.timeout();
+        let goodbye = Ad::goodbye(addresses).over(deaf).bytes();
+        let ipackets = match deaf {
+            Family::Inet => "ipackets",
+            Family::Inet6 => "ipackets6",
+        };
+        assert_eq!(counted(&goodbye, &mut host, 1.0), [ipackets, "badvhid"]);
+        assert_eq!((host.state(), host.timeout()), (State::Backup, before));
+        let goodbye = Ad::goodbye(addresses).bytes();
+        host.frame(2.0, &goodbye);
+        assert_eq!(host.state(), State::Master);
+    }
+}
+
 /// The hand-made advertisements that were put to FreeBSD 13 (captures, the table of cases), each to a fresh BACKUP.
 #[test]
 fn the_cases_put_to_freebsd() {

@@ -1,8 +1,9 @@
 //! Hosts that act on the same advertisement, and hosts that repeat their own numbers: alive, and so believed.
 
 use crate::replay::{ads, counter, hear, ours, random, replays, step, stranger};
-use crate::rig::{Ad, Host, V4, V6, config};
-use carp::carp::config::State;
+use crate::rig::{Ad, Host, V4, V6, config, vhid};
+use carp::carp::auth::Auth;
+use carp::carp::config::{Key, State};
 use carp::wire::Family;
 
 const Y2027: u64 = 1_798_761_600;
@@ -198,4 +199,64 @@ fn a_recording_costs_nobody_its_identity() {
     assert_eq!(sent.len(), 1, "identities");
     assert_eq!(replays(&backup), 0);
     assert_eq!(backup.state(), State::Backup);
+}
+
+/// A number that is, by chance, made like ours, for IPv4, at this position or soon after.
+fn like_ours(mut position: u64) -> u64 {
+    let auth = Auth::new(&Key::from_pass(b"secret"), vhid(1), []);
+    loop {
+        let check = auth.seal(position) >> 44;
+        if (64..(1 << 20) - 64).contains(&check) {
+            return position << 20 | check;
+        }
+        position += 2;
+    }
+}
+
+/// One random number in a million; only where one of ours may have come it must be a recording.
+#[test]
+fn a_random_number_that_looks_like_ours_is_believed() {
+    let now = 2 * (Y2027 - 1_735_689_600);
+    for (what, position, rejected) in [
+        ("of this year", now, 1),
+        ("of the year before", now - 2 * 365 * 86400, 1),
+        ("of the next one", now + 2 * 365 * 86400, 0),
+        ("of the last century", 1 << 34, 0),
+    ] {
+        let mut backup = ours(2, &[V4, V6], 100, Y2027);
+        let ad = stranger(&[V4, V6], like_ours(position)).over(Family::Inet6);
+        backup.frame(1000.0, &ad.bytes());
+        assert_eq!(replays(&backup), rejected, "{what}");
+    }
+}
+
+/// FreeBSD draws a number for each packet, counts up through both families, or OpenBSD has one for both: what a recording is
+/// worth in the family that it was not made for.
+#[test]
+fn a_number_in_the_other_family() {
+    let random: Vec<u64> = (1..=12).map(random).collect();
+    let rows = [
+        ("random ones", random, 1),
+        ("counted up", (500..512).collect(), 0),
+        ("a constant one", vec![500; 12], 0),
+    ];
+    for (what, numbers, rejected) in rows {
+        let mut backup = Host::backup(&[V4, V6], 1, 100);
+        let v4 = |number| stranger(&[V4, V6], number);
+        let v6 = |number| Ad {
+            src: Some("fe80::7".parse().unwrap()),
+            ..v4(number).over(Family::Inet6)
+        };
+        for (n, pair) in numbers.chunks(2).enumerate() {
+            let frames = [v4(pair[0]).bytes(), v6(pair[1]).bytes()];
+            hear(&mut backup, 1000.0 * n as f64, &frames);
+        }
+        assert_eq!(replays(&backup), 0, "{what}");
+        // Soon after the last one it could be another host that heard the same; then it is a recording.
+        for (at, more) in [(6400.0, 0), (6500.0, rejected)] {
+            let before = replays(&backup);
+            hear(&mut backup, at, &[v6(numbers[4]).bytes()]);
+            assert_eq!(replays(&backup) - before, more, "{what} at {at}");
+        }
+    }
 }

@@ -1,9 +1,12 @@
 //! A daemon that records what it is asked and answers what it was told to, at a place of its own.
 #![allow(clippy::unwrap_used, dead_code)]
 
+use carp::carp::Reason;
+use carp::carp::config::{Balancing, Dataplane, InputMode, Lladdr, State, Unit};
 use carp::control::path::{self, Place};
 use carp::control::socket::{REQUEST_MAX, read_frame, reply_frame};
-use carp::control::{Reply, Request};
+use carp::control::{Interface, Reply, Request, Served, Traffic, Vhost};
+use carp::wire::MacAddr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -84,6 +87,44 @@ impl Fake {
     /// What was asked so far.
     pub fn asked(&self) -> Vec<Request> {
         self.asked.lock().unwrap().clone()
+    }
+}
+
+/// What such a daemon may show: a carpN on eth0 with group 1, advskew 100 and 192.0.2.1/24.
+pub fn interface(unit: u16, state: State) -> Interface {
+    Interface {
+        unit: Unit(unit),
+        index: 6,
+        up: true,
+        lladdr: MacAddr::of_vhid(1),
+        mtu: 1500,
+        carpdev: Some("eth0".into()),
+        advbase: 1,
+        vhosts: vec![Vhost {
+            vhid: 1,
+            advskew: 100,
+            state,
+            reason: Reason::Ready,
+        }],
+        groups: vec!["carp".into()],
+        addresses: vec!["192.0.2.1/24".parse().unwrap()],
+        peers: Vec::new(),
+        balancing: Balancing::None,
+        hash: None,
+        drain: false,
+        configured_lladdr: Lladdr::Virtual,
+        description: None,
+        configured_mtu: None,
+        debug: false,
+        metric: 0,
+        input: InputMode::Redirect,
+        capture: false,
+        dataplane: Served {
+            by: Dataplane::Copy,
+            why: None,
+            hindrance: None,
+        },
+        traffic: Traffic::default(),
     }
 }
 

@@ -295,6 +295,10 @@ fn messages() -> Vec<Vec<u8>> {
             addresses: vec!["192.0.2.10/24".parse().unwrap()],
             like: "eth0".into(),
         },
+        Effect::PutBack {
+            name: name(),
+            addresses: vec!["2001:db8::10/64".parse().unwrap()],
+        },
         Effect::Listen {
             index: 2,
             name: "eth0".into(),

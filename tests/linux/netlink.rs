@@ -258,9 +258,9 @@ fn the_route_for_all_multicast_goes_and_returns_with_the_interface() {
                 .any(|route| route.all_multicast() && route.index == Some(index))
         };
         assert!(there(a) && there(b));
-        assert!(netlink.del_multicast_route(a).unwrap());
+        assert!(netlink.del_multicast_route(a, 255).unwrap());
         assert!(!there(a) && there(b));
-        assert!(!netlink.del_multicast_route(a).unwrap());
+        assert!(!netlink.del_multicast_route(a, 255).unwrap());
         // The trap itself: were it gone for good, once would be enough (T31).
         for up in [false, true] {
             netlink.set_up(a, up).unwrap();

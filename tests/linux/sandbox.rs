@@ -78,7 +78,7 @@ fn without_privilege_open_descriptors_work_and_changes_do_not() {
         });
         scope.spawn(move || {
             sandbox::enter_empty_netns().unwrap();
-            sandbox::drop_privilege().unwrap();
+            sandbox::drop_privilege(None).unwrap();
             let none = "0000000000000000";
             assert_eq!(capabilities(), [none, none, none, none, none, "1"]);
             // Neither over a new socket nor over one opened before.

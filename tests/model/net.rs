@@ -194,6 +194,11 @@ impl Net {
         engine.vhosts(UNIT).next().map(|vhost| vhost.state)
     }
 
+    pub fn demotion(&self, index: usize) -> u8 {
+        let engine = self.hosts[index].engine.as_ref();
+        engine.map_or(0, Engine::demotion)
+    }
+
     /// How long nothing has gone wrong.
     pub fn quiet(&self) -> Duration {
         self.now.since(self.fault)
@@ -260,7 +265,10 @@ impl Net {
                     ..self.wire[which].clone()
                 };
                 self.deliver(which);
-                self.wire.insert(which, copy);
+                // A host that has ended meanwhile hears no more.
+                if self.hosts[copy.to].engine.is_some() {
+                    self.wire.insert(which, copy);
+                }
             }
             Step::Reflect(which) => {
                 self.left.reflections -= 1;

@@ -10,6 +10,8 @@ use std::time::Duration;
 const LINGER: Duration = Duration::from_millis(100);
 /// And so long after it has heard its successor.
 const LINGER_HEARD: Duration = Duration::from_millis(20);
+/// So many advertisements that did not leave demote.
+const SENDS: u8 = 3;
 /// A host waits so long for the kernel while nobody serves, and while another MASTER does.
 const ARMING: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 
@@ -91,10 +93,15 @@ impl Scope {
         }
     }
 
+    /// A host may lose its carrier, or fail to send so often that it counts.
+    fn demotes(&self) -> bool {
+        self.budget.flaps > 0 || self.budget.failures >= SENDS
+    }
+
     /// Nobody waits longer for an advertisement, or for the next one of its own.
     fn slowest(&self, of: fn(u8, u8) -> Duration) -> Duration {
         let demoted = |advskew: u8| {
-            if self.budget.flaps > 0 {
+            if self.demotes() {
                 advskew.max(240)
             } else {
                 advskew
@@ -115,7 +122,7 @@ impl Scope {
 
     /// So long after the last fault the segment is at rest: the dead time, arming, and the time for which two may own.
     pub fn rest(&self) -> Duration {
-        let promoted = self.preempt || self.budget.asks > 0 || self.budget.flaps > 0;
+        let promoted = self.preempt || self.budget.asks > 0 || self.demotes();
         self.slowest(dead_time) + ARMING[usize::from(promoted)] + self.overlap()
     }
 
@@ -129,8 +136,7 @@ impl Scope {
     /// To take over from a MASTER that is heard: orders, demotion, the other family, a slow one.
     fn has_other_reasons(&self) -> bool {
         let slow = self.hosts.iter().any(|host| host.0 != self.hosts[0].0);
-        let Budget { asks, flaps, .. } = self.budget;
-        slow || asks > 0 || flaps > 0 || self.addresses.len() > 1
+        slow || self.budget.asks > 0 || self.demotes() || self.addresses.len() > 1
     }
 
     /// One daemon ends, and nothing else happens.
@@ -142,8 +148,10 @@ impl Scope {
         self.budget == one
     }
 
+    /// A BACKUP that gave up because nothing left stays demoted.
     fn best(&self, net: &Net) -> Option<usize> {
-        net.alive().min_by_key(|index| self.hosts[*index])
+        net.alive()
+            .min_by_key(|index| (net.demotion(*index), self.hosts[*index]))
     }
 
     /// Explores all of it. Prints its size; panics with the way to a state that breaks a promise.

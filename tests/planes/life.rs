@@ -3,6 +3,7 @@
 use super::VIRTUAL;
 use super::support::frames::{Frame, echo_request};
 use super::support::hosts::{Host, SOON, own_mac, until};
+use super::support::plane::in_kernel;
 use super::support::scene::{SHARED, Scene, join_numbered};
 use super::support::talk::{Service, who};
 use carp::linux::clock;
@@ -95,7 +96,31 @@ fn a_carpdev_in_another_namespace_serves_nobody_until_it_returns() {
         .is_ok_and(|name| name == "a")));
 }
 
+/// Fails when a group adds a socket whose filter runs for every frame of its carpdev.
+fn a_frame_of_the_carpdev_costs_the_same_however_many_groups() {
+    let scene = Scene::bare();
+    let a = &scene.a;
+    let listeners = || {
+        let carpdev = a.index("eth0").to_string();
+        let read = || std::fs::read_to_string("/proc/thread-self/net/packet").unwrap();
+        let sockets = a.place.run(read);
+        let lines = sockets.lines().map(|line| line.split_whitespace());
+        // Protocol and interface are the fourth and the fifth word.
+        let here = lines.filter(|line| line.clone().nth(4) == Some(&carpdev));
+        here.filter(|line| line.clone().nth(3) != Some("0000"))
+            .count()
+    };
+    // Advertisements, ARP and solicitations; the copier's data.
+    let expected = if in_kernel() { 2 } else { 3 };
+    for number in 1..=5 {
+        join_numbered(a, "eth0", number, 0);
+        a.master(&format!("carp{number}"));
+        assert_eq!(listeners(), expected, "with {number} groups");
+    }
+}
+
 super::support::planes! {
+    a_frame_of_the_carpdev_costs_the_same_however_many_groups,
     a_renamed_carpdev_is_followed,
     a_carpdev_in_another_namespace_serves_nobody_until_it_returns,
 }

@@ -1,9 +1,9 @@
 //! What a packet filter and a capture see: T13, T18.
 
 use super::support::frames::{Frame, echo_request};
-use super::support::hosts::{Host, SOON, own_mac, until};
+use super::support::hosts::{Host, SOON, Segment, own_mac, until};
 use super::support::plane::in_kernel;
-use super::support::scene::{SHARED, Scene, join};
+use super::support::scene::{SHARED, SHARED6, Scene, join};
 use super::support::talk::{Service, who};
 use super::{VIRTUAL, bare};
 use carp::linux::clock;
@@ -82,6 +82,25 @@ fn the_input_mode_says_where_rules_match() {
     a.ok("ifconfig carp1 input redirect");
     assert_eq!(who(c, SHARED, None).unwrap(), "a");
     assert_eq!(count(a, "carpdev"), before);
+}
+
+/// Fails when what a neighbour answers does not reach carpN, which asked. Everything that a sends leaves by carpN here.
+fn a_carpdev_without_addresses_serves_in_accept_mode() {
+    if !in_kernel() {
+        return;
+    }
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &[]);
+    let c = Host::on(&segment, "c", 0x0c, &["192.0.2.13/24", "2001:db8::13/64"]);
+    a.daemon();
+    let _service = Service::on(&a);
+    join(&a, "eth0", 0);
+    a.ok("ifconfig carp1 input accept");
+    a.master("carp1");
+    assert_eq!(who(&c, SHARED, None).unwrap(), "a");
+    assert_eq!(who(&c, SHARED6, None).unwrap(), "a");
+    let known = |ip| a.neighbour("carp1", ip) == Some(own_mac(0x0c));
+    assert!(known("192.0.2.13") && known("2001:db8::13"));
 }
 
 fn a_rule_on_the_interface_where_it_is_seen_stops_it() {
@@ -268,6 +287,7 @@ fn a_capture_on_carpn_sees_both_directions() {
 super::support::planes! {
     chains_at_the_device_hooks_go_on_beside_us,
     the_input_mode_says_where_rules_match,
+    a_carpdev_without_addresses_serves_in_accept_mode,
     a_rule_on_the_interface_where_it_is_seen_stops_it,
     a_capture_on_carpn_sees_both_directions,
 }

@@ -60,8 +60,7 @@ fn a_dead_master_of_ours_repeated_delays_nothing() {
 fn a_dead_master_with_random_counters_repeated_delays_nothing() {
     for system in [System::O42, System::F9, System::F13, System::N, System::U] {
         let mut seen = [0; 2];
-        // Those of even seeds are forged for the other family too, in which each is new once.
-        for seed in (1..40).step_by(2) {
+        for seed in 1..40 {
             let mut world = World::new(scene(Some(system), &[V4], seed, None), false);
             let _ = world.run();
             let alone = world
@@ -75,7 +74,8 @@ fn a_dead_master_with_random_counters_repeated_delays_nothing() {
                 let attacked = changes(scene(Some(system), &[V4], seed, Some(whose)));
                 if alone {
                     assert_eq!(attacked, quiet, "{system:?}, seed {seed}, {whose:?}");
-                } else if whose == Whose::Latest(0) {
+                } else if whose == Whose::Latest(0) && !seed.is_multiple_of(2) {
+                    // As it was; those of even seeds are forged.
                     assert_eq!(attacked, [], "{system:?}, seed {seed}");
                 }
             }

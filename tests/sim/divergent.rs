@@ -48,6 +48,7 @@ pub fn pair<const N: usize>(
         faults: faults.to_vec(),
         calm_at: 40 * SECOND,
         attack: None,
+        repeats: Vec::new(),
     }
 }
 

@@ -25,7 +25,10 @@ impl Witness {
             self.rules.insert("own echo");
             return false;
         }
-        let listens = *seal == conf.seal && self.courses[at].stage != Stage::Init && !conf.gone;
+        let listens = *seal == conf.seal
+            && self.courses[at].stage != Stage::Init
+            && !conf.gone
+            && seal.families().any(|family| family == ad.family);
         if listens && self.settings.replay {
             self.judge(at, packet, ad);
             self.courses[at].ledger.hear(packet, ad, !self.replayed);
@@ -83,7 +86,9 @@ impl Witness {
         let Some(left) = &mut self.courses[at].left else {
             return;
         };
-        if Some(&left.seal) != packet.seal.as_ref() || left.heard || ad.is_goodbye() {
+        let of_group = left.seal.families().any(|family| family == ad.family)
+            && Some(&left.seal) == packet.seal.as_ref();
+        if !of_group || left.heard || ad.is_goodbye() {
             return;
         }
         let wanted = if self.settings.replay {

@@ -226,10 +226,10 @@ impl Host {
         }
     }
 
-    /// Somebody here is told of this advertisement.
+    /// Somebody here is told of this advertisement, by what the engine knows: while the host sleeps it is behind its admin.
     pub fn hears(&self, packet: &Packet) -> bool {
-        let mut confs = self.confs.iter();
-        self.settings.allow && confs.any(|c| Some(&c.seal) == packet.seal.as_ref())
+        let mut confs = self.witness.confs.iter();
+        self.witness.settings.allow && confs.any(|c| Some(&c.seal) == packet.seal.as_ref())
     }
 
     /// It has heard or sent this advertisement, and hears it now for another time.

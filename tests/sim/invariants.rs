@@ -288,7 +288,7 @@ fn compare(
         ));
     }
     announcements(conf, (before, course.stage), fact, seen)?;
-    leases(host, now, at, (fact, before), seen)?;
+    leases(host, now, at, before, seen)?;
     if course.gate != course.wanted_gate() {
         let wanted = course.wanted_gate();
         return Err(format!("{unit}: gate {:?}, wanted {wanted:?}", course.gate));
@@ -328,13 +328,7 @@ fn announcements(
 }
 
 /// The lease moves only as far, and only when, all families of the latest round have left.
-fn leases(
-    host: &Host,
-    now: u64,
-    at: usize,
-    (fact, before): (&Fact, Stage),
-    seen: &Seen,
-) -> Result<(), String> {
+fn leases(host: &Host, now: u64, at: usize, before: Stage, seen: &Seen) -> Result<(), String> {
     let witness = &host.witness;
     let (conf, course) = (&witness.confs[at], &witness.courses[at]);
     let unit = conf.unit();
@@ -343,19 +337,15 @@ fn leases(
         0 => skew * 5 * 1_000_000 / 512 * 1000,
         base => 3_000 * MS * u64::from(base) - 100 * MS,
     };
-    let reported = matches!(fact, Fact::Sent(place, _, true, round)
-        if *place == at && *round == course.round)
-        && course.awaited.is_empty()
-        && !course.failed
-        && course.stage == Stage::Master
-        && before == Stage::Master;
+    let stays = course.stage == Stage::Master && before == Stage::Master;
+    let earned = course.earned.filter(|_| stays);
     let (from, most) = if seen.due.contains(&Due::Arm) && before != Stage::Master {
         let Stage::Arming(reason) = course.stage else {
             return Err(format!("{unit}: armed as {:?}", course.stage));
         };
         (now, length.max(patience(reason) + 10 * MS))
-    } else if reported {
-        (course.round_at, length)
+    } else if let Some(sent) = earned {
+        (sent, length)
     } else if let Some(left) = &course.left {
         (now, left.until.saturating_sub(now))
     } else {
@@ -369,7 +359,7 @@ fn leases(
             ));
         }
     }
-    if reported && seen.leases.is_empty() {
+    if earned.is_some() && seen.leases.is_empty() {
         return Err(format!("{unit}: all was sent and the lease not renewed"));
     }
     Ok(())

@@ -46,7 +46,7 @@ pub struct Ledger {
     heard: bool,
     /// Frames of other systems that arrived, and the numbers in them.
     strangers: BTreeSet<u64>,
-    numbers: BTreeSet<(bool, u64)>,
+    numbers: BTreeSet<u64>,
 }
 
 /// Identity and position in a counter of ours.
@@ -65,10 +65,9 @@ impl Ledger {
         }
     }
 
-    /// A number that was used before, of a sender whose last advertisement did not arrive.
+    /// A number that was used before, in either family, of a sender whose last advertisement did not arrive.
     fn was_set_back(&self, packet: &Packet, ad: &Ad) -> bool {
-        let used = (ad.family == Family::Inet, ad.counter);
-        self.numbers.contains(&used) && !self.strangers.contains(&packet.before)
+        self.numbers.contains(&ad.counter) && !self.strangers.contains(&packet.before)
     }
 
     fn wants_stamped(&self, ad: &Ad) -> Wanted {
@@ -99,7 +98,7 @@ impl Ledger {
         match packet.maker {
             Maker::Varying => {
                 self.strangers.insert(packet.id);
-                self.numbers.insert((ad.family == Family::Inet, ad.counter));
+                self.numbers.insert(ad.counter);
             }
             Maker::Stamped if believed => {
                 self.note(ad.counter, ad.family);

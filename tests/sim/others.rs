@@ -5,6 +5,7 @@ use crate::host::Packet;
 use crate::ledger::Maker;
 use crate::packet::parse;
 use crate::peers::{State as PeerState, System};
+use crate::rules::Left;
 use crate::scenario::SECOND;
 use crate::world::{Node, What, World};
 use carp::wire::{MacAddr, arp, nd};
@@ -33,6 +34,25 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// To a host that waits for its successor what another one of the group had said.
+    pub fn repeat(&mut self, host: usize) -> Result<(), String> {
+        let Node::Ours(ours) = &self.nodes[host] else {
+            return Ok(());
+        };
+        let courses = ours.witness.courses.iter();
+        let lefts: Vec<_> = courses.filter_map(|course| course.left.as_ref()).collect();
+        let old = |packet: &Packet| {
+            let awaits = |left: &&Left| !left.heard && Some(&left.seal) == packet.seal.as_ref();
+            let stays = packet.ad.is_some_and(|ad| !ad.is_goodbye());
+            packet.from != host && stays && ours.knows(packet) && lefts.iter().any(awaits)
+        };
+        let Some(packet) = self.recorder.latest(old) else {
+            return Ok(());
+        };
+        self.tally.add("attack: old successors");
+        self.arrive(host, packet)
     }
 
     /// What a model sent and became.

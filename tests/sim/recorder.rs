@@ -55,6 +55,11 @@ impl Recorder {
         Some(packet)
     }
 
+    /// The latest of this kind.
+    pub fn latest(&self, kind: impl Fn(&Packet) -> bool) -> Option<Rc<Packet>> {
+        self.tape.iter().rev().find(|packet| kind(packet)).cloned()
+    }
+
     /// Another header around the same counter and digest.
     fn forge(&mut self, packet: &Packet) -> Packet {
         let ad = packet.ad.map(|ad| Ad {

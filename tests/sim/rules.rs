@@ -83,6 +83,8 @@ pub struct Course {
     pub round_at: u64,
     pub awaited: Vec<Family>,
     pub failed: bool,
+    /// When the round was sent of which the last family left in this step.
+    pub earned: Option<u64>,
     /// Advertisements that did not leave, and those since that did: three and three.
     unsent: [u8; 2],
     /// The last one heard over IPv6 was summed with the pseudo-header.
@@ -111,6 +113,7 @@ impl Course {
             round_at: 0,
             awaited: Vec::new(),
             failed: false,
+            earned: None,
             unsent: [0; 2],
             pseudo: false,
             grace: None,
@@ -228,6 +231,7 @@ impl Witness {
     pub fn expect(&mut self, now: u64, fact: &Fact) {
         self.due.clear();
         for at in 0..self.courses.len() {
+            self.courses[at].earned = None;
             self.pass_time(now, at);
         }
         match fact {
@@ -268,6 +272,12 @@ impl Witness {
                 if course.round == *round {
                     course.failed |= !ok;
                     course.awaited.retain(|f| f != family);
+                    // Unless its timer has just sent the next one.
+                    let next =
+                        |(place, due): &(usize, Due)| place == at && matches!(due, Due::Round(..));
+                    let all = *ok && course.awaited.is_empty() && !course.failed;
+                    let earned = all && !self.due.iter().any(next);
+                    course.earned = earned.then_some(course.round_at);
                 }
                 course.count(*ok);
             }
@@ -469,7 +479,7 @@ impl Witness {
         }
     }
 
-    /// Each carpN that is up on a carpdev that is not demotes the host; its MASTERs tell when it begins.
+    /// Each carpN that is up on a carpdev that is not demotes the host; its MASTERs tell when it begins and when it is over.
     fn settle(&mut self, now: u64) {
         let mut count = 0;
         for (conf, course) in self.confs.iter().zip(&mut self.courses) {
@@ -486,8 +496,12 @@ impl Witness {
         }
         let before = std::mem::replace(&mut self.demotion, count);
         for at in 0..self.courses.len() {
-            if before == 0 && count > 0 && self.courses[at].stage == Stage::Master {
-                self.rules.insert("demotion told at once");
+            if (before == 0) != (count == 0) && self.courses[at].stage == Stage::Master {
+                self.rules.insert(if count > 0 {
+                    "demotion told at once"
+                } else {
+                    "end of demotion told at once"
+                });
                 self.advertise(now, at);
             }
         }

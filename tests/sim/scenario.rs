@@ -154,6 +154,8 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     pub calm_at: u64,
     pub attack: Option<Attack>,
+    /// When the attacker repeats something once to one host that may wait for its successor.
+    pub repeats: Vec<(u64, usize)>,
 }
 
 impl Scenario {
@@ -186,6 +188,7 @@ impl Scenario {
         after_departures(seed, &hosts, &groups, &mut faults);
         faults.sort_by_key(|fault| fault.at);
         let (hosts, attack) = replays(seed, hosts);
+        let repeats = attack.map_or_else(Vec::new, |_| repeats(seed, &faults));
         Self {
             seed,
             segments,
@@ -194,6 +197,7 @@ impl Scenario {
             faults,
             calm_at: CALM,
             attack,
+            repeats,
         }
     }
 
@@ -279,6 +283,14 @@ fn replays(seed: u64, mut hosts: Vec<HostPlan>) -> (Vec<HostPlan>, Option<Attack
         open: false,
     });
     (hosts, attack)
+}
+
+/// While a former MASTER waits for its successor, a tenth of a second. From numbers of their own.
+fn repeats(seed: u64, faults: &[Fault]) -> Vec<(u64, usize)> {
+    let mut random = Random::new(seed ^ 0x2e9ea7);
+    let departures = faults.iter().filter(|fault| fault.what.departs());
+    let repeat = |fault: &Fault| (fault.at + random.scaled(MS / 5, 90 * MS), fault.host);
+    departures.map(repeat).collect()
 }
 
 /// The carpdev goes down while it still carries what a MASTER has left behind, a tenth of a second. From numbers of their own.

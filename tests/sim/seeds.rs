@@ -168,6 +168,7 @@ fn covered(tally: &Tally) {
         "gave way",
         "reasserted",
         "demotion told at once",
+        "end of demotion told at once",
         "bore with a slower one",
         "replay of ours rejected",
         "replay of another system rejected",
@@ -175,11 +176,11 @@ fn covered(tally: &Tally) {
         "stranger to the group rejected",
     ];
     let rules = rules.iter().map(|rule| format!("rule: {rule}"));
-    let attack = "attack: arrivals".to_string();
+    let attacks = ["arrivals", "old successors"].map(|what| format!("attack: {what}"));
     let missing: Vec<String> = faults
         .chain(reasons)
         .chain(rules)
-        .chain([attack])
+        .chain(attacks)
         .filter(|what| tally.count(what) == 0)
         .collect();
     assert!(missing.is_empty(), "never seen: {missing:?}");

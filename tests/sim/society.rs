@@ -109,13 +109,6 @@ impl Society {
         }
     }
 
-    /// What another MASTER heard of it before was of a demoted host, and it says otherwise with its next advertisement.
-    pub fn recovered(&mut self, now: u64, host: usize) {
-        self.dirty[host]
-            .iter_mut()
-            .for_each(|(_, since)| *since = now);
-    }
-
     pub fn changed(&mut self, now: u64, group: usize, host: usize, master: bool, tied: bool) {
         let watch = &mut self.watches[group];
         let was = watch.masters.iter().any(|(h, _)| *h == host);

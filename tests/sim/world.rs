@@ -43,6 +43,8 @@ pub enum What {
     Exit(usize, u64),
     /// The next thing that the attacker does.
     Attack,
+    /// The attacker repeats to this host what it has heard of another.
+    Repeat(usize),
 }
 
 struct Event {
@@ -140,6 +142,9 @@ impl World {
         if let Some(attack) = self.scenario.attack {
             self.push(attack.from, What::Attack);
         }
+        for (at, host) in self.scenario.repeats.clone() {
+            self.push(at, What::Repeat(host));
+        }
         while let Some(Reverse(event)) = self.queue.pop() {
             self.now = event.at;
             if event.at > self.society.end() {
@@ -196,6 +201,7 @@ impl World {
                 self.end(fault)
             }
             What::Attack => self.attack(),
+            What::Repeat(host) => self.repeat(host),
             What::Exit(host, boot) => {
                 if let Node::Ours(ours) = &mut self.nodes[host]
                     && ours.boot == boot
@@ -295,12 +301,8 @@ impl World {
         }
         ours.witness.clock = ours.unix(now).as_secs();
         ours.witness.replayed = replayed;
-        let demotion = ours.witness.demotion;
         let effects = invariants::check(ours, local.as_nanos(), &fact, actions, &mut self.rounds)
             .map_err(|what| format!("h{host}: {what}"))?;
-        if demotion > 0 && ours.witness.demotion == 0 {
-            self.society.recovered(now, host);
-        }
         if let (Fact::Frame(packet), false) = (&fact, replayed)
             && let Some(ad) = &packet.ad
             && ours.hears(packet)

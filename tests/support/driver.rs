@@ -158,12 +158,15 @@ impl Host {
         clock::now()
     }
 
-    /// kill -9 of the daemon, and of what it may have started.
+    /// kill -9 of the daemon, and of what it may have started. The moment when all were told.
     pub fn kill(&self) -> Instant {
-        let at = self.signal(Signal::SIGKILL);
-        for pid in self.processes() {
+        // Found before: the search takes its time, in which those that are not killed yet go on.
+        let processes = self.processes();
+        self.signal(Signal::SIGKILL);
+        for pid in processes {
             let _ = kill(pid, Signal::SIGKILL);
         }
+        let at = clock::now();
         self.reap();
         at
     }

@@ -19,7 +19,7 @@ const LEAP: u64 = 2 * 3600;
 const SLACK: u64 = 64;
 
 /// One identity: the counters heard last, by family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 struct Member {
     identity: u64,
     last: [Option<u64>; 2],
@@ -61,7 +61,7 @@ pub(in crate::carp) enum Verdict {
     Old(u64),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) struct Members {
     /// This host.
     own: Member,
@@ -96,8 +96,9 @@ impl Members {
         Some(counter)
     }
 
-    /// `clock` is this host's wall clock in seconds: what is near it is no leap.
-    pub(super) fn judge(&self, stamp: Stamp, family: Family, clock: u64) -> Verdict {
+    /// `clock` is this host's wall clock in seconds: what is near it is no leap. `None`: nobody of ours made it, a random
+    /// counter of another system looks like a stamp.
+    pub(super) fn judge(&self, stamp: Stamp, family: Family, clock: u64) -> Option<Verdict> {
         let (known, leapt) = (self.find(stamp.identity), self.candidate(stamp.identity));
         let stale = [known, leapt]
             .into_iter()
@@ -110,9 +111,6 @@ impl Members {
             // All who take over from one MASTER at once have the same value.
             None => stamp.position / 2 < group / 2,
         });
-        if stale || behind || stamp.family() != family {
-            return Verdict::Old(stamp.identity);
-        }
         let bases = [
             Some(clock.saturating_mul(2)),
             group,
@@ -122,11 +120,19 @@ impl Members {
         // By itself, or by another of its group: a host takes another identity when it hears itself.
         let mut leapt = self.candidates.iter().filter_map(Member::highest);
         let confirmed = leapt.any(|position| position.abs_diff(stamp.position) <= LEAP);
-        if confirmed || bases.any(|base| stamp.position <= base + LEAP) {
+        let near = confirmed || bases.any(|base| stamp.position <= base + LEAP);
+        let moved = stamp.family() != family;
+        if moved && !near {
+            // To be moved to the other family it would have to be a recording, and nobody is known to have come so far.
+            return None;
+        }
+        Some(if stale || behind || moved {
+            Verdict::Old(stamp.identity)
+        } else if near {
             Verdict::New(stamp.identity)
         } else {
             Verdict::Leap(stamp.identity)
-        }
+        })
     }
 
     pub(super) fn learn(&mut self, heard: &Heard, verdict: Verdict, random: &mut Random) {
@@ -228,4 +234,70 @@ fn push(queue: &mut VecDeque<Member>, member: Member, most: usize) {
         queue.pop_front();
     }
     queue.push_back(member);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+    use std::time::Duration;
+
+    /// This host's wall clock, in seconds, and the position that belongs to it.
+    const CLOCK: u64 = 1000;
+    const NOW: u64 = 2 * CLOCK;
+    const FAR: u64 = 1_000_000;
+
+    fn stamp(identity: u64, position: u64) -> Stamp {
+        Stamp { identity, position }
+    }
+
+    /// A group in which identity 7 has come to `NOW`, and 9 was heard once at `FAR`.
+    fn group() -> Members {
+        let mut members = Members::new(3);
+        for (identity, position) in [(7, NOW), (9, FAR)] {
+            let stamp = stamp(identity, position);
+            let heard = Heard {
+                now: Instant::ZERO,
+                clock: CLOCK,
+                family: stamp.family(),
+                counter: identity << 55 | position << 20,
+                src: None,
+                own: false,
+                interval: Duration::from_secs(1),
+            };
+            let verdict = members.judge(stamp, heard.family, CLOCK).expect("of ours");
+            members.learn(&heard, verdict, &mut Random(1));
+        }
+        members
+    }
+
+    /// A number of another system looks like a stamp once in a million: it is taken for a recording only where a recording
+    /// can be, at positions that somebody of ours may have come to.
+    #[test]
+    fn what_is_beyond_everybody_and_for_the_other_family_is_not_ours() {
+        use Verdict::{Leap, New, Old};
+        let members = group();
+        let (inet, inet6) = (Family::Inet, Family::Inet6);
+        for (identity, position, family, expected) in [
+            (7, NOW + 2, inet, Some(New(7))),
+            (7, NOW + 2, inet6, Some(Old(7))),
+            (7, NOW, inet6, Some(Old(7))),
+            (7, NOW, inet, Some(Old(7))),
+            (8, NOW + 2, inet, Some(New(8))),
+            (8, NOW + 2, inet6, Some(Old(8))),
+            (8, NOW + 3, inet, Some(Old(8))),
+            (8, NOW - 2, inet, Some(Old(8))),
+            (8, NOW + LEAP, inet6, Some(Old(8))),
+            (8, NOW + LEAP + 2, inet6, None),
+            (8, NOW + LEAP + 2, inet, Some(Leap(8))),
+            (7, FAR / 2, inet, Some(Leap(7))),
+            (7, FAR / 2, inet6, None),
+            (9, FAR, inet6, Some(Old(9))),
+            (9, FAR + 2, inet6, Some(Old(9))),
+            (9, FAR + 2, inet, Some(New(9))),
+        ] {
+            let verdict = members.judge(stamp(identity, position), family, CLOCK);
+            assert_eq!(verdict, expected, "{identity} {position} {family}");
+        }
+    }
 }

@@ -13,9 +13,12 @@
 //!   A value is also at least this host's wall clock (wherever that has been since the daemon started, it only goes on).
 //! * An identity not known to this boot must be above the group's highest value. A recording of an earlier boot is not.
 //!   Before this host has heard any of ours it has no highest value: then a recording is believed, each advertisement in it
-//!   once, until a live host with a later value is heard.
+//!   once (and once in the other family, if this host's clock is far behind), until a live host with a later value is heard.
 //! * An identity that leaps far ahead, of the group and of this host's wall clock, is believed, but moves nothing until a second advertisement confirms it: one random
-//!   counter of a BSD in 2^20 looks like a stamp, and must not move the group's clock by centuries.
+//!   counter of a BSD in 2^20 looks like a stamp, and must not move the group's clock by centuries. If it looks made for the
+//!   other family it is a stranger's: somebody's of ours it could only be as a recording, and nobody is known to have come so
+//!   far. One in a hundred million looks like a recording of ours and is rejected (in 2040, one in ten million): a live
+//!   sender's next one is heard in time.
 //! * An identity is given up only for another host that has the same: when its next value is heard, or from elsewhere the value
 //!   that this host said last in that family. Anything older is a recording.
 //!
@@ -31,11 +34,14 @@
 //! others at all.
 //!
 //! **FreeBSD, NetBSD and UCARP** send counters that vary: random ones until they have heard somebody, then the last heard
-//! plus one. A random number is not taken again in the same family ([`strangers`]), but for one and a half intervals from another
-//! address: two that have heard what did not arrive here count up the same. Numbers that follow each other are always taken: a
+//! plus one. A random number is not taken again, in either family ([`strangers`]), but for one and a half intervals from another
+//! address: two that have heard what did not arrive here count up the same, and that address may be of the other family. In
+//! that time a repeat with a goodbye's header makes one takeover. Numbers that follow each other are always taken: a
 //! live host is set back by whatever it hears, as often as it hears it, and repeats its numbers; beside an OpenBSD it says one
 //! number for ever. So protected is who has heard nobody since it began. Not protected is also a number older than the memory,
 //! or of a sender heard fewer than four times.
+//!
+//! A group that has addresses of one family hears nothing over the other one, so a recording is no use there.
 //!
 //! **OpenBSD** sends the same number always: repetition tells nothing, and nothing is rejected. The same holds for hosts
 //! that advertise with the shared address as their source, since they cannot be told apart.
@@ -147,7 +153,7 @@ impl Verdict {
 }
 
 /// What one vhost remembers of a group, bounded.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) struct Memory {
     members: Members,
     strangers: Strangers,
@@ -187,11 +193,11 @@ impl Memory {
     }
 
     pub(super) fn judge(&self, auth: &Auth, heard: &Heard) -> Verdict {
-        match Stamp::read(auth, heard.counter) {
-            Some(stamp) if !self.strangers.follows(heard) => {
-                Verdict::Member(self.members.judge(stamp, heard.family, heard.clock))
-            }
-            _ => Verdict::Stranger(self.strangers.judge(heard)),
+        let stamp = Stamp::read(auth, heard.counter).filter(|_| !self.strangers.follows(heard));
+        let of_ours = |stamp| self.members.judge(stamp, heard.family, heard.clock);
+        match stamp.and_then(of_ours) {
+            Some(verdict) => Verdict::Member(verdict),
+            None => Verdict::Stranger(self.strangers.judge(heard)),
         }
     }
 

@@ -20,7 +20,7 @@ const RUN: u8 = 4;
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// A number heard in one family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 struct Number {
     family: Family,
     counter: u64,
@@ -30,7 +30,7 @@ struct Number {
     kind: Kind,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 enum Kind {
     /// Heard once, of a sender not yet known.
     Once,
@@ -40,7 +40,7 @@ enum Kind {
     Varying,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 struct Sender {
     src: IpAddr,
     /// New numbers since the last repeated one or the last silence, at most [`RUN`].
@@ -52,7 +52,7 @@ struct Sender {
 /// What an advertisement of another system is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::carp) enum Verdict {
-    /// Its number was not heard in this family.
+    /// Its number was not heard in this family, nor in the other one of a sender that varies.
     New,
     /// It was, by a sender that may be constant.
     Constant,
@@ -62,7 +62,7 @@ pub(in crate::carp) enum Verdict {
     Repeat,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Strangers {
     numbers: VecDeque<Number>,
     senders: VecDeque<Sender>,
@@ -82,12 +82,15 @@ impl Strangers {
     }
 
     pub(super) fn judge(&self, heard: &Heard) -> Verdict {
-        let Some(number) = self.find(heard.family, heard.counter) else {
-            return Verdict::New;
+        let [same, moved] =
+            [heard.family, heard.family.other()].map(|f| self.find(f, heard.counter));
+        let number = match (same, moved) {
+            (Some(number), _) if number.kind != Kind::Varying => return Verdict::Constant,
+            (Some(number), _) => number,
+            // Who varies draws a number for each family, unless it counts up.
+            (None, Some(number)) if number.kind == Kind::Varying => number,
+            _ => return Verdict::New,
         };
-        if number.kind != Kind::Varying {
-            return Verdict::Constant;
-        }
         // It may have been heard before the one that it was counted up from.
         let chain = number.chain || self.base(heard.counter).is_some();
         let other = heard.now < self.lenient && heard.src != number.src;

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::shell::quote;
-use crate::carp::config::{Config, FAMILY_GROUP, Key, Lladdr};
+use crate::carp::config::{Config, FAMILY_GROUP, Lladdr};
 use crate::control::Dumped;
 use ipnetwork::IpNetwork;
 use std::ffi::OsStr;
@@ -64,7 +64,7 @@ pub fn lines(dumped: &Dumped) -> Vec<String> {
         lines.push(format!("advskew {advskew}"));
     }
     if *key != fresh.key {
-        lines.push(format!("pass {}", quote(OsStr::from_bytes(phrase(key)))));
+        lines.push(format!("pass {}", quote(OsStr::from_bytes(key.phrase()))));
     } else if dumped.keyed {
         lines.extend(HIDDEN.map(str::to_owned));
     }
@@ -132,16 +132,6 @@ fn group_lines(groups: &[String]) -> Vec<String> {
     let others = groups.iter().filter(|group| !family(group));
     let joined = others.map(|group| format!("group {}", quote(OsStr::new(group))));
     left.into_iter().chain(joined).collect()
-}
-
-/// The phrase as far as it counts; it never holds a byte 0, which no command line can.
-fn phrase(key: &Key) -> &[u8] {
-    let bytes = key.as_bytes();
-    let length = bytes
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |at| at + 1);
-    &bytes[..length]
 }
 
 fn address(network: IpNetwork, alias: bool) -> String {
@@ -216,7 +206,7 @@ pub fn difference(before: &[String], after: &[String]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::carp::config::{Balancing, InputMode, Node, Selector, Unit, Vhid};
+    use crate::carp::config::{Balancing, InputMode, Key, Node, Selector, Unit, Vhid};
 
     fn dumped(config: Config) -> Dumped {
         Dumped {

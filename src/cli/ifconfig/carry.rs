@@ -85,7 +85,7 @@ fn others(name: &str, typed: &[OsString], around: &Around) -> Result<(), Refusal
         || typed
             .iter()
             .any(|word| dialect::is_carps(&word.to_string_lossy()));
-    if !carps && around.links()?.iter().any(|link| link.name == name) {
+    if !carps && around.link(name)?.is_some() {
         return Err(because(
             format!("{name}: Operation not supported"),
             parse::ONLY_CARP,
@@ -110,7 +110,7 @@ fn read<T, E: Into<Wrong>>(facts: &Facts, outcome: Result<T, E>) -> Result<T, Wr
 
 /// The personality without carpN.
 fn on_parent(name: &str, words: &[OsString], around: &Around) -> Result<String, Wrong> {
-    let there = || Ok::<_, Refusal>(around.links()?.iter().any(|link| link.name == name));
+    let there = || Ok::<_, Refusal>(around.link(name)?.is_some());
     match words {
         [] => Err(parent::missing(name).into()),
         [word] if word == "create" || word == "destroy" => {

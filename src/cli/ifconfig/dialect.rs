@@ -12,6 +12,11 @@ use std::ffi::OsString;
 /// # Errors
 /// A word that the system does not have, or not there.
 pub fn translated(facts: &Facts, typed: &[OsString]) -> Result<Vec<OsString>, Refusal> {
+    let link = |word: &OsString| ["ether", "link", "lladdr"].iter().any(|name| word == name);
+    if facts.on_parent && typed.first().is_some_and(link) && typed.iter().any(|word| word == "vhid")
+    {
+        return Err(plain("af_link doesn't support carp(4)"));
+    }
     let mut out = Vec::with_capacity(typed.len());
     let mut vhid = false;
     let mut rest = typed.iter();
@@ -23,6 +28,12 @@ pub fn translated(facts: &Facts, typed: &[OsString]) -> Result<Vec<OsString>, Re
         let early = facts.after_vhid.iter().find(|(early, _)| *early == text);
         if let (Some((_, called)), false) = (early, vhid) {
             return Err(plain(format!("{called} requires vhid")));
+        }
+        let argument_of = rest.as_slice().first().map(|next| next.to_string_lossy());
+        if let Some(judged) = (facts.own)(&text, argument_of.as_deref()) {
+            judged?;
+            rest.next();
+            continue;
         }
         vhid |= text == "vhid";
         match facts.synonyms.iter().find(|(theirs, _)| *theirs == text) {
@@ -40,6 +51,21 @@ pub fn translated(facts: &Facts, typed: &[OsString]) -> Result<Vec<OsString>, Re
         }
     }
     Ok(out)
+}
+
+/// The line without the letters before all names that say how to look; and whether passphrases are to be shown.
+pub fn without_letters(facts: &Facts, typed: &[OsString]) -> (bool, Vec<OsString>) {
+    let letters = |word: &OsString| {
+        let letters = word.to_str()?.strip_prefix('-')?;
+        let known = |letter: char| letter == 'a' || facts.letters.contains(letter);
+        let all = !letters.is_empty() && letters.chars().all(known);
+        all.then(|| letters.to_owned())
+    };
+    let told: String = typed.iter().map_while(letters).collect();
+    let behind = typed.iter().skip_while(|word| letters(word).is_some());
+    let all = told.contains('a').then(|| OsString::from("-a"));
+    let line = all.into_iter().chain(behind.cloned()).collect();
+    (told.contains('k'), line)
 }
 
 /// The word takes the next one with it.
@@ -102,6 +128,26 @@ mod tests {
             assert!(put(Openbsd, line).is_ok());
         }
         assert!(put(Freebsd, "vhid 1 pass x advskew 1 state master").is_ok());
+    }
+
+    #[test]
+    fn letters_are_taken_off_where_the_system_has_them() {
+        for (personality, line, keys, left) in [
+            (Freebsd, "-k em0", true, "em0"),
+            (Freebsd, "-v -kL em0 inet", true, "em0 inet"),
+            (Freebsd, "-ak", true, "-a"),
+            (Freebsd, "-a -m inet", false, "-a inet"),
+            (Freebsd, "em0 -alias", false, "em0 -alias"),
+            (Freebsd, "-l ether", false, "-l ether"),
+            (Freebsd9, "-v carp0", false, "-v carp0"),
+            (Openbsd, "-k carp0", false, "-k carp0"),
+            (Netbsd, "-a", false, "-a"),
+        ] {
+            let words: Vec<OsString> = line.split(' ').map(Into::into).collect();
+            let left: Vec<OsString> = left.split(' ').map(Into::into).collect();
+            let told = without_letters(of(personality), &words);
+            assert_eq!(told, (keys, left), "{personality:?} {line}");
+        }
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! What each system prints, byte for byte, in every state and with every value of the flags.
 #![allow(clippy::unwrap_used)]
 
-use super::facts::{Facts, of};
+use super::facts::{Facts, Keys, of};
 use super::print::tests::{configured, fresh};
-use crate::carp::config::State;
+use crate::carp::config::{Key, State, Unit};
 use crate::cli::personality::Personality;
-use crate::control::link::{Address, Link};
+use crate::control::link::{Address, Hardware, Link, Media, Nd6, Offloads};
 use crate::control::{Family, Interface, MacAddr};
 
 fn facts(personality: Personality) -> &'static Facts {
     of(personality)
+}
+
+fn link(personality: Personality, link: &Link, groups: &[Interface]) -> String {
+    (facts(personality).link)(link, groups, &Keys::new(), None)
 }
 
 /// As configured, but of IPv4 only, so that the texts stay short.
@@ -159,7 +163,7 @@ carp0: flags=4d<UP,DEBUG,LOOPBACK,RUNNING> metric 7 mtu 1400
 \tgroups: carp ha
 ";
     assert_eq!((facts(Personality::Freebsd9).carp)(&set, None), expected);
-    let text = (facts(Personality::Freebsd).link)(&em0(), &[set], None);
+    let text = link(Personality::Freebsd, &em0(), &[set]);
     assert!(
         text.contains("\t      peer 192.0.2.2,192.0.2.3 peer6 2001:db8::2\n"),
         "{text}"
@@ -228,6 +232,24 @@ fn em0() -> Link {
             address("192.0.2.11/32", None),
             address("fe80::ff:fe00:a/64", None),
         ],
+        hardware: Hardware {
+            media: Some(Media {
+                speed: Some(1000),
+                full_duplex: true,
+                autoselect: true,
+            }),
+            offloads: Offloads {
+                rx_checksum: true,
+                tx_checksum: true,
+                tso: true,
+                ..Offloads::default()
+            },
+            nd6: Some(Nd6 {
+                accept_rtadv: false,
+                disabled: false,
+                auto_linklocal: true,
+            }),
+        },
     }
 }
 
@@ -244,6 +266,7 @@ fn lo0() -> Link {
         mtu: 65536,
         lladdr: None,
         addresses: vec![address("127.0.0.1/8"), address("::1/128")],
+        hardware: Hardware::default(),
     }
 }
 
@@ -259,9 +282,11 @@ fn freebsds_groups_stand_under_their_parent() {
         .map(|net| net.parse().unwrap())
         .collect();
     let groups = [first, second];
-    let link = |family| (facts(Personality::Freebsd).link)(&em0(), &groups, family);
+    let keys = Keys::from([(Unit(0), Key::from_pass(b"pass\x1bword"))]);
+    let of = |family| (facts(Personality::Freebsd).link)(&em0(), &groups, &Keys::new(), family);
     let expected = "\
 em0: flags=8943<UP,BROADCAST,RUNNING,PROMISC,SIMPLEX,MULTICAST> metric 0 mtu 1500
+\toptions=600303<RXCSUM,TXCSUM,TSO4,TSO6,RXCSUM_IPV6,TXCSUM_IPV6>
 \tether 02:00:00:00:00:0a
 \tinet 192.0.2.10 netmask 0xffffff00 broadcast 192.0.2.255
 \tinet 192.0.2.11 netmask 0xffffffff broadcast 192.0.2.11
@@ -273,12 +298,18 @@ em0: flags=8943<UP,BROADCAST,RUNNING,PROMISC,SIMPLEX,MULTICAST> metric 0 mtu 150
 \t      peer 224.0.0.18 peer6 ff02::12
 \tcarp: BACKUP vhid 2 advbase 1 advskew 100
 \t      peer 224.0.0.18 peer6 ff02::12
+\tmedia: Ethernet autoselect (1000baseT <full-duplex>)
 \tstatus: active
+\tnd6 options=21<PERFORMNUD,AUTO_LINKLOCAL>
 ";
-    assert_eq!(link(None), expected);
-    assert!(!link(Some(Family::Inet)).contains("inet6"));
+    assert_eq!(of(None), expected);
+    // The passphrase stands in the line of its group, whatever it holds.
+    let shown = (facts(Personality::Freebsd).link)(&em0(), &groups[..1], &keys, None);
+    let carp = "\tcarp: MASTER vhid 1 advbase 1 advskew 0 key \"pass\\u{1b}word\"\n\t      peer ";
+    assert!(shown.contains(carp), "{shown}");
+    assert!(!of(Some(Family::Inet)).contains("inet6"));
     let init = [configured(State::Init)];
-    let text = (facts(Personality::Freebsd).link)(&em0(), &init, None);
+    let text = link(Personality::Freebsd, &em0(), &init);
     assert!(
         text.contains("\tcarp: INIT vhid 1 advbase 1 advskew 0\n"),
         "{text}"
@@ -293,13 +324,19 @@ fn interfaces_of_the_system() {
     let alias = inet.replace("inet 192.0.2.11", "inet alias 192.0.2.11");
     let flags = "8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST>";
     let ether = "\tether 02:00:00:00:00:0a\n";
-    let freebsd = format!("em0: flags={flags} metric 0 mtu 1500\n{ether}{inet}\tstatus: active\n");
+    let options = "\toptions=600303<RXCSUM,TXCSUM,TSO4,TSO6,RXCSUM_IPV6,TXCSUM_IPV6>\n";
+    let freebsd = format!(
+        "em0: flags={flags} metric 0 mtu 1500\n{options}{ether}{inet}\
+         \tmedia: Ethernet autoselect (1000baseT <full-duplex>)\n\tstatus: active\n\
+         \tnd6 options=21<PERFORMNUD,AUTO_LINKLOCAL>\n"
+    );
+    let media = "\tmedia: Ethernet autoselect (1000baseT full-duplex)\n";
     for (personality, expected) in [
         (
             Personality::Openbsd,
             format!(
                 "em0: flags={flags} mtu 1500\n\tlladdr 02:00:00:00:00:0a\n\
-                 \tindex 1 priority 0 llprio 3\n\tstatus: active\n{inet}"
+                 \tindex 1 priority 0 llprio 3\n{media}\tstatus: active\n{inet}"
             ),
         ),
         (Personality::Freebsd9, freebsd.clone()),
@@ -307,15 +344,11 @@ fn interfaces_of_the_system() {
         (
             Personality::Netbsd,
             format!(
-                "em0: flags={flags} mtu 1500\n\taddress: 02:00:00:00:00:0a\n\tstatus: active\n{alias}"
+                "em0: flags={flags} mtu 1500\n\taddress: 02:00:00:00:00:0a\n{media}\tstatus: active\n{alias}"
             ),
         ),
     ] {
-        assert_eq!(
-            (facts(personality).link)(&em0(), &[], None),
-            expected,
-            "{personality:?}"
-        );
+        assert_eq!(link(personality, &em0(), &[]), expected, "{personality:?}");
     }
 }
 
@@ -327,17 +360,12 @@ fn what_has_no_carrier_and_what_has_no_ethernet() {
         ..em0()
     };
     let expected = "em0: flags=8803<UP,BROADCAST,SIMPLEX,MULTICAST> mtu 1500\n\
-        \tlladdr 02:00:00:00:00:0a\n\tindex 1 priority 0 llprio 3\n\tstatus: no carrier\n";
-    assert_eq!(
-        (facts(Personality::Openbsd).link)(&pulled, &[], None),
-        expected
-    );
+        \tlladdr 02:00:00:00:00:0a\n\tindex 1 priority 0 llprio 3\n\
+        \tmedia: Ethernet autoselect (none)\n\tstatus: no carrier\n";
+    assert_eq!(link(Personality::Openbsd, &pulled, &[]), expected);
     let expected = "lo: flags=49<UP,LOOPBACK,RUNNING> metric 0 mtu 65536\n\
         \tinet 127.0.0.1 netmask 0xff000000\n\tinet6 ::1 prefixlen 128\n";
-    assert_eq!(
-        (facts(Personality::Freebsd).link)(&lo0(), &[], None),
-        expected
-    );
+    assert_eq!(link(Personality::Freebsd, &lo0(), &[]), expected);
 }
 
 #[test]
@@ -352,7 +380,63 @@ fn a_name_of_the_system_cannot_forge_a_line() {
         Personality::Freebsd,
         Personality::Netbsd,
     ] {
-        let of = |link: &Link| (facts(personality).link)(link, &[], None).lines().count();
+        let of = |strange: &Link| link(personality, strange, &[]).lines().count();
         assert_eq!(of(&strange), of(&em0()), "{personality:?}");
     }
+}
+
+#[test]
+fn media_and_neighbour_discovery_in_every_shape() {
+    let text = |personality, speed, autoselect, nd6| {
+        let hardware = Hardware {
+            media: Some(Media {
+                speed,
+                full_duplex: speed != Some(10),
+                autoselect,
+            }),
+            nd6,
+            ..Hardware::default()
+        };
+        let text = link(personality, &Link { hardware, ..em0() }, &[]);
+        let told = text
+            .lines()
+            .filter(|line| line.contains("media") || line.contains("nd6"));
+        told.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (personality, speed, autoselect, expected) in [
+        (
+            Personality::Freebsd9,
+            Some(10),
+            false,
+            "10baseT/UTP <half-duplex>",
+        ),
+        (
+            Personality::Freebsd,
+            Some(10_000),
+            false,
+            "10Gbase-T <full-duplex>",
+        ),
+        (
+            Personality::Openbsd,
+            Some(10),
+            true,
+            "autoselect (10baseT half-duplex)",
+        ),
+        (Personality::Netbsd, None, true, "autoselect"),
+        // No name is better than a wrong one.
+        (Personality::Freebsd, Some(25_000), false, "autoselect"),
+    ] {
+        let expected = format!("\tmedia: Ethernet {expected}");
+        assert_eq!(text(personality, speed, autoselect, None), [expected]);
+    }
+    let off = Nd6 {
+        accept_rtadv: true,
+        disabled: true,
+        auto_linklocal: false,
+    };
+    let told = text(Personality::Freebsd, None, true, Some(off));
+    assert_eq!(
+        told[1],
+        "\tnd6 options=b<PERFORMNUD,ACCEPT_RTADV,IFDISABLED>"
+    );
 }

@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 use super::{freebsd, freebsd9, netbsd, openbsd};
+use crate::carp::config::{Key, Unit};
 use crate::cli::personality::Personality;
 use crate::control::link::Link;
 use crate::control::{Family, Interface, Refusal};
+use std::collections::BTreeMap;
 
 /// One system's manners (ifconfig-carp.md 2 and 3).
 #[derive(Debug)]
@@ -19,6 +21,10 @@ pub struct Facts {
     pub synonyms: &'static [(&'static str, &'static str)],
     /// Words that are understood only after `vhid`, and what they are called in the error.
     pub after_vhid: &'static [(&'static str, &'static str)],
+    /// Letters behind a minus, before all names, that a look is had with; `k` shows the passphrases.
+    pub letters: &'static str,
+    /// Whether a word, with what stands behind it, says what is so anyway; nothing where it is no word of the system alone.
+    pub own: Own,
     /// What is wrong with a state that is none; nothing where such a one is ignored.
     pub states: States,
     /// Its texts for ours, the first that fits.
@@ -40,8 +46,14 @@ pub struct Facts {
     /// The text of a carpN, its addresses only of this family when one is given.
     pub carp: fn(&Interface, Option<Family>) -> String,
     /// The text of an interface of the system, with the carp groups on it.
-    pub link: fn(&Link, &[Interface], Option<Family>) -> String,
+    pub link: fn(&Link, &[Interface], &Keys, Option<Family>) -> String,
 }
+
+/// See [`Facts::own`].
+pub type Own = fn(word: &str, argument: Option<&str>) -> Option<Result<(), Refusal>>;
+
+/// The passphrases that are shown.
+pub type Keys = BTreeMap<Unit, Key>;
 
 /// How the argument of `state` is read.
 #[derive(Debug)]

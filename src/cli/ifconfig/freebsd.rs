@@ -1,11 +1,13 @@
 //! The manners of FreeBSD from 10 on and of pfSense from 2.2 on: the vhid is the parent's; must not know who chose them.
 #![forbid(unsafe_code)]
 
-use super::facts::{Facts, States, text};
-use super::freebsd9::{SYNONYMS, head};
+use super::facts::{Facts, Keys, States, text};
+use super::freebsd9::{SYNONYMS, head, tail};
 use super::lines::{self, Lines, inet, inet6};
+use crate::carp::config::Key;
+use crate::cli::{because, escape, plain};
 use crate::control::link::Link;
-use crate::control::{Family, Interface};
+use crate::control::{Family, Interface, Refusal};
 use ipnetwork::IpNetwork;
 
 /// ifconfig-carp.md 3.2.
@@ -28,6 +30,8 @@ pub static FACTS: Facts = Facts {
         ("advbase", "advbase"),
         ("state", "state"),
     ],
+    letters: "kmLnNv",
+    own,
     states: States::Told("unknown state"),
     texts: &[
         text("*: no such interface", "interface {} does not exist"),
@@ -60,10 +64,38 @@ pub static FACTS: Facts = Facts {
     link,
 };
 
+/// FreeBSD 15 can speak VRRP in CARP's place; here only CARP is spoken, which is `carpver 2`. `advbase 0` leaves what is.
+fn own(word: &str, argument: Option<&str>) -> Option<Result<(), Refusal>> {
+    if word == "advbase" && argument == Some("0") {
+        return Some(Ok(()));
+    }
+    if !matches!(word, "carpver" | "vrrpprio" | "vrrpinterval") {
+        return None;
+    }
+    let Some(argument) = argument else {
+        return Some(Err(plain(format!("'{word}' requires argument"))));
+    };
+    let vrrp = || {
+        let why = format!("{word} {argument}: VRRP is not spoken here, carpver 2 is CARP");
+        Err(because("SIOCSVH: Operation not supported", why))
+    };
+    Some(match (word, argument.parse::<u16>()) {
+        ("carpver", Ok(2)) => Ok(()),
+        ("carpver", Ok(3)) | ("vrrpprio", _) | ("vrrpinterval", Ok(1..=INTERVAL_MAX)) => vrrp(),
+        ("carpver", _) => Err(plain("version must be 2 or 3")),
+        _ => Err(plain(format!(
+            "vrrpinterval must be greater than 0 and less than {INTERVAL_MAX}"
+        ))),
+    })
+}
+
+/// VRRP's longest interval, in 1/100 s (RFC 5798 section 5.2.7).
+const INTERVAL_MAX: u16 = 4095;
+
 /// A parent listens to the virtual MAC beside its own.
 const PROMISC: u32 = 0x100;
 
-fn link(link: &Link, groups: &[Interface], family: Option<Family>) -> String {
+fn link(link: &Link, groups: &[Interface], keys: &Keys, family: Option<Family>) -> String {
     let more = if groups.is_empty() { 0 } else { PROMISC };
     let mut lines = Lines::default();
     head(&mut lines, link, more);
@@ -79,14 +111,19 @@ fn link(link: &Link, groups: &[Interface], family: Option<Family>) -> String {
     }
     for group in groups {
         for vhost in &group.vhosts {
+            let key = keys.get(&group.unit).map(Key::phrase).unwrap_or_default();
+            let key = match String::from_utf8_lossy(key) {
+                key if key.is_empty() => String::new(),
+                key => format!(" key \"{}\"", escape(&key)),
+            };
             lines.put(format_args!(
-                "\tcarp: {} vhid {} advbase {} advskew {}",
+                "\tcarp: {} vhid {} advbase {} advskew {}{key}",
                 vhost.state, vhost.vhid, group.advbase, vhost.advskew
             ));
             lines.put(format_args!("\t      {}", peers(group)));
         }
     }
-    lines.status(link);
+    tail(&mut lines, link);
     lines.text()
 }
 

@@ -1,10 +1,10 @@
 //! The manners of FreeBSD up to 9 and of pfSense up to 2.1; must not know who chose them.
 #![forbid(unsafe_code)]
 
-use super::facts::{Facts, States, reasoned, text};
+use super::facts::{Facts, Keys, States, reasoned, text};
 use super::lines::{self, Lines, inet, inet6};
 use crate::carp::config::State;
-use crate::control::link::Link;
+use crate::control::link::{Link, Offloads};
 use crate::control::{Family, Interface};
 use ipnetwork::IpNetwork;
 
@@ -26,12 +26,19 @@ pub static FACTS: Facts = Facts {
     ],
     synonyms: SYNONYMS,
     after_vhid: &[],
+    letters: "kmLnN",
+    own: |_, _| None,
     states: States::Ignored,
     texts: &[
         text("*: no such interface", "interface {} does not exist"),
         text("SIOCIFCREATE: File exists", "interface {} already exists"),
         text(
             "SIOCIFDESTROY: Device not configured",
+            "interface {} does not exist",
+        ),
+        reasoned(
+            "SIOCIFDESTROY: Invalid argument",
+            "* is not carp0 to *",
             "interface {} does not exist",
         ),
         text("vhid *: too large", "SIOCSVH: Invalid argument"),
@@ -77,6 +84,42 @@ pub const SYNONYMS: &[(&str, &str)] = &[
     ("-no_dad", ""),
 ];
 
+/// IFCAP_ of net/if.h; those of both families together, as Linux does not tell them apart.
+const RXCSUM: u32 = 0x1 | 0x20_0000;
+const TXCSUM: u32 = 0x2 | 0x40_0000;
+const VLAN_HWTAGGING: u32 = 0x10;
+const TSO: u32 = 0x100 | 0x200;
+const LRO: u32 = 0x400;
+const OPTIONS: [(u32, &str); 8] = [
+    (0x1, "RXCSUM"),
+    (0x2, "TXCSUM"),
+    (VLAN_HWTAGGING, "VLAN_HWTAGGING"),
+    (0x100, "TSO4"),
+    (0x200, "TSO6"),
+    (LRO, "LRO"),
+    (0x20_0000, "RXCSUM_IPV6"),
+    (0x40_0000, "TXCSUM_IPV6"),
+];
+/// ND6_IFF_ of netinet6/nd6.h.
+const ND6: [(u32, &str); 4] = [
+    (0x1, "PERFORMNUD"),
+    (0x2, "ACCEPT_RTADV"),
+    (0x8, "IFDISABLED"),
+    (0x20, "AUTO_LINKLOCAL"),
+];
+const MEDIA: lines::Media = lines::Media {
+    speeds: [
+        (10, "10baseT/UTP"),
+        (100, "100baseTX"),
+        (1000, "1000baseT"),
+        (2500, "2500Base-T"),
+        (5000, "5000Base-T"),
+        (10_000, "10Gbase-T"),
+    ],
+    brackets: ["<", ">"],
+    none: "",
+};
+
 /// IFF_LOOPBACK: what a carpN of those days was.
 const LOOPBACK: u32 = 0x8;
 
@@ -119,13 +162,13 @@ fn carp(interface: &Interface, family: Option<Family>) -> String {
     lines.text()
 }
 
-fn link(link: &Link, _: &[Interface], family: Option<Family>) -> String {
+fn link(link: &Link, _: &[Interface], _: &Keys, family: Option<Family>) -> String {
     let mut lines = Lines::default();
     head(&mut lines, link, 0);
     for address in lines::of_family(&link.addresses, family) {
         lines.address(link, address, "");
     }
-    lines.status(link);
+    tail(&mut lines, link);
     lines.text()
 }
 
@@ -137,7 +180,40 @@ pub fn head(lines: &mut Lines, link: &Link, more: u32) {
         lines::flags(lines::bits(link) | more),
         link.mtu
     ));
+    let options = bits(link.hardware.offloads);
+    if options != 0 {
+        let options = lines::set(options, &OPTIONS);
+        lines.put(format_args!("\toptions={options}"));
+    }
     if let Some(lladdr) = link.lladdr {
         lines.put(format_args!("\tether {lladdr}"));
     }
+}
+
+/// Its last lines.
+pub fn tail(lines: &mut Lines, link: &Link) {
+    lines.media(link, &MEDIA);
+    lines.status(link);
+    if let Some(nd6) = link.hardware.nd6 {
+        let set = [
+            (0x1, true),
+            (0x2, nd6.accept_rtadv),
+            (0x8, nd6.disabled),
+            (0x20, nd6.auto_linklocal),
+        ];
+        let set = set.iter().filter(|(_, on)| *on).map(|(bit, _)| bit).sum();
+        let options = lines::set(set, &ND6);
+        lines.put(format_args!("\tnd6 options={options}"));
+    }
+}
+
+fn bits(offloads: Offloads) -> u32 {
+    let set = [
+        (RXCSUM, offloads.rx_checksum),
+        (TXCSUM, offloads.tx_checksum),
+        (VLAN_HWTAGGING, offloads.vlan_tags),
+        (TSO, offloads.tso),
+        (LRO, offloads.lro),
+    ];
+    set.iter().filter(|(_, on)| *on).map(|(bit, _)| bit).sum()
 }

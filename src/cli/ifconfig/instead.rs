@@ -11,14 +11,20 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Beside the system's ifconfig: what is not carp's goes there.
-pub fn run(facts: &Facts, words: &[OsString], around: &Around, real: &Real) -> ExitCode {
+/// Beside the system's ifconfig: what is not carp's goes there, with all `words`; `line` is without letters of ours.
+pub fn run(
+    facts: &Facts,
+    words: &[OsString],
+    line: &[OsString],
+    around: &Around,
+    real: &Real,
+) -> ExitCode {
     let of_both = matches!(words, []) || matches!(words, [all] if all == "-a");
     if of_both && !facts.on_parent {
         return both(facts, words, real);
     }
-    if of_both || carps(facts, words) {
-        return ours(facts, words, around);
+    if of_both || carps(facts, line) {
+        return ours(facts, line, around);
     }
     let error = real.become_it(words);
     refused(plain(format!("the system's ifconfig: {}", reason(&error))))
@@ -67,7 +73,13 @@ fn carps(facts: &Facts, words: &[OsString]) -> bool {
     let address = || {
         let shared = |all: Vec<Interface>| {
             let mut held = parent::on(&name, all).into_iter().flat_map(|i| i.addresses);
-            held.any(|net| texts.iter().any(|text| *text == net.ip().to_string()))
+            let ends = |c| c == '/' || c == '%';
+            held.any(|net| {
+                let ip = net.ip().to_string();
+                texts
+                    .iter()
+                    .any(|text| text.split(ends).next() == Some(&ip))
+            })
         };
         interfaces(None).is_ok_and(shared)
     };

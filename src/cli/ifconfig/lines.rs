@@ -42,13 +42,41 @@ const LINUX_MULTICAST: u32 = 0x1000;
 /// `flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST>`: hexadecimal, without 0x.
 #[must_use]
 pub fn flags(bits: u32) -> String {
-    let words: Vec<_> = FLAGS
-        .iter()
-        .filter(|(bit, _)| bits & bit != 0)
-        .map(|(_, word)| *word)
-        .collect();
-    format!("flags={bits:x}<{}>", words.join(","))
+    format!("flags={}", set(bits, &FLAGS))
 }
+
+/// `21<PERFORMNUD,AUTO_LINKLOCAL>`
+#[must_use]
+pub fn set(bits: u32, names: &[(u32, &str)]) -> String {
+    let names = names.iter().filter(|(bit, _)| bits & bit != 0);
+    let names: Vec<_> = names.map(|(_, name)| *name).collect();
+    format!("{bits:x}<{}>", names.join(","))
+}
+
+/// How a system writes media.
+#[derive(Debug)]
+pub struct Media {
+    /// Mbit/s, and what that is called on copper.
+    pub speeds: [(u32, &'static str); 6],
+    /// Around the duplex.
+    pub brackets: [&'static str; 2],
+    /// Behind `autoselect` without a carrier.
+    pub none: &'static str,
+}
+
+/// That of OpenBSD and NetBSD.
+pub const MEDIA: Media = Media {
+    speeds: [
+        (10, "10baseT"),
+        (100, "100baseTX"),
+        (1000, "1000baseT"),
+        (2500, "2500baseT"),
+        (5000, "5GbaseT"),
+        (10_000, "10GbaseT"),
+    ],
+    brackets: ["", ""],
+    none: " (none)",
+};
 
 /// The flags of a carpN that is an Ethernet interface.
 #[must_use]
@@ -157,6 +185,20 @@ impl Lines {
         let _ = writeln!(self.0, "{line}");
     }
 
+    /// The first line of a carpN that is an Ethernet interface; a metric stands there only if there is one.
+    pub fn carp_head(&mut self, interface: &Interface) {
+        let metric = match interface.metric {
+            0 => String::new(),
+            metric => format!(" metric {metric}"),
+        };
+        self.put(format_args!(
+            "{}: {}{metric} mtu {}",
+            interface.unit,
+            flags(carp_bits(interface)),
+            interface.mtu
+        ));
+    }
+
     /// The description, if there is one.
     pub fn description(&mut self, interface: &Interface) {
         if let Some(text) = &interface.description {
@@ -184,6 +226,26 @@ impl Lines {
                 ));
             }
         }
+    }
+
+    /// How it sends, of what tells that.
+    pub fn media(&mut self, link: &Link, form: &Media) {
+        let Some(media) = link.hardware.media else {
+            return;
+        };
+        let running = link.flags & RUNNING != 0;
+        let known = |speed: u32| form.speeds.iter().find(|(known, _)| *known == speed);
+        let speed = media.speed.filter(|_| running).and_then(known);
+        let duplex = if media.full_duplex { "full" } else { "half" };
+        let [open, close] = form.brackets;
+        let active = speed.map(|(_, word)| format!("{word} {open}{duplex}-duplex{close}"));
+        let text = match (active, media.autoselect) {
+            (Some(active), true) => format!("autoselect ({active})"),
+            (Some(active), false) => active,
+            (None, _) if running => "autoselect".to_owned(),
+            (None, _) => format!("autoselect{}", form.none),
+        };
+        self.put(format_args!("\tmedia: Ethernet {text}"));
     }
 
     /// The carrier, of what has one.

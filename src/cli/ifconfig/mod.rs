@@ -10,6 +10,7 @@ pub mod facts;
 mod freebsd;
 mod freebsd9;
 mod instead;
+mod line;
 pub mod lines;
 mod netbsd;
 mod openbsd;
@@ -22,15 +23,14 @@ mod system;
 pub mod words;
 
 use super::personality::Personality;
-use super::{because, forwarding, plain, reason, refuse, say, start, unanswered, warn};
+use super::{because, forwarding, plain, reason, refuse, say, start, warn};
 use crate::carp::config::{Key, PASS_MAX, Unit};
 use crate::control::Family;
-use crate::control::link::Link;
-use crate::control::socket::{Client, Error};
+use crate::control::link::{Hardware, Link};
 use crate::control::{Change, Interface, Refusal, Reply, Request};
 pub(super) use show::group_of;
 
-use facts::Facts;
+use facts::{Facts, Keys};
 use parse::{Phrase, Typed};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -46,6 +46,9 @@ const NAME: &str = "ifconfig";
 /// More than this of a first line is no passphrase.
 const PHRASE_MAX: usize = 4096;
 
+/// See [`Caller::links`].
+type Links = fn(only: Option<&[&str]>) -> io::Result<Vec<Link>>;
+
 /// By whom and where it is run.
 #[derive(Debug)]
 pub struct Caller {
@@ -53,21 +56,54 @@ pub struct Caller {
     pub instead: Option<OsString>,
     /// The personality in that name.
     pub called: Option<Personality>,
-    /// Lists the interfaces of the system.
-    pub links: fn() -> io::Result<Vec<Link>>,
+    /// Lists the interfaces of the system, or those of some names.
+    pub links: Links,
+    /// What else is known of the interface of this name.
+    pub hardware: fn(&str) -> Hardware,
 }
 
 /// The system around carp's interfaces.
 #[derive(Debug)]
 struct Around {
-    links: fn() -> io::Result<Vec<Link>>,
+    links: Links,
+    hardware: fn(&str) -> Hardware,
     /// Interfaces of the system that have nothing to do with carp are shown, too.
     system: bool,
+    /// Passphrases are shown, too.
+    keys: bool,
 }
 
 impl Around {
+    /// The text of an interface of the system, with the carp groups on it.
+    fn text(
+        &self,
+        facts: &Facts,
+        link: &Link,
+        groups: &[Interface],
+        keys: &Keys,
+        family: Option<Family>,
+    ) -> String {
+        let hardware = (self.hardware)(&link.name);
+        let link = Link {
+            hardware,
+            ..link.clone()
+        };
+        (facts.link)(&link, groups, keys, family)
+    }
+
+    /// All of them.
     fn links(&self) -> Result<Vec<Link>, Refusal> {
-        (self.links)().map_err(|error| because("SIOCGIFCONF: Input/output error", reason(&error)))
+        self.listed(None)
+    }
+
+    /// The one of this name.
+    fn link(&self, name: &str) -> Result<Option<Link>, Refusal> {
+        Ok(self.listed(Some(&[name]))?.pop())
+    }
+
+    fn listed(&self, only: Option<&[&str]>) -> Result<Vec<Link>, Refusal> {
+        let failed = |error| because("SIOCGIFCONF: Input/output error", reason(&error));
+        (self.links)(only).map_err(failed)
     }
 }
 
@@ -103,14 +139,17 @@ pub fn run(arguments: &[OsString], caller: &Caller) -> ExitCode {
         Err(refusal) => return refused(refusal),
     };
     let facts = facts::of(personality);
+    let (keys, line) = dialect::without_letters(facts, words);
     let real = caller.instead.as_deref().and_then(Real::find);
     let around = Around {
         links: caller.links,
+        hardware: caller.hardware,
         system: caller.instead.is_some(),
+        keys,
     };
     match real {
-        Some(real) => instead::run(facts, words, &around, &real),
-        None => ours(facts, words, &around),
+        Some(real) => instead::run(facts, words, &line, &around, &real),
+        None => ours(facts, &line, &around),
     }
 }
 
@@ -141,18 +180,17 @@ pub(super) fn hosts(name: &str, family: Family) -> Option<IpAddr> {
 
 /// The interfaces, or the one asked for if it is there; none without a daemon.
 pub fn interfaces(wanted: Option<Unit>) -> Result<Vec<Interface>, Refusal> {
-    let client = match Client::find() {
-        Err(Error::NotRunning) => return Ok(Vec::new()),
-        client => client.map_err(|error| unanswered(&error))?,
-    };
-    match client
-        .ask(&Request::Show(wanted))
-        .map_err(|error| unanswered(&error))?
-    {
-        Reply::Interfaces(interfaces) => Ok(interfaces),
-        Reply::Refused(refusal) => Err(refusal),
-        _ => Err(plain("the carp daemon answered something else")),
+    match start::look(&Request::Show(wanted))? {
+        None => Ok(Vec::new()),
+        Some(Reply::Interfaces(interfaces)) => Ok(interfaces),
+        Some(Reply::Refused(refusal)) => Err(refusal),
+        Some(_) => Err(plain("the carp daemon answered something else")),
     }
+}
+
+/// What stands behind a parent's name in FreeBSD's words, in ours.
+pub(super) fn freebsds(words: &[OsString]) -> Result<Vec<OsString>, Refusal> {
+    dialect::translated(facts::of(Personality::Freebsd), words)
 }
 
 /// The changes with every phrase fetched.

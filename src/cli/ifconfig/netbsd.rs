@@ -1,7 +1,7 @@
 //! NetBSD's manners; must not know who chose them.
 #![forbid(unsafe_code)]
 
-use super::facts::{Facts, States, text};
+use super::facts::{Facts, Keys, States, text};
 use super::lines::{self, Lines, inet, inet6};
 use crate::control::link::Link;
 use crate::control::{Family, Interface};
@@ -32,6 +32,8 @@ pub static FACTS: Facts = Facts {
     ],
     synonyms: &[],
     after_vhid: &[],
+    letters: "",
+    own: |_, _| None,
     states: States::Capitals,
     texts: &[
         text(
@@ -59,12 +61,7 @@ const NO_VHID: &str = "00:00:5e:00:01:ff";
 
 fn carp(interface: &Interface, family: Option<Family>) -> String {
     let mut lines = Lines::default();
-    lines.put(format_args!(
-        "{}: {} mtu {}",
-        interface.unit,
-        lines::flags(lines::carp_bits(interface)),
-        interface.mtu
-    ));
+    lines.carp_head(interface);
     let carpdev = lines::name(interface.carpdev.as_deref().unwrap_or("none"));
     for vhost in &interface.vhosts {
         lines.put(format_args!(
@@ -99,7 +96,7 @@ fn carp(interface: &Interface, family: Option<Family>) -> String {
     lines.text()
 }
 
-fn link(link: &Link, _: &[Interface], family: Option<Family>) -> String {
+fn link(link: &Link, _: &[Interface], _: &Keys, family: Option<Family>) -> String {
     let mut lines = Lines::default();
     lines.put(format_args!(
         "{}: {} mtu {}",
@@ -110,6 +107,7 @@ fn link(link: &Link, _: &[Interface], family: Option<Family>) -> String {
     if let Some(lladdr) = link.lladdr {
         lines.put(format_args!("\taddress: {lladdr}"));
     }
+    lines.media(link, &lines::MEDIA);
     lines.status(link);
     for (at, address) in lines::of_family(&link.addresses, family).enumerate() {
         let earlier = lines::of_family(&link.addresses, family).take(at);

@@ -1,7 +1,7 @@
 //! OpenBSD's manners: those that all others are told by the difference to; must not know who chose them.
 #![forbid(unsafe_code)]
 
-use super::facts::{Facts, States};
+use super::facts::{Facts, Keys, States};
 use super::lines::{self, Lines};
 use super::print;
 use crate::control::link::Link;
@@ -15,6 +15,8 @@ pub static FACTS: Facts = Facts {
     lacking: &[],
     synonyms: &[],
     after_vhid: &[],
+    letters: "",
+    own: |_, _| None,
     states: States::Ignored,
     texts: &[],
     creates: true,
@@ -28,7 +30,7 @@ pub static FACTS: Facts = Facts {
     link,
 };
 
-fn link(link: &Link, _: &[Interface], family: Option<Family>) -> String {
+fn link(link: &Link, _: &[Interface], _: &Keys, family: Option<Family>) -> String {
     let mut lines = Lines::default();
     lines.put(format_args!(
         "{}: {} mtu {}",
@@ -40,6 +42,7 @@ fn link(link: &Link, _: &[Interface], family: Option<Family>) -> String {
         lines.put(format_args!("\tlladdr {lladdr}"));
     }
     lines.put(format_args!("\tindex {} priority 0 llprio 3", link.index));
+    lines.media(link, &lines::MEDIA);
     lines.status(link);
     for address in lines::of_family(&link.addresses, family) {
         lines.address(link, address, "");

@@ -2,33 +2,23 @@
 #![forbid(unsafe_code)]
 
 use super::carry::{lowest, usable};
-use super::parse::{self, Command};
+use super::line;
+use super::parse;
 use super::{Around, Wrong, apply, interfaces, keys};
 use crate::carp::config::Unit;
 use crate::cli::{because, plain};
 use crate::control::{Change, Interface, Refusal};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::IpAddr;
 
-/// What the line is read for before it is known which carpN it concerns.
-const ANY: &str = "carp0";
-
 /// Carries out `ifconfig NAME WORDS...`.
 pub fn configure(name: &str, words: &[OsString], around: &Around) -> Result<(), Wrong> {
-    let line: Vec<_> = [ANY.into()]
-        .into_iter()
-        .chain(words.iter().cloned())
-        .collect();
-    let Command::Apply { changes, .. } = parse::parse(&line, &super::hosts)? else {
-        return Err(Wrong::Usage(None));
-    };
-    let mut changes = keys(changes)?;
+    let mut changes = keys(line::read(name, words, &super::hosts)?)?;
     if changes.iter().any(|c| matches!(c, Change::Create)) {
         return Err(plain("SIOCIFCREATE2: Invalid argument").into());
     }
-    let links = around.links()?;
-    let link = links.iter().find(|link| link.name == name);
-    let link = link.ok_or_else(|| missing(name))?;
+    let link = around.link(name)?.ok_or_else(|| missing(name))?;
     let groups = on(name, interfaces(None)?);
     let vhid = changes.iter().find_map(|change| match change {
         Change::Vhid(vhid) => Some(*vhid),
@@ -48,13 +38,13 @@ pub fn configure(name: &str, words: &[OsString], around: &Around) -> Result<(), 
             apply(group.unit, &changes)?;
         }
         (None, Some(_)) if deleted.is_none() => {
-            if !usable(link) {
+            if !usable(&link) {
                 let why = "only an Ethernet interface carries a vhid";
                 return Err(because("SIOCGVH: Operation not supported", why).into());
             }
             changes.insert(0, Change::Create);
             changes.insert(1, Change::Carpdev(name.to_owned()));
-            lowest(&links, &changes)?;
+            lowest(&around.links()?, &changes)?;
         }
         (None, _) if deleted.is_some() => {
             return Err(plain("SIOCDIFADDR: Can't assign requested address").into());
@@ -69,10 +59,22 @@ pub fn missing(name: &str) -> Refusal {
     plain(format!("{name}: no such interface"))
 }
 
-/// The groups on a parent, by unit.
+/// The groups on a parent, in the order of their creation.
 pub fn on(name: &str, all: Vec<Interface>) -> Vec<Interface> {
-    let carried = |group: &Interface| group.carpdev.as_deref() == Some(name);
-    all.into_iter().filter(carried).collect()
+    by_parent(all).remove(name).unwrap_or_default()
+}
+
+/// The groups on each parent, in the order of their creation.
+pub fn by_parent(mut all: Vec<Interface>) -> BTreeMap<String, Vec<Interface>> {
+    // A unit may be of an earlier group, an index is new.
+    all.sort_by_key(|group| group.index);
+    let mut parents = BTreeMap::<String, Vec<Interface>>::new();
+    for group in all {
+        if let Some(name) = group.carpdev.clone() {
+            parents.entry(name).or_default().push(group);
+        }
+    }
+    parents
 }
 
 /// It is the group of this vhid, or, without one, of this address.

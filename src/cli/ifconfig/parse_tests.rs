@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::carp::config::State;
 use Change::{Address, Advbase, Advskew, Carpdev, Create, Delete, Destroy, Down, Up, Vhid};
+use std::net::IpAddr;
 
 fn hosts(name: &str, family: Family) -> Option<IpAddr> {
     match (name, family) {
@@ -280,7 +282,7 @@ fn names_that_are_no_carp_interface_are_refused() {
             "abcdefghijklmnop up",
             "interface name 'abcdefghijklmnop' too long",
         ),
-        ("-k", "-k: not supported yet"),
+        ("carp destroy", "SIOCIFDESTROY: Invalid argument"),
     ] {
         if text == "carp99" {
             assert_eq!(missing(text).text, expected);

@@ -23,16 +23,7 @@ pub fn group(name: &str, demotion: u8) -> String {
 }
 
 fn write(text: &mut Lines, interface: &Interface, family: Option<Family>) {
-    let metric = match interface.metric {
-        0 => String::new(),
-        metric => format!(" metric {metric}"),
-    };
-    text.put(format_args!(
-        "{}: {}{metric} mtu {}",
-        interface.unit,
-        lines::flags(lines::carp_bits(interface)),
-        interface.mtu
-    ));
+    text.carp_head(interface);
     text.put(format_args!("\tlladdr {}", interface.lladdr));
     text.description(interface);
     text.put(format_args!(

@@ -1,14 +1,14 @@
 //! What is shown of carp's interfaces and of the system's, one, all or listed; must not know how a text looks.
 #![forbid(unsafe_code)]
 
-use super::facts::Facts;
+use super::facts::{Facts, Keys};
 use super::parse::{self, Which};
 use super::{Around, Wrong, dataplane, interfaces, parent, print, words};
 use crate::carp::config::{FAMILY_GROUP, Unit};
-use crate::cli::{plain, unanswered};
+use crate::cli::{dump, plain, start};
 use crate::control::link::Link;
-use crate::control::socket::{Client, Error};
 use crate::control::{Family, Group, Interface, Refusal, Reply, Request};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 /// IFF_UP.
@@ -40,8 +40,7 @@ pub fn link(
     family: Option<Family>,
     around: &Around,
 ) -> Result<Option<String>, Refusal> {
-    let links = around.links()?;
-    let Some(link) = links.iter().find(|link| link.name == name) else {
+    let Some(link) = around.link(name)? else {
         return Ok(None);
     };
     let groups = if facts.on_parent {
@@ -49,7 +48,19 @@ pub fn link(
     } else {
         Vec::new()
     };
-    Ok(Some((facts.link)(link, &groups, family)))
+    let keys = passphrases(around.keys && !groups.is_empty())?;
+    Ok(Some(around.text(facts, &link, &groups, &keys, family)))
+}
+
+/// The passphrases where they are wanted: the daemon gives them to root only, to others it gives none.
+fn passphrases(wanted: bool) -> Result<Keys, Refusal> {
+    let dumped = if wanted {
+        dump::ask(None, true)?
+    } else {
+        Vec::new()
+    };
+    let keyed = dumped.into_iter();
+    Ok(keyed.map(|held| (held.unit, held.config.key)).collect())
 }
 
 /// The carp interfaces that are meant. A look never starts a daemon: without one there is none.
@@ -95,32 +106,39 @@ pub fn all(
     verbose: bool,
     around: &Around,
 ) -> Result<String, Refusal> {
-    let (carp, links) = everything(around)?;
+    let carp = interfaces(None)?;
+    let links = if around.system {
+        others(around, &carp)?
+    } else {
+        let parents: BTreeSet<_> = carp.iter().filter_map(|i| i.carpdev.as_deref()).collect();
+        around.listed(Some(&Vec::from_iter(parents)))?
+    };
     let mut texts: Vec<(u32, String)> = Vec::new();
-    for link in &links {
-        let groups: Vec<_> = if facts.on_parent {
-            parent::on(&link.name, carp.clone())
-        } else {
-            Vec::new()
-        };
-        if around.system || !groups.is_empty() {
-            texts.push((link.index, (facts.link)(link, &groups, family)));
-        }
-    }
-    if !facts.on_parent {
+    let mut parents = BTreeMap::new();
+    if facts.on_parent {
+        parents = parent::by_parent(carp);
+    } else {
         let texts_of = |i: &Interface| (i.index, text(facts, i, family, verbose));
         texts.extend(carp.iter().map(texts_of));
+    }
+    let keys = passphrases(around.keys && !parents.is_empty())?;
+    for link in &links {
+        let groups = parents.remove(&link.name).unwrap_or_default();
+        if around.system || !groups.is_empty() {
+            let text = around.text(facts, link, &groups, &keys, family);
+            texts.push((link.index, text));
+        }
     }
     texts.sort_by_key(|(index, _)| *index);
     Ok(texts.into_iter().map(|(_, text)| text).collect())
 }
 
-/// Carp's interfaces, and the system's without them.
-fn everything(around: &Around) -> Result<(Vec<Interface>, Vec<Link>), Refusal> {
-    let carp = interfaces(None)?;
+/// The system's interfaces without carp's.
+fn others(around: &Around, carp: &[Interface]) -> Result<Vec<Link>, Refusal> {
     let mut links = around.links()?;
-    links.retain(|link| !carp.iter().any(|i| link.name == i.unit.to_string()));
-    Ok((carp, links))
+    let ours: BTreeSet<Unit> = carp.iter().map(|i| i.unit).collect();
+    links.retain(|link| Unit::from_name(&link.name).is_none_or(|unit| !ours.contains(&unit)));
+    Ok(links)
 }
 
 /// `-l` and `-g`, where the system has them.
@@ -144,7 +162,9 @@ pub fn list(facts: &Facts, typed: &[OsString], around: &Around) -> Result<Option
         }
         ["-g", group] if facts.lists => {
             let all = interfaces(None)?;
-            let members = all.iter().filter(|i| i.groups.iter().any(|g| g == group));
+            let member = |i: &&Interface| i.groups.iter().any(|g| g == group);
+            // Where no carpN is seen none is in a group.
+            let members = all.iter().filter(|i| !facts.on_parent && member(i));
             Ok(Some(members.map(|i| format!("{}\n", i.unit)).collect()))
         }
         _ => Ok(None),
@@ -158,7 +178,8 @@ fn names(
     ether: bool,
     around: &Around,
 ) -> Result<Vec<String>, Refusal> {
-    let (carp, links) = everything(around)?;
+    let carp = interfaces(None)?;
+    let links = others(around, &carp)?;
     let of_link = |link: &Link| {
         (
             link.index,
@@ -201,24 +222,16 @@ pub fn group(name: &str) -> Result<String, Refusal> {
 
 /// A group. Without a daemon only the family group is there, and not demoted.
 pub fn group_of(name: &str) -> Result<Group, Refusal> {
-    let client = match Client::find() {
-        Err(Error::NotRunning) if name == FAMILY_GROUP => {
-            return Ok(Group {
-                name: name.to_owned(),
-                demotion: 0,
-                by_hand: 0,
-                members: Vec::new(),
-            });
-        }
-        Err(Error::NotRunning) => return Err(plain("SIOCGIFGATTR: No such file or directory")),
-        client => client.map_err(|error| unanswered(&error))?,
-    };
-    match client
-        .ask(&Request::Group(name.to_owned()))
-        .map_err(|error| unanswered(&error))?
-    {
-        Reply::Group(group) => Ok(group),
-        Reply::Refused(refusal) => Err(refusal),
-        _ => Err(plain("the carp daemon answered something else")),
+    match start::look(&Request::Group(name.to_owned()))? {
+        None if name == FAMILY_GROUP => Ok(Group {
+            name: name.to_owned(),
+            demotion: 0,
+            by_hand: 0,
+            members: Vec::new(),
+        }),
+        None => Err(plain("SIOCGIFGATTR: No such file or directory")),
+        Some(Reply::Group(group)) => Ok(group),
+        Some(Reply::Refused(refusal)) => Err(refusal),
+        Some(_) => Err(plain("the carp daemon answered something else")),
     }
 }

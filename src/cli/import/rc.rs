@@ -8,7 +8,7 @@ use crate::carp::config::Unit;
 use crate::cli::files::shell::Reader;
 use crate::cli::ifconfig::address::Hosts;
 use crate::cli::ifconfig::parse::{self, Typed};
-use crate::cli::{because, plain};
+use crate::cli::{because, ifconfig, plain};
 use crate::control::Change;
 use ipnetwork::IpNetwork;
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ pub fn read(text: &[u8], hosts: Hosts<'_>, imported: &mut Imported) -> BTreeMap<
             imported.notes.push((0, because(text, why)));
         }
     }
-    on_parents(&variables, &mut sources);
+    on_parents(&variables, &mut sources, imported);
     sources
 }
 
@@ -227,7 +227,11 @@ fn names_carpdev(source: &Source) -> bool {
 }
 
 /// The vhids on addresses of their carpdevs.
-fn on_parents(variables: &[Variable], sources: &mut BTreeMap<Unit, Source>) {
+fn on_parents(
+    variables: &[Variable],
+    sources: &mut BTreeMap<Unit, Source>,
+    imported: &mut Imported,
+) {
     let mut groups: Vec<(String, OsString, Source)> = Vec::new();
     let others = variables
         .iter()
@@ -235,7 +239,14 @@ fn on_parents(variables: &[Variable], sources: &mut BTreeMap<Unit, Source>) {
     for variable in others {
         for words in &variable.lists {
             let Some(vhid) = vhid(words) else { continue };
-            let line = (variable.number, aliased(words, true));
+            let ours = match ifconfig::freebsds(words) {
+                Ok(ours) => ours,
+                Err(refusal) => {
+                    imported.wrong.push((variable.number, refusal));
+                    continue;
+                }
+            };
+            let line = (variable.number, aliased(&ours, true));
             let known = groups
                 .iter_mut()
                 .find(|(carpdev, known, _)| *carpdev == variable.interface && known == vhid);

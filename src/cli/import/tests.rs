@@ -52,7 +52,7 @@ ifconfig_em0="inet 192.0.2.11/24"
 ifconfig_em0_alias0="inet vhid 1 advskew 100 pass secret alias 192.0.2.1/32"
 ifconfig_em0_alias1="inet 192.0.2.99/32"
 ifconfig_em0_alias2="inet6 vhid 1 advskew 100 pass secret 2001:db8::1/128"
-ifconfig_em1_aliases="inet vhid 1 advbase 2 pass x 198.51.100.1/32 inet vhid 1 198.51.100.2/32 inet6 vhid 9 2001:db8:1::1/64"
+ifconfig_em1_aliases="inet vhid 1 advbase 2 pass x 198.51.100.1/32 inet vhid 1 198.51.100.2/32 inet6 vhid 9 carpver 2 advbase 0 2001:db8:1::1/64"
 "#;
     let expected = "hostname.carp0\ncarpdev em1\nvhid 1\nadvbase 2\npass x\n\
         inet 198.51.100.1 255.255.255.255\ninet alias 198.51.100.2 255.255.255.255\nup\n\
@@ -104,6 +104,12 @@ fn what_cannot_be_had_is_named() {
             "ifconfig_carp0=\"vhid 1 192.0.2.1/24\"",
             1,
             "SIOCAIFADDR: Invalid argument",
+        ),
+        (
+            "rc.conf",
+            "ifconfig_em0_alias0=\"inet vhid 1 carpver 3 192.0.2.1/32\"",
+            1,
+            "SIOCSVH: Operation not supported",
         ),
         ("rc.conf", "hostname=a", 0, "nothing about carp"),
         ("ifconfig.carp0", "up\nvhid x", 2, "vhid x: invalid"),

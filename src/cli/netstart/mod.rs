@@ -130,14 +130,14 @@ fn interface(args: &Args, unit: Unit) -> Result<String, Failed> {
     let path = args.place.directory.join(files::hostname(unit));
     let start = read(unit, &path)?;
     if args.check {
-        let change = ask(&start, unit, &path, true).and_then(|()| changes(&start, unit, &path))?;
+        let change = changes(&start, unit, &path)?;
         return Ok(described(&start, &path, &change));
     }
     let mut failed = false;
     for (number, command) in &start.before {
         failed |= hook::run(&path, *number, unit, command).is_err();
     }
-    ask(&start, unit, &path, false)?;
+    load(&start, unit, &path)?;
     for (number, command) in &start.after {
         failed |= hook::run(&path, *number, unit, command).is_err();
     }
@@ -185,39 +185,58 @@ impl Start {
         self.lines.iter().flat_map(|(_, changes)| changes)
     }
 
+    /// Prints what is wrong with it, and where.
+    fn refused(&self, path: &Path, reply: Reply) -> Failed {
+        match reply {
+            Reply::RefusedLine(line, refusal) => {
+                let number = self.lines.get(line).map_or(0, |(number, _)| *number);
+                tell(path, number, &refusal)
+            }
+            Reply::Refused(refusal) => at(path, &refusal),
+            _ => refused(plain("the carp daemon answered something else")),
+        }
+    }
+
     fn bare(&self) -> Vec<Vec<Change>> {
         let lines = self.lines.iter();
         lines.map(|(_, changes)| changes.clone()).collect()
     }
 }
 
-/// Has the daemon make it so, or only look whether it would.
-fn ask(start: &Start, unit: Unit, path: &Path, check: bool) -> Result<(), Failed> {
-    let lines = start.bare();
+/// Has the daemon make it so.
+fn load(file: &Start, unit: Unit, path: &Path) -> Result<(), Failed> {
+    let (lines, check) = (file.bare(), false);
     let request = Request::Load { unit, lines, check };
     match start::ask(&request).map_err(|refusal| at(path, &refusal))? {
         Reply::Done => Ok(()),
-        Reply::RefusedLine(line, refusal) => {
-            let number = start.lines.get(line).map_or(0, |(number, _)| *number);
-            Err(tell(path, number, &refusal))
+        reply => Err(file.refused(path, reply)),
+    }
+}
+
+/// What it would be, if nothing is wrong. Only a daemon knows the whole; where none runs none is started, and nothing is there.
+fn wanted(file: &Start, unit: Unit, path: &Path) -> Result<Config, Failed> {
+    let (lines, check) = (file.bare(), true);
+    let request = Request::Load { unit, lines, check };
+    match start::look(&request).map_err(|refusal| at(path, &refusal))? {
+        Some(Reply::Dumped(mut would_be)) => {
+            Ok(would_be.pop().map(|held| held.config).unwrap_or_default())
         }
-        Reply::Refused(refusal) => Err(at(path, &refusal)),
-        _ => Err(refused(plain("the carp daemon answered something else"))),
+        Some(reply) => Err(file.refused(path, reply)),
+        None => match plan::load(&file.bare(), Ok) {
+            Ok(Plan::Become { config, .. }) => Ok(*config),
+            Ok(Plan::Destroy) => Ok(Config::default()),
+            Err((line, refusal)) => Err(file.refused(path, Reply::RefusedLine(line, refusal))),
+        },
     }
 }
 
 /// What is to be changed, from the running configuration to the file's.
-fn changes(start: &Start, unit: Unit, path: &Path) -> Result<String, Failed> {
+fn changes(file: &Start, unit: Unit, path: &Path) -> Result<String, Failed> {
+    let config = wanted(file, unit, path)?;
     let running = super::dump::ask(Some(unit), true).map_err(|refusal| at(path, &refusal))?;
-    let planned = plan::load(&start.bare(), Ok);
-    let wanted = match planned {
-        Ok(Plan::Become { config, .. }) => *config,
-        Ok(Plan::Destroy) => Config::default(),
-        Err((_, refusal)) => return Err(at(path, &refusal)),
-    };
     let wanted = canonical::lines(&Dumped {
         unit,
-        config: wanted,
+        config,
         keyed: false,
     });
     Ok(match running.first() {

@@ -10,9 +10,11 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
+mod check;
 pub mod client;
 mod parents;
 mod planes;
+mod ready;
 pub mod serve;
 mod settings;
 mod taps;
@@ -30,10 +32,13 @@ pub struct Order {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
     /// Take the instance lock, put back what a predecessor left changed, open the control socket.
-    /// Descriptors: the listening socket, a netlink socket that hears link and address changes.
+    /// Descriptors: the listening socket, a netlink socket that hears link and address changes, a file for the records of the
+    /// engine's state. Said: what an engine before has left.
     Open,
     /// Find out which data planes can be had beside `copy`. Said: them.
     Offer,
+    /// Tell a service manager that the daemon answers.
+    Ready,
     /// Read the counters of the data plane in the kernel. Said: them.
     Count,
     /// Make a TAP of this name with this MAC: carrier off, down, in our link group, the kernel's defaults replaced (T3, T10).
@@ -69,6 +74,13 @@ pub enum Effect {
         addresses: Vec<IpNetwork>,
         /// The carpdev's name.
         like: String,
+    },
+    /// These addresses on an armed carpN again, as `Arm` adds them.
+    PutBack {
+        /// carpN.
+        name: String,
+        /// With their prefix lengths.
+        addresses: Vec<IpNetwork>,
     },
     /// Carrier off, then all addresses off.
     Disarm {
@@ -131,6 +143,8 @@ pub enum Said {
     /// Nothing.
     #[default]
     Nothing,
+    /// An engine was here before.
+    Heir(Heir),
     /// Which data planes can be had beside `copy`, or why not.
     Offer {
         /// eBPF programs on tcx links.
@@ -142,6 +156,28 @@ pub enum Said {
     Plane(Dataplane, Option<String>),
     /// carpdev's index, vhid, what its programs have counted since the vhid came to it.
     Counted(Vec<(u32, u8, Counters)>),
+}
+
+/// What an engine has left to the next one. [`Effect::Create`] and [`Effect::OpenCarpdev`] give the descriptors again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heir {
+    /// What is to become of it.
+    pub how: How,
+    /// The carpN that there are.
+    pub taps: Vec<String>,
+    /// The indices of open carpdevs.
+    pub carpdevs: Vec<u32>,
+}
+
+/// What an engine makes of the state that it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum How {
+    /// It goes on as if it were the one that wrote it.
+    GoOn,
+    /// It says goodbye and ends: too many have died of it.
+    Leave,
+    /// It takes the configuration, and demotes itself.
+    Anew,
 }
 
 /// Why an effect was not carried out.

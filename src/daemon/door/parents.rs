@@ -1,7 +1,7 @@
 //! A carpdev in use: its sockets, groups, memberships and settings; must not know who uses it.
 
-use super::Failure;
 use super::serve::{Done, Door, Opened, failed, gone, of};
+use super::{Failure, Said};
 use crate::carp::config::Dataplane;
 use crate::linux::Error;
 use crate::linux::groups::Groups;
@@ -10,9 +10,13 @@ use crate::linux::packet::{PacketSocket, Vnet};
 use crate::linux::raw::RawSocket;
 use crate::linux::sysctl;
 use crate::wire::{Family, MacAddr};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+
+/// The place of the data socket among those of a carpdev.
+const DATA: usize = 2;
 
 impl Door {
     pub(super) fn open_carpdev(&mut self, name: &str, planes: &[Dataplane]) -> Done {
@@ -21,11 +25,20 @@ impl Door {
             .link(name)
             .map_err(|e| of(&e))?
             .ok_or_else(|| gone(name))?;
-        let open = || -> Result<(Vec<OwnedFd>, Groups), Error> {
+        if let Some(opened) = self.carpdevs.get(&link.index) {
+            let copies = opened.sockets.iter().map(OwnedFd::try_clone);
+            let copies = copies.collect::<io::Result<_>>();
+            self.said = Said::Plane(opened.plane.0, opened.plane.1.clone());
+            return Ok((link.index, copies.map_err(|e| failed(name, &e))?));
+        }
+        if link.loopback || self.taps.values().any(|held| held.index == link.index) {
+            return Err(gone(name));
+        }
+        let open = || -> Result<(Vec<OwnedFd>, Groups, PacketSocket), Error> {
             let mut sockets = vec![
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
                 OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
-                OwnedFd::from(PacketSocket::open(link.index, Vnet::Yes)?),
+                OwnedFd::from(PacketSocket::mute(link.index, Vnet::Yes)?),
             ];
             sockets.push(RawSocket::open(name, Family::Inet)?.into());
             sockets.push(match RawSocket::open(name, Family::Inet6) {
@@ -35,12 +48,20 @@ impl Door {
                 }
                 socket => socket?.into(),
             });
-            Ok((sockets, Groups::open(link.index)?))
+            let memberships = PacketSocket::mute(link.index, Vnet::No)?;
+            Ok((sockets, Groups::open(link.index)?, memberships))
         };
-        let (mut sockets, groups) = open().map_err(|e| of(&e))?;
+        let (mut sockets, groups, memberships) = open().map_err(|e| of(&e))?;
         let kernel = self.open_kernel(name, link.index, planes)?;
         let quiet = match &kernel {
-            None => self.quiet(&link).map_err(|e| of(&e))?,
+            None => {
+                // An engine may not bind.
+                let data = sockets.get(DATA).map(OwnedFd::try_clone).transpose();
+                let heard = data
+                    .and_then(|data| data.map_or(Ok(()), |data| PacketSocket::from(data).hear()));
+                heard.map_err(|e| failed(name, &e))?;
+                self.quiet(&link).map_err(|e| of(&e))?
+            }
             Some(kernel) => {
                 let map = kernel.ports().try_clone_to_owned();
                 sockets.push(map.map_err(|e| failed(name, &e))?);
@@ -53,12 +74,21 @@ impl Door {
                 half.into_iter().collect()
             }
         };
+        let Said::Plane(plane, why) = &self.said else {
+            return Err(gone("data plane"));
+        };
+        let copies = sockets.iter().map(OwnedFd::try_clone);
+        let copies: io::Result<Vec<OwnedFd>> = copies.collect();
         let opened = Opened {
+            name: name.to_owned(),
+            plane: (*plane, why.clone()),
+            sockets: copies.map_err(|e| failed(name, &e))?,
             quiet,
             kernel,
             groups,
             joined: BTreeSet::new(),
-            accepted: BTreeMap::new(),
+            memberships,
+            accepted: BTreeSet::new(),
         };
         self.carpdevs.insert(link.index, opened);
         Ok((link.index, sockets))
@@ -159,18 +189,25 @@ impl Door {
                 opened.joined.insert(group);
             }
         }
-        let still = |mac: &MacAddr| macs.iter().any(|(wanted, _)| wanted == mac);
-        opened.accepted.retain(|mac, _| still(mac));
+        let held = &opened.memberships;
+        let stale = |mac: &MacAddr| !macs.iter().any(|(wanted, _)| wanted == mac);
+        for mac in opened.accepted.extract_if(.., stale) {
+            // As with the groups.
+            let _ = if mac.is_multicast() {
+                held.refuse_multicast(mac)
+            } else {
+                held.refuse_unicast(mac)
+            };
+        }
         for (mac, _) in macs {
-            if !opened.accepted.contains_key(mac) {
-                let socket = PacketSocket::open(index, Vnet::No).map_err(|e| of(&e))?;
+            if !opened.accepted.contains(mac) {
                 let accepted = if mac.is_multicast() {
-                    socket.accept_multicast(*mac)
+                    held.accept_multicast(*mac)
                 } else {
-                    socket.accept_unicast(*mac)
+                    held.accept_unicast(*mac)
                 };
                 accepted.map_err(|e| failed(&mac.to_string(), &e))?;
-                opened.accepted.insert(*mac, socket);
+                opened.accepted.insert(*mac);
             }
         }
         Ok(())

@@ -2,7 +2,8 @@
 
 use super::planes::Planes;
 use super::settings::Settings;
-use super::{Effect, Failure, Order, Outcome, Said};
+use super::{Effect, Failure, Heir, How, Order, Outcome, Said, ready};
+use crate::carp::config::Dataplane;
 use crate::control::path::Place;
 use crate::dataplane::bpf;
 use crate::linux::descriptor::{self, AT_ONCE};
@@ -10,6 +11,7 @@ use crate::linux::groups::Groups;
 use crate::linux::monitor::Monitor;
 use crate::linux::netlink::Netlink;
 use crate::linux::packet::PacketSocket;
+use crate::linux::records::Records;
 use crate::linux::tap::Tap;
 use crate::linux::{Error, channel::Channel};
 use crate::wire::MacAddr;
@@ -25,7 +27,7 @@ use std::os::unix::net::UnixListener;
 
 /// Everything the far end holds.
 #[derive(Debug)]
-pub(super) struct Door {
+pub struct Door {
     pub(super) netlink: Netlink,
     place: Place,
     /// The instance lock; held until the end.
@@ -36,8 +38,23 @@ pub(super) struct Door {
     pub(super) carpdevs: BTreeMap<u32, Opened>,
     pub(super) settings: Settings,
     pub(super) planes: Planes,
+    /// What the first engine got and each of its successors gets.
+    lasting: Option<Lasting>,
+    /// What a next engine is to do.
+    pub how: How,
+    /// An engine said that it is ready.
+    pub ready: bool,
     /// Goes out with the next outcome.
     pub(super) said: Said,
+}
+
+/// What outlives an engine beside interfaces and sockets.
+#[derive(Debug)]
+struct Lasting {
+    /// What there is does not change while we are here, and to find out takes a load of the programs.
+    offer: Option<Said>,
+    listener: UnixListener,
+    records: Records,
 }
 
 #[derive(Debug)]
@@ -50,6 +67,12 @@ pub(super) struct Held {
 
 #[derive(Debug)]
 pub(super) struct Opened {
+    /// As it was called then.
+    pub(super) name: String,
+    /// Which one it got, and why no better one.
+    pub(super) plane: (Dataplane, Option<String>),
+    /// What the engine got, for the next one.
+    pub(super) sockets: Vec<OwnedFd>,
     /// The interfaces whose settings keep them from answering for it: without programs itself, and the bridge that it is a port
     /// of. Index, and the name that their settings have.
     pub(super) quiet: Vec<(u32, String)>,
@@ -57,59 +80,71 @@ pub(super) struct Opened {
     pub(super) kernel: Option<bpf::Carpdev>,
     pub(super) groups: Groups,
     pub(super) joined: BTreeSet<IpAddr>,
-    /// A deaf socket per virtual MAC; its end ends the membership.
-    pub(super) accepted: BTreeMap<MacAddr, PacketSocket>,
+    /// A mute socket, whose memberships are the virtual MACs. One, and mute, because a host may have 255 of them.
+    pub(super) memberships: PacketSocket,
+    pub(super) accepted: BTreeSet<MacAddr>,
 }
 
-/// Serves a channel until its other end is gone, then removes whatever is left.
-///
-/// `place` is the run directory of this namespace; `group` a random number.
-///
-/// # Errors
-/// The channel or the first netlink socket failed.
-pub fn serve(channel: &Channel, place: Place, group: u32) -> io::Result<()> {
-    let netlink = Netlink::open().map_err(io::Error::other)?;
-    let settings = Settings::at(place.directory().join("settings"));
-    let planes = Planes::at(place.directory().join("qdiscs"));
-    let mut door = Door {
-        netlink,
-        place,
-        lock: None,
-        group,
-        taps: BTreeMap::new(),
-        carpdevs: BTreeMap::new(),
-        settings,
-        planes,
-        said: Said::Nothing,
-    };
-    while let Some((bytes, _)) = channel.recv()? {
-        let order: Order = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
-        let (result, descriptors) = match door.perform(order.effect) {
+pub(super) type Done = Result<(u32, Vec<OwnedFd>), Failure>;
+
+impl Door {
+    /// `place` is the run directory of this namespace; `group` a random number.
+    ///
+    /// # Errors
+    /// The first netlink socket failed.
+    pub fn new(place: Place, group: u32) -> io::Result<Self> {
+        let netlink = Netlink::open().map_err(io::Error::other)?;
+        let settings = Settings::at(place.directory().join("settings"));
+        let planes = Planes::at(place.directory().join("qdiscs"));
+        Ok(Self {
+            netlink,
+            place,
+            lock: None,
+            group,
+            taps: BTreeMap::new(),
+            carpdevs: BTreeMap::new(),
+            settings,
+            planes,
+            lasting: None,
+            how: How::GoOn,
+            ready: false,
+            said: Said::Nothing,
+        })
+    }
+
+    /// Performs the order in this message and answers it. False: nobody hears the answer.
+    ///
+    /// # Errors
+    /// It is no order.
+    pub fn answer(&mut self, channel: &Channel, message: &[u8]) -> io::Result<bool> {
+        let order: Order = serde_json::from_slice(message).map_err(io::Error::other)?;
+        let done = self
+            .check(&order.effect)
+            .and_then(|()| self.perform(order.effect));
+        let (result, descriptors) = match done {
             Ok((value, descriptors)) => (Ok(value), descriptors),
             Err(failure) => (Err(failure), Vec::new()),
         };
         let reply = serde_json::to_vec(&Outcome {
             id: order.id,
             result,
-            said: std::mem::take(&mut door.said),
+            said: std::mem::take(&mut self.said),
         })
         .map_err(io::Error::other)?;
         let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-        if channel.send(&reply, &borrowed).is_err() {
-            break;
-        }
+        Ok(channel.send(&reply, &borrowed).is_ok())
     }
-    door.close();
-    Ok(())
-}
 
-pub(super) type Done = Result<(u32, Vec<OwnedFd>), Failure>;
-
-impl Door {
     fn perform(&mut self, effect: Effect) -> Done {
         match effect {
             Effect::Open => self.open(),
-            Effect::Offer => self.offer(),
+            Effect::Offer => self.offer_once(),
+            Effect::Ready => {
+                // A manager that does not listen gives up on us by itself.
+                let _ = ready::notify();
+                self.ready = true;
+                Ok((0, Vec::new()))
+            }
             Effect::Count => self.count(),
             Effect::Create { name, mac } => self.create(&name, mac),
             Effect::Destroy { name } => self.destroy(&name).map(plain),
@@ -121,6 +156,7 @@ impl Door {
                 addresses,
                 like,
             } => self.arm(&name, &addresses, &like).map(value),
+            Effect::PutBack { name, addresses } => self.put_back(&name, &addresses).map(plain),
             Effect::Disarm { name } => self.disarm(&name).map(plain),
             Effect::OpenCarpdev { name, planes } => self.open_carpdev(&name, &planes),
             Effect::Listen {
@@ -148,18 +184,65 @@ impl Door {
 
     /// The lock comes first: who holds it is the instance, and may clear what a dead predecessor left.
     fn open(&mut self) -> Done {
+        let lasting = match self.lasting.take() {
+            Some(lasting) => {
+                self.said = Said::Heir(Heir {
+                    how: self.how,
+                    taps: self.taps.keys().cloned().collect(),
+                    carpdevs: self.carpdevs.keys().copied().collect(),
+                });
+                lasting
+            }
+            None => self.open_first()?,
+        };
+        let lasting = self.lasting.insert(lasting);
+        let monitor = Monitor::open().map_err(|e| of(&e))?;
+        let copies = [
+            lasting.listener.as_fd(),
+            monitor.as_fd(),
+            lasting.records.as_fd(),
+        ];
+        let copies = copies.iter().map(BorrowedFd::try_clone_to_owned);
+        let copies = copies.collect::<io::Result<Vec<OwnedFd>>>();
+        Ok((0, copies.map_err(|e| failed("descriptors", &e))?))
+    }
+
+    fn offer_once(&mut self) -> Done {
+        if let Some(Lasting {
+            offer: Some(said), ..
+        }) = &self.lasting
+        {
+            self.said = said.clone();
+            return Ok((0, Vec::new()));
+        }
+        let done = self.offer();
+        if let Some(lasting) = &mut self.lasting {
+            lasting.offer = Some(self.said.clone());
+        }
+        done
+    }
+
+    fn open_first(&mut self) -> Result<Lasting, Failure> {
         let mut lock = self.lock().map_err(|e| failed("lock", &e))?;
         self.succeed(&mut lock).map_err(|e| failed("lock", &e))?;
         self.lock = Some(lock);
         self.settings.restore_all();
         self.sweep();
         let listener = self.bind().map_err(|e| failed("control socket", &e))?;
-        let monitor = Monitor::open().map_err(|e| of(&e))?;
-        let descriptor = monitor
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(|e| failed("netlink", &e))?;
-        Ok((0, vec![OwnedFd::from(listener), descriptor]))
+        let records = Records::new().map_err(|e| of(&e))?;
+        Ok(Lasting {
+            offer: None,
+            listener,
+            records,
+        })
+    }
+
+    /// Nobody decides any more: what an engine owned is nobody's here.
+    pub fn disown(&self) {
+        for name in self.taps.keys() {
+            // What the kernel keeps, the next engine takes.
+            let _ = self.disarm(name);
+        }
     }
 
     /// The lock file says which number a daemon's links carry. A predecessor that is dying would keep its interfaces, their
@@ -224,7 +307,7 @@ impl Door {
     }
 
     /// Addresses go first, the settings that kept the kernel silent about them after.
-    fn close(&mut self) {
+    pub fn close(&mut self) {
         self.delete_all();
         self.taps.clear();
         for index in self.carpdevs.keys().copied().collect::<Vec<_>>() {

@@ -8,6 +8,7 @@ use crate::linux::tap::Tap;
 use crate::linux::{Error, sysctl};
 use crate::wire::MacAddr;
 use ipnetwork::IpNetwork;
+use nix::errno::Errno;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -20,11 +21,9 @@ const NAME_FREE: Duration = Duration::from_secs(2);
 impl Door {
     /// T10 and T3: everything the kernel would do by itself on carpN is turned off before the first "up".
     pub(super) fn create(&mut self, name: &str, mac: MacAddr) -> Done {
-        if self.taps.contains_key(name) {
-            return Err(Failure {
-                errno: libc::EEXIST,
-                why: format!("{name} is there already"),
-            });
+        if let Some(held) = self.taps.get(name) {
+            let copy = held.tap.as_fd().try_clone_to_owned();
+            return Ok((held.index, vec![copy.map_err(|e| failed(name, &e))?]));
         }
         let tap = Tap::create(name).map_err(|e| of(&e))?;
         let index = tap.index();
@@ -141,31 +140,28 @@ impl Door {
             .into_iter()
             .map(|a| a.net)
             .collect();
-        for stale in present.iter().filter(|net| !addresses.contains(net)) {
-            self.remove(held, *stale)?;
+        let stale: Vec<_> = present
+            .iter()
+            .filter(|net| !addresses.contains(net))
+            .collect();
+        if !stale.is_empty() {
+            let table = self.table(held)?;
+            let mut stale = stale.into_iter();
+            stale.try_for_each(|net| self.remove(held, *net, table))?;
         }
         // Before the addresses: a question that comes in with no carrier would be answered by an ARP request that vanishes, and the
         // next one follows a second later.
         held.tap.set_carrier(true)?;
         // T24 and T33: asking for the link by index makes the kernel run the pending carrier event now.
-        self.netlink.link_by_index(held.index)?;
+        let table = self.table(held)?;
         self.forget_unanswered(held)?;
         for net in addresses.iter().filter(|net| !present.contains(net)) {
-            self.netlink.add_address(
-                held.index,
-                *net,
-                AddressFlags {
-                    nodad: true,
-                    metric: Some(METRIC),
-                },
-            )?;
-            // Or the first requests after an IPv6 takeover are lost: the kernel has the address only when a work queue ran.
-            if let IpAddr::V6(ip) = net.ip() {
-                self.netlink.add_local_route(ip, METRIC, held.index)?;
-            }
+            self.add(held, *net, table)?;
         }
         // T31: it would draw multicast with the shared address as source; it comes back with each carrier.
-        self.netlink.del_multicast_route(held.index).map(|_| ())
+        self.netlink
+            .del_multicast_route(held.index, table)
+            .map(|_| ())
     }
 
     /// Promoted again before it was disarmed: what the kernel asked meanwhile could not leave, and it would ask again a second
@@ -183,10 +179,41 @@ impl Door {
         Ok(())
     }
 
+    /// What somebody took off while it was to be there.
+    pub(super) fn put_back(&self, name: &str, addresses: &[IpNetwork]) -> Result<(), Failure> {
+        let held = self.held(name)?;
+        let mut addresses = addresses.iter();
+        self.table(held)
+            .and_then(|table| addresses.try_for_each(|net| self.add(held, *net, table)))
+            .map_err(|e| of(&e))
+    }
+
+    /// Where the kernel keeps the addresses of this carpN; asked for by its index.
+    fn table(&self, held: &Held) -> Result<u32, Error> {
+        match self.netlink.link_by_index(held.index)? {
+            Some(link) => self.netlink.local_table(&link),
+            None => Err(Error::new("find interface", "", Errno::ENODEV)),
+        }
+    }
+
+    fn add(&self, held: &Held, net: IpNetwork, table: u32) -> Result<(), Error> {
+        let flags = AddressFlags {
+            nodad: true,
+            metric: Some(METRIC),
+        };
+        self.netlink.add_address(held.index, net, flags)?;
+        // Or the first requests after an IPv6 takeover are lost: the kernel has the address only when a work queue ran.
+        match net.ip() {
+            IpAddr::V6(ip) => self.netlink.add_local_route(ip, METRIC, held.index, table),
+            IpAddr::V4(_) => Ok(()),
+        }
+    }
+
     /// Takes an address off, and the route that `armed` made beside the kernel's.
-    fn remove(&self, held: &Held, net: IpNetwork) -> Result<(), Error> {
+    fn remove(&self, held: &Held, net: IpNetwork, table: u32) -> Result<(), Error> {
         if let IpAddr::V6(ip) = net.ip() {
-            self.netlink.del_local_route(ip, METRIC, held.index)?;
+            self.netlink
+                .del_local_route(ip, METRIC, held.index, table)?;
         }
         self.netlink.del_address(held.index, net)
     }
@@ -196,12 +223,13 @@ impl Door {
         let held = self.held(name)?;
         let off = || -> Result<(), Error> {
             // Deleted by somebody: it has neither carrier nor addresses.
-            if self.netlink.link_by_index(held.index)?.is_none() {
+            let Some(link) = self.netlink.link_by_index(held.index)? else {
                 return Ok(());
-            }
+            };
+            let table = self.netlink.local_table(&link)?;
             held.tap.set_carrier(false)?;
             for address in self.netlink.addresses(Some(held.index))? {
-                self.remove(held, address.net)?;
+                self.remove(held, address.net, table)?;
             }
             Ok(())
         };

@@ -10,7 +10,7 @@
 enum { ETH = 14, ARP_LENGTH = 28 };
 enum { PROTO_IPV4 = 0x0800, PROTO_ARP = 0x0806, PROTO_RARP = 0x8035, PROTO_VLAN = 0x8100, PROTO_IPV6 = 0x86dd,
        PROTO_SERVICE_VLAN = 0x88a8 };
-enum { IGMP = 2, ICMPV6 = 58, SOLICITATION = 135 };
+enum { IGMP = 2, ICMPV6 = 58, SOLICITATION = 135, ADVERTISEMENT = 136 };
 /* Where the addresses are. */
 enum { ADDRESSES4 = ETH + 12, ADDRESSES6 = ETH + 8 };
 /* How many IPv6 extension headers are followed. Real packets have one or two. */
@@ -201,10 +201,10 @@ INLINE int ours_to_answer(struct __sk_buff *skb, struct address *target)
 	return port && lives(skb, port);
 }
 
-/* What a frame asks. Behind eight extension headers a solicitation could hide. */
-enum { NOTHING, FOR_SHARED, UNCLEAR };
+/* What a frame asks or answers. Behind eight extension headers a solicitation could hide. */
+enum { NOTHING, FOR_SHARED, UNCLEAR, REPLIES, ADVERTISES };
 
-/* An ARP request or a neighbour solicitation for a shared address, whatever its Ethernet destination. */
+/* An ARP request or a neighbour solicitation for a shared address, whatever its Ethernet destination, or what answers one. */
 INLINE int question(struct __sk_buff *skb, const u8 *data, const u8 *end)
 {
 	struct address target;
@@ -212,8 +212,10 @@ INLINE int question(struct __sk_buff *skb, const u8 *data, const u8 *end)
 	u8 kind;
 	if (skb->protocol == NET16(PROTO_ARP)) {
 		u8 arp[ARP_LENGTH];
-		if (skb_load_bytes(skb, ETH, arp, sizeof arp) || arp[6] != 0 || arp[7] != 1)
+		if (skb_load_bytes(skb, ETH, arp, sizeof arp) || arp[6] != 0)
 			return NOTHING;
+		if (arp[7] != 1)
+			return arp[7] == 2 ? REPLIES : NOTHING;
 		target = mapped(arp + 24);
 		return ours_to_answer(skb, &target) ? FOR_SHARED : NOTHING;
 	}
@@ -230,18 +232,13 @@ INLINE int question(struct __sk_buff *skb, const u8 *data, const u8 *end)
 	default:
 		return NOTHING;
 	}
-	if (skb_load_bytes(skb, at, &kind, 1) || kind != SOLICITATION ||
-	    skb_load_bytes(skb, at + 8, &target, sizeof target))
+	if (skb_load_bytes(skb, at, &kind, 1))
+		return NOTHING;
+	if (kind == ADVERTISEMENT)
+		return ADVERTISES;
+	if (kind != SOLICITATION || skb_load_bytes(skb, at + 8, &target, sizeof target))
 		return NOTHING;
 	return ours_to_answer(skb, &target) ? FOR_SHARED : NOTHING;
-}
-
-/* A carpdev without an address of its own asked as the shared one: the answer is for its neighbour table as well (T2). */
-INLINE int answers_carpdev(const struct __sk_buff *skb, const struct port *carpdev)
-{
-	u16 operation;
-	return skb->protocol == NET16(PROTO_ARP) && !carpdev->address &&
-	       !skb_load_bytes(skb, ETH + 6, &operation, 2) && operation == NET16(2);
 }
 
 /* Read whole: without CAP_PERFMON the verifier refuses a pointer that depends on a number. */
@@ -358,22 +355,24 @@ SECTION("classifier/ingress") int ingress(struct __sk_buff *skb)
 		return bridged ? NEXT : DROP;
 	}
 	passed(&counters->in, skb->len);
-	if (FLAGS(head) & ACCEPT) {
-		skb_change_type(skb, TO_HOST);
-		return NEXT;
-	}
-	u32 ifindex = port->ifindex;
-	u64 unit = unit_of(port);
-	u8 both = answers_carpdev(skb, carpdev);
-	/* carpN takes a frame for its own when it is addressed to its own MAC. */
-	if (mac != (unit & MAC_BITS) && skb_store_bytes(skb, 0, &unit, 6, 0))
-		return DROP;
-	if (both) {
+	/*
+	 * What a neighbour answers is for the tables of both: where frames stay on carpdev, for that of carpN, which asked as well;
+	 * otherwise for that of a carpdev without an address of its own, which asked as the shared one (T2).
+	 */
+	u8 stays = FLAGS(head) & ACCEPT;
+	u8 both = stays ? asks == REPLIES || asks == ADVERTISES : asks == REPLIES && !carpdev->address;
+	if (both || !stays) {
+		u32 ifindex = port->ifindex;
+		u64 unit = unit_of(port);
+		/* carpN takes a frame for its own when it is addressed to its own MAC. */
+		if (mac != (unit & MAC_BITS) && skb_store_bytes(skb, 0, &unit, 6, 0))
+			return DROP;
+		if (!both)
+			return redirect(ifindex, REDIRECT_INGRESS);
 		clone_redirect(skb, ifindex, REDIRECT_INGRESS);
-		skb_change_type(skb, TO_HOST);
-		return NEXT;
 	}
-	return redirect(ifindex, REDIRECT_INGRESS);
+	skb_change_type(skb, TO_HOST);
+	return NEXT;
 }
 
 /*

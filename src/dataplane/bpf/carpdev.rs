@@ -42,7 +42,7 @@ impl Loaded {
     /// # Errors
     /// Why not.
     pub fn fits_tcx(&self) -> Result<(), Error> {
-        hook::has_tcx(self.0.program(Program::Ingress)?)
+        hook::has_tcx(self.0.program(Program::Ingress))
     }
 }
 
@@ -169,7 +169,7 @@ impl Carpdev {
     /// Always by a filter, which goes with the TAP: a link costs a grace period of some 16 ms under the kernel's lock when it
     /// comes and when it goes, and a host may have 255. Without a qdisc to hang it on a link will do.
     fn attach_unit(&self, netlink: &Netlink, unit: u32) -> Result<Hooked, Error> {
-        let program = self.object.program(Program::Outward)?;
+        let program = self.object.program(Program::Outward);
         let filter = hook::prepare(netlink, unit).and_then(|_| {
             let egress = (unit, Hook::Egress, self.index);
             Hooked::filter(netlink, program, egress)
@@ -247,7 +247,7 @@ impl Carpdev {
         program: Program,
         (index, hook, place): (u32, Hook, Place),
     ) -> Result<Hooked, Error> {
-        let program = self.object.program(program)?;
+        let program = self.object.program(program);
         match self.means {
             Means::Tcx => Hooked::link(program, (index, hook, place)),
             Means::Clsact => Hooked::filter(netlink, program, (index, hook, self.index)),

@@ -1,7 +1,7 @@
 //! The programs and maps of one carpdev, loaded; must not know where they are attached or who holds the gate.
 
 use crate::dataplane::Counters;
-use crate::linux::Error;
+use crate::linux::{Error, memory};
 use crate::wire::MacAddr;
 use aya::maps::{HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::SchedClassifier;
@@ -46,7 +46,8 @@ impl Program {
 
 /// One instance of the object, for a carpdev and all carpN on it.
 pub(super) struct Object {
-    loaded: Ebpf,
+    /// In the order of [`Program::ALL`]. Of what the loader made nothing else is kept: with every program it holds the whole object.
+    programs: [OwnedFd; 4],
     ports: OwnedFd,
     odd: HashMap<MapData, [u8; 8], u32>,
     shared: HashMap<MapData, [u8; 16], u32>,
@@ -75,11 +76,17 @@ impl Object {
         let odd = HashMap::try_from(take("odd")?).map_err(refused)?;
         let shared = HashMap::try_from(take("shared")?).map_err(refused)?;
         let tallies = PerCpuArray::try_from(take("tallies")?).map_err(refused)?;
+        let mut programs = Vec::new();
         for program in Program::ALL {
-            classifier(&mut loaded, program)?.load().map_err(refused)?;
+            let program = classifier(&mut loaded, program)?;
+            program.load().map_err(refused)?;
+            let held = program.fd().map_err(refused)?.as_fd();
+            programs.push(held.try_clone_to_owned().map_err(refused)?);
         }
+        drop(loaded);
+        memory::give_back();
         Ok(Self {
-            loaded,
+            programs: programs.try_into().expect("there are four"),
             ports,
             odd,
             shared,
@@ -94,10 +101,8 @@ impl Object {
         self.ports.as_fd()
     }
 
-    pub(super) fn program(&self, program: Program) -> Result<BorrowedFd<'_>, Error> {
-        let held = self.loaded.program(program.symbol());
-        let held = held.ok_or_else(|| broken("the object lacks a program"))?;
-        Ok(held.fd().map_err(refused)?.as_fd())
+    pub(super) fn program(&self, program: Program) -> BorrowedFd<'_> {
+        self.programs[program as usize].as_fd()
     }
 
     /// From now on exactly these addresses are shared, each with the vhid that answers for it. What was shared before and is

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 /// The copying thread and its table. Dropping it ends the thread; what it held is closed then.
@@ -67,22 +67,31 @@ impl Copier {
             wakeups: AtomicU64::new(0),
         });
         let worker = worker::Worker::new(Arc::clone(&shared))?;
+        let begun = Arc::new(Barrier::new(2));
+        let there = Arc::clone(&begun);
+        let run = move || {
+            there.wait();
+            worker.run();
+        };
         let thread = std::thread::Builder::new()
             .name("copy".to_owned())
-            .spawn(move || worker.run())?;
+            .spawn(run)?;
+        // What a thread does to begin may be forbidden a moment later.
+        begun.wait();
         Ok(Self {
             shared,
             thread: Some(thread),
         })
     }
 
-    /// Adds a carpdev with its own MAC and its data socket (opened with virtio headers, filter still shut), or
-    /// replaces the one of this index.
+    /// Adds a carpdev with its own MAC and its data socket (opened with virtio headers, filter still shut, not mute),
+    /// or replaces the one of this index.
     pub fn add_carpdev(&self, index: u32, mac: MacAddr, data: PacketSocket) {
         self.plug(index, Carpdev::new(mac, data, false));
     }
 
-    /// The same for a carpdev whose frames the kernel moves: only what carpN sends into its TAP is carried.
+    /// The same for a carpdev whose frames the kernel moves: only what carpN sends into its TAP is carried, and the socket
+    /// may stay mute.
     pub(super) fn add_deaf_carpdev(&self, index: u32, mac: MacAddr, data: PacketSocket) {
         self.plug(index, Carpdev::new(mac, data, true));
     }

@@ -6,7 +6,7 @@ use crate::wire::MacAddr;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage as Rtm;
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoKind, InfoMacVlan, InfoVeth, LinkAttribute, LinkExtentMask,
+    InfoBridge, InfoData, InfoKind, InfoMacVlan, InfoVeth, InfoVrf, LinkAttribute, LinkExtentMask,
     LinkFlags, LinkInfo, LinkLayerType, LinkMessage, MacVlanMode,
 };
 use nix::errno::Errno;
@@ -44,6 +44,8 @@ pub struct Link {
     pub ethernet: bool,
     /// The bridge, bond or VRF of which it is a port.
     pub master: Option<u32>,
+    /// The routing table that it is, if it is a VRF.
+    pub table: Option<u32>,
     /// The interface under it (macvlan, vlan), or the peer of a veth; possibly of another namespace.
     pub lower: Option<u32>,
 }
@@ -323,6 +325,7 @@ pub(in crate::linux) fn link_of(message: &LinkMessage) -> Link {
         loopback: flags.contains(LinkFlags::Loopback),
         ethernet: message.header.link_layer_type == LinkLayerType::Ether,
         master: None,
+        table: None,
         lower: None,
     };
     for attribute in &message.attributes {
@@ -336,6 +339,13 @@ pub(in crate::linux) fn link_of(message: &LinkMessage) -> Link {
             LinkAttribute::LinkInfo(info) => {
                 link.kind = info.iter().find_map(|item| match item {
                     LinkInfo::Kind(kind) => Some(kind.to_string()),
+                    _ => None,
+                });
+                link.table = info.iter().find_map(|item| match item {
+                    LinkInfo::Data(InfoData::Vrf(vrf)) => vrf.iter().find_map(|item| match item {
+                        InfoVrf::TableId(table) => Some(*table),
+                        _ => None,
+                    }),
                     _ => None,
                 });
             }

@@ -2,7 +2,7 @@
 
 use super::Netlink;
 use super::addresses::family;
-use super::links::numbered;
+use super::links::{Link, numbered};
 use crate::linux::Result;
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
@@ -79,11 +79,20 @@ impl Netlink {
             .map(drop)
     }
 
+    /// The table in which the kernel keeps the host's own addresses on this interface: local, or that of the VRF whose port it is.
+    pub fn local_table(&self, link: &Link) -> Result<u32> {
+        let master = match link.master {
+            Some(index) => self.link_by_index(index)?,
+            None => None,
+        };
+        Ok(table_under(master.as_ref()))
+    }
+
     /// Makes an IPv6 address this host's own at once. The kernel makes the same route, with metric 0, for every address that
     /// is added, but later, on a work queue (addrconf_dad_work), even with nodad: until then packets to the address are
-    /// dropped, on a busy machine for tens of milliseconds. It stays when the address goes.
-    pub fn add_local_route(&self, ip: Ipv6Addr, metric: u32, index: u32) -> Result<()> {
-        let mut request = local(ip, metric, index);
+    /// dropped, on a busy machine for tens of milliseconds. It stays when the address goes. `table`: see [`Self::local_table`].
+    pub fn add_local_route(&self, ip: Ipv6Addr, metric: u32, index: u32, table: u32) -> Result<()> {
+        let mut request = local(ip, metric, index, table);
         request.header.protocol = RouteProtocol::Static;
         let flags = NLM_F_CREATE | NLM_F_EXCL;
         match self.ask(
@@ -98,8 +107,8 @@ impl Netlink {
     }
 
     /// Removes what [`add_local_route`](Self::add_local_route) made, if it is there.
-    pub fn del_local_route(&self, ip: Ipv6Addr, metric: u32, index: u32) -> Result<()> {
-        let request = local(ip, metric, index);
+    pub fn del_local_route(&self, ip: Ipv6Addr, metric: u32, index: u32, table: u32) -> Result<()> {
+        let request = local(ip, metric, index, table);
         match self.ask(
             "remove local route",
             what(host(ip), index),
@@ -113,13 +122,13 @@ impl Netlink {
 
     /// Removes an interface's ff00::/8 route from table local (T31): it would draw multicast. The kernel puts it back when
     /// the interface gets ready, and only once a carrier change has settled: ask for the link before. Gives whether there was one.
-    pub fn del_multicast_route(&self, index: u32) -> Result<bool> {
+    pub fn del_multicast_route(&self, index: u32, table: u32) -> Result<bool> {
         let all = IpNetwork::V6(ipnetwork::Ipv6Network::from(Ipv6Addr::new(
             0xff00, 0, 0, 0, 0, 0, 0, 0,
         )));
         let mut request = message(all, None, index);
         request.header.destination_prefix_length = 8;
-        request.header.table = 255;
+        put_into(&mut request, table);
         request.header.kind = RouteType::Multicast;
         request.header.scope = RouteScope::NoWhere;
         match self.ask(
@@ -145,6 +154,10 @@ impl Route {
     }
 }
 
+fn table_under(master: Option<&Link>) -> u32 {
+    master.and_then(|master| master.table).unwrap_or(LOCAL)
+}
+
 fn message(dst: IpNetwork, gateway: Option<IpAddr>, index: u32) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family(dst.ip());
@@ -166,12 +179,18 @@ fn host(ip: Ipv6Addr) -> IpNetwork {
     IpNetwork::from(IpAddr::from(ip))
 }
 
-fn local(ip: Ipv6Addr, metric: u32, index: u32) -> RouteMessage {
+fn local(ip: Ipv6Addr, metric: u32, index: u32, table: u32) -> RouteMessage {
     let mut message = message(host(ip), None, index);
-    message.header.table = 255;
+    put_into(&mut message, table);
     message.header.kind = RouteType::Local;
     message.attributes.push(RouteAttribute::Priority(metric));
     message
+}
+
+/// One byte has no room for most tables, RTA_TABLE has for all (rtnetlink(7)).
+fn put_into(message: &mut RouteMessage, table: u32) {
+    message.header.table = u8::try_from(table).unwrap_or_default();
+    message.attributes.push(RouteAttribute::Table(table));
 }
 
 fn route_of(message: &RouteMessage) -> Option<Route> {
@@ -213,4 +232,40 @@ fn ip_of(address: &RouteAddress) -> Option<IpAddr> {
 
 fn what(dst: IpNetwork, index: u32) -> String {
     format!("{dst} on {}", numbered(index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::links::link_of;
+    use super::*;
+    use netlink_packet_route::link::{
+        InfoBridge, InfoData, InfoKind, InfoVrf, LinkAttribute, LinkInfo, LinkMessage,
+    };
+
+    fn link(kind: InfoKind, data: InfoData) -> Link {
+        let mut message = LinkMessage::default();
+        let info = vec![LinkInfo::Kind(kind), LinkInfo::Data(data)];
+        message.attributes.push(LinkAttribute::LinkInfo(info));
+        link_of(&message)
+    }
+
+    /// No kernel here has a VRF, so what one would say is written down.
+    #[test]
+    fn a_port_of_a_vrf_has_its_addresses_in_the_vrfs_table() {
+        let vrf = link(InfoKind::Vrf, InfoData::Vrf(vec![InfoVrf::TableId(1001)]));
+        let bridge = InfoData::Bridge(vec![InfoBridge::AgeingTime(0)]);
+        let bridge = link(InfoKind::Bridge, bridge);
+        assert_eq!(table_under(Some(&vrf)), 1001);
+        assert_eq!(table_under(Some(&bridge)), 255);
+        assert_eq!(table_under(None), 255);
+    }
+
+    #[test]
+    fn a_route_tells_its_table_however_great_the_number() {
+        for (table, byte) in [(255, 255), (1001, 0)] {
+            let message = local(Ipv6Addr::LOCALHOST, 7, 3, table);
+            assert_eq!(message.header.table, byte);
+            assert_eq!(route_of(&message).map(|route| route.table), Some(table));
+        }
+    }
 }

@@ -1,0 +1,268 @@
+//! An engine that dies has a successor that goes on in its place; a parent that dies takes all with it. `CARP_CRASHES=100` kills
+//! more.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use carp::lab::figures::{self, interval};
+use carp::lab::prober::Prober;
+use carp::lab::stall::StallMeter;
+use carp::linux::clock;
+use carp::time::Instant;
+use carp::wire::Family;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::net::IpAddr;
+use std::time::Duration;
+use support::frames::Frame;
+use support::hosts::{Host, SOON, Segment, until};
+use support::plane;
+use support::scene::{SHARED, SHARED6, Scene, join, join_timed};
+
+/// Between two deaths of one host's engines, so that they are no crash loop.
+const SPACING: Duration = Duration::from_millis(1250);
+/// More within ten seconds are one.
+const LOOP: usize = 9;
+/// A busy machine takes its time to run what is ready.
+const LATE: Duration = Duration::from_millis(60);
+
+/// A number of /proc/PID/stat, counted from the state, which is 0.
+fn stat(pid: Pid, field: usize) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(") ")?;
+    rest.split(' ').nth(field)?.parse().ok()
+}
+
+/// The engine of a host that serves; the one that waits is younger.
+fn engine(host: &Host) -> Pid {
+    let parent = u64::try_from(host.pid().as_raw()).unwrap();
+    let children = host
+        .processes()
+        .into_iter()
+        .filter(|pid| stat(*pid, 1) == Some(parent));
+    let oldest = children.min_by_key(|pid| (stat(*pid, 19), pid.as_raw()));
+    oldest.expect("a daemon has an engine")
+}
+
+/// Ends the engine and waits until another one answers.
+#[track_caller]
+fn strike(host: &Host, signal: Signal) {
+    let victim = engine(host);
+    kill(victim, signal).unwrap();
+    let next = || {
+        stat(victim, 1).is_none() && host.finish(&mut host.command(&["ifconfig"])).code == Some(0)
+    };
+    assert!(until(SOON, next), "no engine goes on: {}", host.said());
+}
+
+fn advert(frame: &Frame) -> bool {
+    frame.advert().is_some() && frame.ethertype() == 0x0800
+}
+
+/// The longest time from one advertisement to the next.
+fn longest_gap(adverts: &[Frame]) -> Duration {
+    let gaps = adverts.windows(2).map(|two| two[1].at.since(two[0].at));
+    gaps.max().unwrap_or_default()
+}
+
+fn deaths() -> usize {
+    let asked = std::env::var("CARP_CRASHES")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    asked.unwrap_or(if plane::first() { 20 } else { 5 })
+}
+
+/// Engines of a, the MASTER, and of b, the BACKUP, die in turn under probes.
+fn dead_engines_cost_no_packet_and_move_nothing() {
+    let scene = Scene::new();
+    let targets: [IpAddr; 2] = [SHARED.parse().unwrap(), SHARED6.parse().unwrap()];
+    let (from_a, from_b) = (scene.a.sends("eth0"), scene.b.sends("eth0"));
+    let stalls = StallMeter::start().unwrap();
+    let period = Duration::from_millis(1);
+    let prober = Prober::start(&scene.c.place, scene.c.index("eth0"), &targets, period).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let begun = clock::now();
+    for _ in 0..deaths() {
+        for host in [&scene.a, &scene.b] {
+            kill(engine(host), Signal::SIGKILL).unwrap();
+            std::thread::sleep(SPACING / 2);
+        }
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let end = clock::now();
+    // Until the last replies are in.
+    std::thread::sleep(Duration::from_secs(1));
+    let adverts = from_a.after(begun, |f| advert(f) && f.at < end);
+    let stall = stalls.worst(begun, end);
+    let late = longest_gap(&adverts).saturating_sub(interval(1, 0));
+    let reaches = [Family::Inet, Family::Inet6]
+        .map(|family| figures::reach(&prober.probes(family, begun, end), period));
+    let lost: u64 = reaches.iter().map(|reach| reach.lost).sum();
+    eprintln!(
+        "{}: {} deaths of each: {lost} lost of {}, advertisements at most {late:?} late, longest stall {stall:?}",
+        plane::current(),
+        deaths(),
+        reaches.iter().map(|reach| reach.sent).sum::<u64>(),
+    );
+    stays(
+        &scene,
+        begun,
+        &from_b.after(begun, |f| f.advert().is_some()),
+    );
+    assert!(late <= LATE + stall, "{late:?} late, stall {stall:?}");
+    // Nobody copies while there is no engine.
+    assert!(
+        lost == 0 || !plane::in_kernel(),
+        "{reaches:?}, stall {stall:?}"
+    );
+}
+
+/// a is MASTER and b is BACKUP as before, and neither was anything else meanwhile.
+#[track_caller]
+fn stays(scene: &Scene, since: Instant, from_b: &[Frame]) {
+    assert!(
+        from_b.is_empty(),
+        "b advertised since {since:?}: {from_b:?}"
+    );
+    assert_eq!(
+        (
+            scene.a.state("carp1").as_str(),
+            scene.b.state("carp1").as_str()
+        ),
+        ("MASTER", "BACKUP")
+    );
+    for host in [&scene.a, &scene.b] {
+        let said = host.said();
+        let (_, after) = said.split_once("the engine ended").unwrap();
+        assert!(!after.contains("state transition"), "{}: {said}", host.name);
+        assert!(
+            !after.contains("would lose the state"),
+            "{}: {said}",
+            host.name
+        );
+    }
+}
+
+/// Whatever an engine knew, the next one knows: configuration, demotions, variables, counters.
+fn the_next_engine_knows_what_the_last_one_knew() {
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24", "2001:db8::11/64"]);
+    a.daemon();
+    join(&a, "eth0", 7);
+    a.ok("ifconfig carp2 create");
+    a.ok("ifconfig carp3 vhid 3 pass other carpdev eth0 advbase 2 192.0.2.3/24 group dmz description hello");
+    a.ok("ifconfig carp4 vhid 4 carpdev eth0 192.0.2.4/24");
+    a.ok("ifconfig carp4 destroy");
+    a.ok("ifconfig -g dmz carpdemote 5");
+    a.ok("sysctl -q net.inet.carp.preempt=1");
+    a.master("carp1");
+    a.master("carp3");
+    let shown = || {
+        let sent = |text: &str| {
+            text.lines()
+                .filter(|l| !l.contains("packet"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        [
+            a.ok("dump -k"),
+            sent(&a.ok("ifconfig -a")),
+            a.ok("ifconfig -g dmz"),
+            a.ok("sysctl net.inet.carp"),
+        ]
+    };
+    let counted = || {
+        let text = a.ok("netstat -s -p carp");
+        text.lines()
+            .find(|l| l.contains("transitions to master"))
+            .unwrap()
+            .to_owned()
+    };
+    let (before, count) = (shown(), counted());
+    for signal in [
+        Signal::SIGKILL,
+        Signal::SIGSEGV,
+        Signal::SIGABRT,
+        Signal::SIGSYS,
+    ] {
+        strike(&a, signal);
+        assert_eq!(shown(), before, "{signal}: {}", a.said());
+        assert_eq!(counted(), count, "{signal}");
+    }
+    // And it can do what the first one could.
+    a.ok("ifconfig carp3 inet alias 192.0.2.33/24");
+    assert!(
+        until(SOON, || a.has_address("carp3", "192.0.2.33")),
+        "{}",
+        a.said()
+    );
+    a.ok("ifconfig carp3 destroy");
+    strike(&a, Signal::SIGKILL);
+    assert_eq!(a.carrier("carp3"), None);
+    a.terminate();
+    assert_eq!(a.carrier("carp1"), None, "{}", a.said());
+}
+
+/// Engines that die again and again: the peers hear a goodbye, and the host comes back as a worse one.
+#[test]
+fn a_crash_loop_says_goodbye_and_demotes() {
+    if !plane::begin(carp::carp::config::Dataplane::Auto) {
+        return;
+    }
+    let scene = Scene::bare();
+    join_timed(&scene.b, "eth0", 1, 100);
+    join_timed(&scene.a, "eth0", 1, 0);
+    scene.a.master("carp1");
+    scene.b.until_state("carp1", "BACKUP");
+    let from_a = scene.a.sends("eth0");
+    for _ in 0..LOOP {
+        let victim = engine(&scene.a);
+        kill(victim, Signal::SIGKILL).unwrap();
+        assert!(until(SOON, || stat(victim, 1).is_none()));
+        assert!(until(SOON, || scene.a.processes().len() > 1));
+    }
+    let goodbye = |f: &Frame| f.advert().is_some_and(|seen| seen.goodbye());
+    assert!(
+        until(SOON, || from_a.frames().iter().any(goodbye)),
+        "no goodbye: {}",
+        scene.a.said()
+    );
+    scene.b.until_state("carp1", "MASTER");
+    scene.a.until_state("carp1", "BACKUP");
+    assert_eq!(
+        scene.a.ok("ifconfig -g carp").trim(),
+        "carp: carp demote count 1"
+    );
+}
+
+/// Without its parent an engine can remove nothing, but it can tell the peers; then all is gone with it.
+fn a_dead_parent_ends_with_a_goodbye() {
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24", "2001:db8::11/64"]);
+    a.daemon();
+    join_timed(&a, "eth0", 0, 20);
+    a.master("carp1");
+    // The next engine waits by then.
+    std::thread::sleep(Duration::from_millis(1500));
+    let wire = a.sends("eth0");
+    a.signal(Signal::SIGKILL);
+    assert!(until(SOON, || a.ended()));
+    assert!(
+        until(SOON, || a.processes().is_empty()),
+        "{:?}",
+        a.processes()
+    );
+    assert_eq!(a.carrier("carp1"), None);
+    let goodbye = |f: &Frame| f.advert().is_some_and(|seen| seen.goodbye());
+    assert!(
+        until(SOON, || wire.frames().iter().any(goodbye)),
+        "{}",
+        a.said()
+    );
+}
+
+support::planes! {
+    dead_engines_cost_no_packet_and_move_nothing,
+    the_next_engine_knows_what_the_last_one_knew,
+    a_dead_parent_ends_with_a_goodbye,
+}
