@@ -20,6 +20,10 @@ const UNDRAINED: Duration = Duration::from_millis(80);
 /// Shared addresses of one family on one carpN; the daemon refuses more, and the engine does not look at them.
 pub const ADDRESSES_MAX: usize = 256;
 
+/// While its interfaces come one after the other a host counts fewer vhids than the others, and would answer for askers of
+/// theirs. So soon after the last one it takes nothing from a MASTER that lives.
+const UNSETTLED: Duration = Duration::from_secs(1);
+
 impl Engine {
     pub(super) fn configure(
         &mut self,
@@ -80,6 +84,9 @@ impl Engine {
         interface.carpdev = carpdev;
         interface.grace = demote::grace(now, &old, &config, interface.grace);
         interface.rank_addresses(&mut self.world.ranks);
+        if self.world.settings.arpbalance && old.nodes != config.nodes {
+            self.world.unsettled = now + UNSETTLED;
+        }
         let mut vhosts = std::mem::take(&mut interface.vhosts);
         vhosts.retain(|vhost| config.nodes.iter().any(|node| node.vhid == vhost.vhid));
         for node in &config.nodes {

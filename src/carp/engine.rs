@@ -408,6 +408,7 @@ impl Engine {
             served: !world.unserved.contains(&unit),
             config: &interface.config,
             preempt: world.settings.preempt,
+            unsettled: world.settings.arpbalance && now < world.unsettled,
             replay: world.settings.replay,
             grace: Duration::from_secs(world.settings.grace.into()),
             dscp: world.settings.dscp,

@@ -389,7 +389,10 @@ impl Turn<'_> {
             Phase::Backup => match election::takes_over(mine, theirs, self.preempt) {
                 // A MASTER whose values are far ahead would not believe ours before its next one has told us to go on
                 // above them, and both would own the addresses until then.
-                Some(reason) if standing == Standing::New || reason == Reason::Goodbye => {
+                Some(reason)
+                    if (standing == Standing::New || reason == Reason::Goodbye)
+                        && !(self.unsettled && reason == Reason::Preempting) =>
+                {
                     self.arm(reason);
                 }
                 _ => self.heard_master(family, theirs),

@@ -105,6 +105,8 @@ pub struct World {
     pub(super) attempts: u64,
     /// The number of the latest shared address.
     pub(super) ranks: u64,
+    /// Until then another interface may follow that shares the askers of those that are there.
+    pub(super) unsettled: Instant,
     /// What the last advertisements told.
     pub(super) demoted: Demoted,
     /// By how much groups are demoted by hand.
@@ -126,6 +128,7 @@ impl World {
             clock: 0,
             attempts: 0,
             ranks: 0,
+            unsettled: Instant::ZERO,
             demoted: Demoted::default(),
             demotions: BTreeMap::new(),
             local: Vec::new(),
@@ -157,6 +160,7 @@ impl World {
         let mut world = self.clone();
         world.random = Random(0);
         world.clock = 0;
+        world.unsettled = Instant::ZERO + self.unsettled.since(origin);
         let vhosts = self
             .interfaces
             .values()

@@ -48,6 +48,8 @@ pub(super) struct Turn<'a> {
     /// The data plane can do what is configured.
     pub(super) served: bool,
     pub(super) preempt: bool,
+    /// See [`super::World`].
+    pub(super) unsettled: bool,
     /// Replays are rejected.
     pub(super) replay: bool,
     /// For how long another address list is borne with.

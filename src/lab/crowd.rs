@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// How often answers are looked for.
 const LOOK: Duration = Duration::from_millis(10);
+/// An answer that comes later than so many questions is none.
+const OWED: u32 = 5;
 
 /// One of many who ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +34,10 @@ pub struct Tally {
     pub answered: Vec<u64>,
     /// The port that answered each asker last.
     pub by: Vec<Option<usize>>,
-    /// Questions that had several answers.
+    /// Questions that had several answers, but for those that overlap.
     pub double: u64,
+    /// Questions that two ports answered with the same Ethernet address: the old and the new MASTER of a vhid.
+    pub overlap: u64,
     /// Questions that had to be repeated, since the one before had no answer.
     pub repeated: u64,
     /// How long each asker has been without an answer.
@@ -55,8 +59,10 @@ struct Work {
     ports: Vec<PacketSocket>,
     members: Vec<Member>,
     questions: Vec<Vec<u8>>,
-    /// Answers to the latest question of each.
-    answers: Vec<u32>,
+    /// Answers since the latest question of each: the port, and the Ethernet address told.
+    answers: Vec<Vec<(usize, MacAddr)>>,
+    /// How many questions of each may still be answered late.
+    owed: Vec<u32>,
     /// When each asked for the first time what was not answered yet.
     since: Vec<Option<Instant>>,
     asked: bool,
@@ -91,7 +97,8 @@ impl Crowd {
             outlet,
             ports: listening??,
             questions: members.iter().map(|m| asking(*m, mac)).collect(),
-            answers: vec![0; members.len()],
+            answers: vec![Vec::new(); members.len()],
+            owed: vec![0; members.len()],
             since: vec![None; members.len()],
             members: members.to_vec(),
             asked: false,
@@ -153,12 +160,12 @@ impl Work {
         let mut buffer = [0; 128];
         for (port, socket) in self.ports.iter().enumerate() {
             while let Ok(length) = socket.recv(&mut buffer) {
-                let Some((ip, target)) = answered(&buffer[..length.min(buffer.len())]) else {
+                let Some((ip, target, told)) = answered(&buffer[..length.min(buffer.len())]) else {
                     continue;
                 };
                 let asked = |member: &Member| (member.ip, member.target) == (ip, target);
                 if let Some(place) = self.members.iter().position(asked) {
-                    self.answers[place] += 1;
+                    self.answers[place].push((port, told));
                     tally.answered[port] += 1;
                     tally.by[place] = Some(port);
                 }
@@ -169,15 +176,17 @@ impl Work {
     /// What was answered is done; all ask anew.
     fn ask(&mut self, tally: &mut Tally, now: Instant) {
         for place in 0..self.members.len() {
-            match std::mem::take(&mut self.answers[place]) {
-                0 if self.asked => {
+            let answers = std::mem::take(&mut self.answers[place]);
+            match answers.as_slice() {
+                [] if self.asked => {
                     tally.repeated += 1;
+                    self.owed[place] = OWED.min(self.owed[place] + 1);
                     let waiting = now.since(self.since[place].unwrap_or(now));
                     tally.waiting[place] = waiting;
                     tally.longest = tally.longest.max(waiting);
                 }
                 answers => {
-                    tally.double += u64::from(answers > 1);
+                    count(tally, answers, &mut self.owed[place]);
                     self.since[place] = Some(now);
                     tally.waiting[place] = Duration::ZERO;
                 }
@@ -190,13 +199,56 @@ impl Work {
     }
 }
 
-/// To whom an answer goes, and about which address.
-fn answered(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
+/// `owed`: questions before the latest that may be answered late, and then by the same host.
+fn count(tally: &mut Tally, answers: &[(usize, MacAddr)], owed: &mut u32) {
+    let Some((first, others)) = answers.split_first() else {
+        return;
+    };
+    for other in others {
+        if other == first && *owed > 0 {
+            *owed -= 1;
+        } else if other.0 != first.0 && other.1 == first.1 {
+            tally.overlap += 1;
+        } else {
+            tally.double += 1;
+        }
+    }
+}
+
+/// To whom an answer goes, about which address, and what it tells.
+fn answered(bytes: &[u8]) -> Option<(IpAddr, IpAddr, MacAddr)> {
     match frame::parse(bytes).ok()? {
         Frame::Arp(packet) if packet.operation == arp::Operation::Reply => {
-            Some((packet.target_ip.into(), packet.sender_ip.into()))
+            let told = packet.sender_mac;
+            Some((packet.target_ip.into(), packet.sender_ip.into(), told))
         }
-        Frame::NeighbourAdvertisement(na) => Some((na.dst.into(), na.target.into())),
+        Frame::NeighbourAdvertisement(na) => {
+            Some((na.dst.into(), na.target.into(), na.target_link_layer?))
+        }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_two_masters_of_a_vhid_overlap_and_others_are_double() {
+        let (one, two) = (MacAddr::of_vhid(1), MacAddr::of_vhid(2));
+        for (answers, mut owed, double, overlap) in [
+            (&[(0, one)][..], 0, 0, 0),
+            (&[(0, one), (1, one)], 0, 0, 1),
+            (&[(0, one), (1, two)], 0, 1, 0),
+            (&[(0, one), (0, one)], 0, 1, 0),
+            (&[(0, one), (0, one), (0, one)], 1, 1, 0),
+            (&[(0, one), (1, two)], 1, 1, 0),
+            (&[], 0, 0, 0),
+        ] {
+            let mut tally = Tally::default();
+            count(&mut tally, answers, &mut owed);
+            let counted = (tally.double, tally.overlap);
+            assert_eq!(counted, (double, overlap), "{answers:?}");
+        }
     }
 }

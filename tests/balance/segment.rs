@@ -180,6 +180,15 @@ impl Segment {
         self.begin(host, &units);
     }
 
+    /// Some of its interfaces; the others are still to come. A new engine if `anew` is not 0.
+    pub fn revive_slowly(&mut self, host: usize, units: &[u8], anew: u64) {
+        if anew > 0 {
+            self.hosts[host] = Host::new(200 + anew);
+            self.alive[host] = true;
+        }
+        self.begin(host, units);
+    }
+
     pub fn input(&mut self, host: usize, input: Input<'_>) {
         self.hosts[host].input(self.now, input);
         let frames = std::mem::take(&mut self.hosts[host].frames);

@@ -291,3 +291,22 @@ fn an_unspecified_asker_of_either_family_is_the_firsts() {
         assert_eq!(balance::source(ip), 0);
     }
 }
+
+/// Each interface comes 100 ms after the one before, and the MASTERs are heard in between.
+#[test]
+fn a_host_that_has_not_all_its_interfaces_yet_answers_nobody() {
+    let mut segment = settled(3, None);
+    let before = segment.shares();
+    segment.kill(1);
+    segment.run(DEAD);
+    segment.revive_slowly(1, &[2], 1);
+    for number in [3, 1] {
+        for _ in 0..10 {
+            segment.run(90.0);
+            segment.shares();
+        }
+        segment.revive_slowly(1, &[number], 0);
+    }
+    segment.run(DEAD);
+    assert_eq!(segment.shares(), before);
+}

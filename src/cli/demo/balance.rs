@@ -293,13 +293,15 @@ pub(super) fn table(outcome: &Outcome) -> String {
     let Tally {
         asked,
         double,
+        overlap,
         repeated,
         longest,
         ..
     } = outcome.tally;
     let _ = writeln!(
         text,
-        "\nrequests answered; of {asked} asked {repeated} were repeated while an address moved, {double} answered twice;\n\
+        "\nrequests answered; of {asked} asked {repeated} were repeated while an address moved, {double} answered twice,\n\
+         {overlap} by the old and the new MASTER of a vhid alike;\n\
          longest wait for an answer: {} ms; askers without one for longer than the dead time: {}",
         longest.as_millis(),
         outcome.unanswered
@@ -316,6 +318,7 @@ struct Object {
     longest_ms: u128,
     unanswered: usize,
     double: u64,
+    overlap: u64,
 }
 
 #[derive(Serialize)]
@@ -339,6 +342,7 @@ pub(super) fn json(outcome: &Outcome) -> String {
         longest_ms: tally.longest.as_millis(),
         unanswered: outcome.unanswered,
         double: tally.double,
+        overlap: tally.overlap,
     };
     let text = serde_json::to_string(&object);
     text.expect("numbers and strings under string keys are JSON") + "\n"
