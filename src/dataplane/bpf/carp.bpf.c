@@ -411,6 +411,12 @@ INLINE void ask_as(struct __sk_buff *skb, struct port *first, struct port *speak
 		skb_store_bytes(skb, SENDER_IP, &nobody, 4, 0);
 }
 
+/* Said here, by a MASTER past its lease: what an engine had begun to say before it was stopped. */
+INLINE int late(const struct __sk_buff *skb, const struct port *port)
+{
+	return port && !skb->ingress_ifindex && GATE(head_of(port)) != SHUT && !leased(port);
+}
+
 /*
  * What the kernel says in ARP on carpdev as a shared address (T2). Our own frames, which the engine and carpN send, name one of
  * our MACs as the sender's.
@@ -425,8 +431,13 @@ SECTION("classifier/egress") int egress(struct __sk_buff *skb)
 	struct address sender = mapped(frame + SENDER_IP);
 	u32 *vhid = map_lookup(&shared, &sender);
 	struct port *carpdev = entry(0);
-	if (!vhid || !carpdev || virtual_at(frame + SENDER_MAC) || odd_at(carpdev, frame + SENDER_MAC))
+	if (!vhid || !carpdev)
 		return NEXT;
+	u32 slot = virtual_at(frame + SENDER_MAC);
+	if (!slot)
+		slot = odd_at(carpdev, frame + SENDER_MAC);
+	if (slot)
+		return late(skb, entry(slot)) ? DROP : NEXT;
 	struct port *first = entry(*vhid & 0xff);
 	if (!first || !lives(skb, first))
 		return NEXT;
