@@ -29,7 +29,7 @@ const GROWTH_KB: u64 = 2_000;
 /// How long the failovers go on: `CARP_SOAK` seconds, or a few.
 fn length() -> Duration {
     let told = std::env::var("CARP_SOAK").ok().and_then(|n| n.parse().ok());
-    Duration::from_secs(told.unwrap_or(if plane::first() { 20 } else { 6 }))
+    Duration::from_secs(told.unwrap_or(if plane::first() { 10 } else { 6 }))
 }
 
 /// What the daemon of a host holds, and what its kernel holds for it.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const DEVICE: &str = "/dev/net/tun";
 
 /// How long a name may stay taken before that is an error: a dying predecessor still holds it for a moment (T21).
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// The longest interface name: IFNAMSIZ less the final zero.

@@ -337,7 +337,7 @@ pub fn moves() -> usize {
     std::env::var("CARP_MOVES")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(if super::plane::first() { 3 } else { 1 })
+        .unwrap_or(if super::plane::first() { 2 } else { 1 })
 }
 
 /// The middle of some figures.
