@@ -73,7 +73,7 @@ impl Event {
     #[must_use]
     pub const fn says(self) -> &'static str {
         match self {
-            Self::Kill => "kill -9 of a's daemon",
+            Self::Kill => "kill -9 of a's daemon, all its processes",
             Self::Return => "a's daemon starts and is configured again",
             Self::Link => "a's carpdev loses its link",
             Self::LinkReturn => "the link returns",

@@ -3,7 +3,7 @@
 use super::report::Error;
 use crate::control::path::Place;
 use crate::lab::net::Host;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
@@ -109,10 +109,13 @@ impl Node {
         command
     }
 
-    /// `kill -9`.
+    /// `kill -9` of all its processes, as when the host dies: its engine alone would say goodbye.
     pub(super) fn kill(&mut self) {
         if let Some(mut child) = self.daemon.take() {
             // It may have ended by itself.
+            if let Ok(pid) = i32::try_from(child.id()) {
+                let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            }
             let _ = child.kill();
             let _ = child.wait();
         }
