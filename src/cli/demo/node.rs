@@ -3,7 +3,7 @@
 use super::report::Error;
 use crate::control::path::Place;
 use crate::lab::net::Host;
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
@@ -113,8 +113,8 @@ impl Node {
     pub(super) fn kill(&mut self) {
         if let Some(mut child) = self.daemon.take() {
             // It may have ended by itself.
-            if let Ok(pid) = i32::try_from(child.id()) {
-                let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            for engine in engines(child.id()) {
+                let _ = kill(engine, Signal::SIGKILL);
             }
             let _ = child.kill();
             let _ = child.wait();
@@ -143,6 +143,14 @@ impl Node {
         }
         self.kill();
     }
+}
+
+/// The children of a daemon; none where the kernel does not tell (CONFIG_PROC_CHILDREN).
+fn engines(daemon: u32) -> Vec<Pid> {
+    let told = fs::read_to_string(format!("/proc/{daemon}/task/{daemon}/children"));
+    let told = told.unwrap_or_default();
+    let pids = told.split_whitespace().filter_map(|pid| pid.parse().ok());
+    pids.map(Pid::from_raw).collect()
 }
 
 impl Drop for Node {
