@@ -11,6 +11,7 @@ use carp::time::Instant;
 use serde::Serialize;
 use std::error::Error;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
@@ -181,13 +182,17 @@ fn tally(netstat: &str, words: &[&str]) -> u64 {
 /// CPU time of all threads of all processes on a host, to the nanosecond.
 fn used(host: &Host) -> Duration {
     let place = format!("net:[{}]", host.namespace().inode());
-    let lives_there = |path: &std::path::Path| {
+    let lives_there = |path: &Path| {
         fs::read_link(path.join("ns/net")).is_ok_and(|link| link.as_os_str() == place.as_str())
     };
     let mut nanos = 0;
     let own = std::process::id().to_string();
+    let me = Path::new("/proc").join(&own);
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        if process.file_name() == own.as_str() || !lives_there(&process.path()) {
+        // An engine of ours has an empty network namespace, its parent the host's.
+        let here = lives_there(&process.path())
+            || parent(&process.path()).is_some_and(|path| path != me && lives_there(&path));
+        if process.file_name() == own.as_str() || !here {
             continue;
         }
         for task in fs::read_dir(process.path().join("task"))
@@ -204,6 +209,13 @@ fn used(host: &Host) -> Duration {
         }
     }
     Duration::from_nanos(nanos)
+}
+
+/// Where the kernel shows the parent of a process.
+fn parent(process: &Path) -> Option<PathBuf> {
+    let stat = fs::read_to_string(process.join("stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    Some(Path::new("/proc").join(fields.split(' ').nth(1)?))
 }
 
 fn adverts(scene: &Scene, system: System, from: Instant, to: Instant) -> Vec<Instant> {
