@@ -110,12 +110,17 @@ impl Node {
     }
 
     /// `kill -9` of all its processes, as when the host dies: its engine alone would say goodbye.
+    pub(super) fn die(&mut self) {
+        for engine in self.daemon.iter().flat_map(|child| engines(child.id())) {
+            let _ = kill(engine, Signal::SIGKILL);
+        }
+        self.kill();
+    }
+
+    /// `kill -9`.
     pub(super) fn kill(&mut self) {
         if let Some(mut child) = self.daemon.take() {
             // It may have ended by itself.
-            for engine in engines(child.id()) {
-                let _ = kill(engine, Signal::SIGKILL);
-            }
             let _ = child.kill();
             let _ = child.wait();
         }

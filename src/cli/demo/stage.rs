@@ -178,7 +178,7 @@ impl Stage {
         let at = capture::now();
         self.scene = Some((event, at));
         match event {
-            Event::Kill => self.nodes[Side::A as usize].kill(),
+            Event::Kill => self.nodes[Side::A as usize].die(),
             Event::Return => self.join(Side::A, plan, audience)?,
             Event::Link => self.lab.link(Side::A.name(), false)?,
             Event::LinkReturn => self.lab.link(Side::A.name(), true)?,
