@@ -1,7 +1,7 @@
 //! The process that keeps the privilege: starts the engine's, serves its door, passes signals on; must not know the protocol.
 
 use super::Options;
-use super::confine::Nowhere;
+use super::confine::{self, Nowhere};
 use super::door::How;
 use super::door::serve::Door;
 use super::log::{Log, level};
@@ -35,6 +35,7 @@ const PAUSE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 /// # Errors
 /// What kept it from starting, or the door from working.
 pub(super) fn keep(options: Options, log: &Log) -> io::Result<ExitCode> {
+    confine::check()?;
     let signals = Signals::take()?;
     let mut door = open_door()?;
     let mut keeper = Keeper {
@@ -42,6 +43,8 @@ pub(super) fn keep(options: Options, log: &Log) -> io::Result<ExitCode> {
         signals,
         nowhere: Nowhere::new(),
         spare: None,
+        confined: false,
+        log,
     };
     let mut crashes = Crashes::default();
     let ended = loop {
@@ -73,12 +76,15 @@ pub(super) fn keep(options: Options, log: &Log) -> io::Result<ExitCode> {
 }
 
 /// What every engine is started with, and the next one.
-struct Keeper {
+struct Keeper<'a> {
     options: Options,
     signals: Signals,
     nowhere: Nowhere,
     /// It has begun and waits for the answer to its first order, so that it goes on at once.
     spare: Option<Process>,
+    /// It has given up what it needs no longer.
+    confined: bool,
+    log: &'a Log,
 }
 
 /// An engine and the far end of its channel.
@@ -87,7 +93,7 @@ struct Process {
     channel: Channel,
 }
 
-impl Keeper {
+impl Keeper<'_> {
     /// Prepares for the next engine. False: the daemon is to end.
     fn follow(&mut self, door: &mut Door, next: Next) -> io::Result<bool> {
         let Next::After(pause) = next else {
@@ -170,6 +176,11 @@ impl Keeper {
             }
             if asked && !perform(door, channel)? {
                 return Ok(told);
+            }
+            if door.ready && !std::mem::replace(&mut self.confined, true) {
+                for line in confine::parent() {
+                    self.log.line(level::NOTICE, &line);
+                }
             }
         }
     }

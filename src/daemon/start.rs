@@ -219,7 +219,7 @@ async fn begin(
         fs::File::from(caller)
     });
     let mut missing = start.missing;
-    confine::finish(&mut missing);
+    confine::finish(&mut missing, daemon.log.way(level::CRIT));
     for line in missing {
         daemon.log.line(level::NOTICE, &line);
     }
