@@ -50,6 +50,7 @@ pub struct Options {
 /// `carp daemon`: runs until it is told to end.
 #[must_use]
 pub fn daemon(options: Options) -> ExitCode {
+    sandbox::be_called(c"carpd");
     // Whoever started us may have blocked what ends us; a child inherits that.
     let _ = SigSet::all().thread_unblock();
     if options.autostarted {
@@ -74,6 +75,7 @@ pub fn door_process() -> ExitCode {
 /// `carp engine`: the near end alone, without privilege.
 #[must_use]
 pub fn engine_process(options: Options) -> ExitCode {
+    sandbox::be_called(c"carp-engine");
     end_with_any_thread();
     let alone = || -> io::Result<(Channel, Start)> {
         let log = Log::new(options.autostarted);
