@@ -349,7 +349,8 @@ impl Engine {
 
     /// After every input: the group's demotion, and what follows from it.
     fn settle(&mut self, now: Instant) {
-        demote::end_graces(now, &mut self.world);
+        let settled = demote::end_graces(now, &mut self.world);
+        self.changed.extend(settled.into_iter().map(Part::Unit));
         let new = demote::count(&self.world);
         if self.world.demoted == new {
             return;

@@ -201,6 +201,14 @@ impl Vhost {
         self.send_errors >= SENDS
     }
 
+    /// Goes on in another engine. What the last one sent was not all kept, and nobody reports to this one what became of it.
+    /// `clock` is the wall clock in seconds.
+    pub(super) fn inherit(&mut self, clock: u64) {
+        self.round = None;
+        self.unreported = [0; 2];
+        self.memory.inherit(clock);
+    }
+
     pub(super) fn remember_sent(&mut self, echo: Echo) {
         if self.echoes.len() == ECHOES {
             self.echoes.pop_front();
