@@ -24,6 +24,14 @@ impl Daemon {
     /// The door does not answer.
     pub(super) async fn resume(&mut self, outcomes: &Outcomes, heir: Heir) -> io::Result<()> {
         self.begun = true;
+        self.plane.inherit();
+        let resumed = self.resume_held(outcomes, heir).await;
+        // Where nobody goes on nothing is inherited.
+        self.plane.tell_inherited();
+        resumed
+    }
+
+    async fn resume_held(&mut self, outcomes: &Outcomes, heir: Heir) -> io::Result<()> {
         let Some((whole, kept)) = self.kept.read() else {
             self.clear(&heir, &BTreeSet::new());
             return Ok(());
