@@ -41,6 +41,7 @@ impl Daemon {
             self.choice = choice;
         }
         self.demoted.clone_from(whole.demotions());
+        self.count_on();
         let mut units: Vec<KeptUnit> = Vec::new();
         for unit in kept {
             // The frames that a destroyed one would still have served are few, its goodbye is said.
@@ -51,7 +52,7 @@ impl Daemon {
         self.listen_again();
         let known: BTreeSet<Unit> = units.iter().map(|(unit, ..)| *unit).collect();
         match heir.how {
-            How::GoOn | How::Leave => self.go_on(whole, units),
+            How::GoOn | How::Leave | How::Look => self.go_on(whole, units),
             How::Anew => self.begin_anew(&known),
         }
         self.clear(&heir, &known);
