@@ -81,6 +81,7 @@ fn bash_completes() {
         ("carp ifconfig carp1 input ''", "redirect accept\n"),
         ("carp ifconfig carp1 -cap", "-capture\n"),
         ("carp ifconfig carp1 carpdev l", "lo\n"),
+        ("carp ifconfig -g wan un", "undrain\n"),
         ("carp ifconfig --a", "--as\n"),
         ("carp ifconfig --as free", "freebsd9 freebsd\n"),
         ("carp ifconfig --as freebsd9 carp1 adv", "advbase advskew\n"),
@@ -103,6 +104,7 @@ fn fish_completes() {
     for (line, expected) in [
         ("carp ifconfig carp1 vh", "vhid\tthe group, 1 to 255\n"),
         ("carp ifconfig carp1 vhid ", ""),
+        ("carp ifconfig -g wan un", "undrain\n"),
         ("carp ifconfig carp1 state m", "master\n"),
         ("carp ifconfig carp1 input r", "redirect\n"),
         ("carp ifconfig carp1 -cap", "-capture\tundo capture\n"),

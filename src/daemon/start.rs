@@ -66,6 +66,7 @@ pub enum Begin {
 /// `carp daemon`: runs until it is told to end.
 #[must_use]
 pub fn daemon(options: Options) -> ExitCode {
+    sandbox::be_called(c"carpd");
     match options.begin {
         Begin::Anew => {}
         Begin::Trial(letter) => return tried(upgrade::look(options, Number::new(letter))),
@@ -98,6 +99,7 @@ pub fn door_process() -> ExitCode {
 /// `carp engine`: the near end alone, without privilege.
 #[must_use]
 pub fn engine_process(options: Options) -> ExitCode {
+    sandbox::be_called(c"carp-engine");
     end_with_any_thread();
     let alone = || -> io::Result<(Channel, Start)> {
         let log = Log::new(options.autostarted);

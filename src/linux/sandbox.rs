@@ -11,6 +11,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -33,6 +34,12 @@ struct CapabilitySets {
     effective: u32,
     permitted: u32,
     inheritable: u32,
+}
+
+/// What ps(1) and top(1) call this process, instead of the `exe` of /proc/self/exe; at most 15 bytes.
+pub fn be_called(name: &CStr) {
+    // It is only a name.
+    let _ = prctl::set_name(name);
 }
 
 /// Gives up every capability, for good: bounding, ambient, inheritable, permitted and effective sets empty, no new privileges by

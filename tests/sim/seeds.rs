@@ -177,10 +177,22 @@ fn covered(tally: &Tally) {
     ];
     let rules = rules.iter().map(|rule| format!("rule: {rule}"));
     let attacks = ["arrivals", "old successors"].map(|what| format!("attack: {what}"));
+    let deaths = [
+        "all was kept",
+        "nothing was kept of a change",
+        "a part was kept of a change",
+        "all was kept of a change",
+        "of a MASTER",
+        "while arming",
+        "of a former MASTER",
+        "of a demoted host",
+    ];
+    let deaths = deaths.iter().map(|what| format!("death: {what}"));
     let missing: Vec<String> = faults
         .chain(reasons)
         .chain(rules)
         .chain(attacks)
+        .chain(deaths)
         .filter(|what| tally.count(what) == 0)
         .collect();
     assert!(missing.is_empty(), "never seen: {missing:?}");
