@@ -378,7 +378,10 @@ impl Daemon {
         };
         let port = port(interface, carpdev, self.settings.arpbalance);
         match before {
-            None => self.plane.add_port(port, interface.tap.try_clone()?),
+            None => {
+                self.carried.remove(&port.id);
+                self.plane.add_port(port, interface.tap.try_clone()?);
+            }
             Some(_) => self.plane.change_port(port),
         }
         Ok(())
