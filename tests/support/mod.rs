@@ -12,6 +12,7 @@ pub mod peer;
 pub mod plane;
 pub mod privilege;
 pub mod scene;
+pub mod stream;
 pub mod talk;
 pub mod wire;
 
