@@ -96,7 +96,9 @@ fn a_file_without_carpdev_detaches() {
     let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24"]);
     a.daemon();
     let file = "vhid 1\npass secret\ninet 192.0.2.1 255.255.255.0\nup\n";
-    write(&a, "hostname.carp1", &format!("carpdev eth0\n{file}"));
+    // Some tools write the address first.
+    let whole = "inet 192.0.2.1 255.255.255.0 NONE\nvhid 1 pass secret carpdev eth0\nup\n";
+    write(&a, "hostname.carp1", whole);
     assert_eq!(netstart(&a, &[]), (String::new(), String::new()));
     a.master("carp1");
 
