@@ -87,6 +87,8 @@ fn bash_completes() {
         ("carp ifconfig --as freebsd9 carp1 adv", "advbase advskew\n"),
         ("carp sysctl --as n", "netbsd\n"),
         ("carp netstat p", "peers\n"),
+        ("carp u", "upgrade\n"),
+        ("carp upgrade -", "--changed\n"),
         ("carp daemon --dataplane c", "clsact copy\n"),
         ("carp netstart -", "-n -d\n"),
         ("carp sysctl net.inet.carp.pr", "net.inet.carp.preempt\n"),

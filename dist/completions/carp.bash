@@ -5,7 +5,7 @@ _carp() {
     links=$(cd /sys/class/net && echo *)
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'ifconfig sysctl netstat netstart dump import daemon demo' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'ifconfig sysctl netstat netstart dump import daemon upgrade demo' -- "$current")
         return
     fi
     [ "${COMP_WORDS[2]}" != --as ] || name=4
@@ -23,6 +23,7 @@ _carp() {
     dump,-*) list='-k -w -f -d' ;;
     import,-*) list='-w -f -c -d' ;;
     daemon,-*) list='--dataplane' ;;
+    upgrade,-*) list='--changed' ;;
     demo,-*) list='--family --advbase --advskew --pcap --json --keep' ;;
     esac
     case ${COMP_WORDS[1]} in
@@ -42,7 +43,7 @@ _carp() {
     sysctl) list="$list net.inet.carp.allow net.inet.carp.preempt net.inet.carp.log net.inet.carp.replay net.inet.carp.dataplane net.inet.carp.grace net.inet.carp.demotion net.inet.carp.senderr_demotion_factor net.inet.carp.ifdown_demotion_factor net.inet.carp.dscp net.inet.carp.arpbalance net.inet.carp.suppress_preempt" ;;
     netstat) [ "$COMP_CWORD" -ne 2 ] || list="$list peers" ;;
     netstart | dump) list="$list $(compgen -W "$links" -- carp)" ;;
-    import) [ -n "$list" ] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    import | upgrade) [ -n "$list" ] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     esac
     [ -z "$list" ] || mapfile -t COMPREPLY < <(compgen -W "$list" -- "$current")
 }

@@ -8,6 +8,7 @@ complete -c carp -n __fish_use_subcommand -a netstart -d 'Make the interfaces wh
 complete -c carp -n __fish_use_subcommand -a dump -d 'Show the running configuration as the files that netstart reads'
 complete -c carp -n __fish_use_subcommand -a import -d 'Turn files of FreeBSD and NetBSD into hostname.carpN files'
 complete -c carp -n __fish_use_subcommand -a daemon -d 'Serve this network namespace, in the foreground, logging to standard error'
+complete -c carp -n __fish_use_subcommand -a upgrade -d 'Have the running daemon go on as the program that is installed now, without a packet lost'
 complete -c carp -n __fish_use_subcommand -a demo -d 'Build a network in namespaces and show a failover in it'
 complete -c carp -n '__fish_seen_subcommand_from ifconfig' -l as -x -a 'openbsd freebsd9 freebsd netbsd' -d 'the words and texts of openbsd, freebsd9, freebsd or netbsd'
 complete -c carp -n '__fish_seen_subcommand_from sysctl' -s n -d 'Print values without their names'
@@ -37,6 +38,7 @@ complete -c carp -n '__fish_seen_subcommand_from import' -s f -d 'With -w, repla
 complete -c carp -n '__fish_seen_subcommand_from import' -s c -d 'The carpdev that em0 is called here, or that carpN is to have'
 complete -c carp -n '__fish_seen_subcommand_from import' -s d -d 'Directory of the files'
 complete -c carp -n '__fish_seen_subcommand_from daemon' -l dataplane -x -a 'auto tcx clsact copy' -d 'What moves frames, as net.inet.carp.dataplane: auto, tcx, clsact or copy'
+complete -c carp -n '__fish_seen_subcommand_from upgrade' -l changed -d 'Do nothing when the daemon runs this very file'
 complete -c carp -n '__fish_seen_subcommand_from demo' -l family -d 'Which addresses the group shares'
 complete -c carp -n '__fish_seen_subcommand_from demo' -l advbase -d 'Seconds between advertisements, 0 to 254'
 complete -c carp -n '__fish_seen_subcommand_from demo' -l advskew -d 'Skews of a and b, each 0 to 254; with equal ones nobody preempts'
@@ -135,4 +137,4 @@ complete -c carp -n __carp_word -a '-link2' -d 'as -link0'
 complete -c carp -n '__fish_seen_subcommand_from sysctl' -a 'net.inet.carp.allow net.inet.carp.preempt net.inet.carp.log net.inet.carp.replay net.inet.carp.dataplane net.inet.carp.grace net.inet.carp.demotion net.inet.carp.senderr_demotion_factor net.inet.carp.ifdown_demotion_factor net.inet.carp.dscp net.inet.carp.arpbalance net.inet.carp.suppress_preempt'
 complete -c carp -n '__fish_seen_subcommand_from netstart dump' -a '(path basename /sys/class/net/carp*)'
 complete -c carp -n 'test (commandline -opc)[-1] = netstat' -a peers
-complete -c carp -n '__fish_seen_subcommand_from import' -F
+complete -c carp -n '__fish_seen_subcommand_from import upgrade' -F

@@ -201,7 +201,7 @@ fn bash(tables: &Tables) -> String {
     sysctl) list="$list {variables}" ;;
     netstat) [ "$COMP_CWORD" -ne 2 ] || list="$list peers" ;;
     netstart | dump) list="$list $(compgen -W "$links" -- carp)" ;;
-    import) [ -n "$list" ] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    import | upgrade) [ -n "$list" ] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     esac
     [ -z "$list" ] || mapfile -t COMPREPLY < <(compgen -W "$list" -- "$current")
 }}
@@ -283,7 +283,7 @@ ifconfig)
 sysctl) compadd -- {variables} ;;
 netstat) (( CURRENT != 3 )) || compadd -- peers ;;
 netstart|dump) compadd -- ${{(M)links:#carp<->}} ;;
-import) _files ;;
+import|upgrade) _files ;;
 esac"#
         ),
     );
@@ -393,6 +393,6 @@ complete -c carp -n __carp_name -a '{carps}'"#
     );
     let first = "complete -c carp -n 'test (commandline -opc)[-1] = netstat' -a peers";
     lines(&mut out, format_args!("{first}"));
-    lines(&mut out, format_args!("{}' -F", seen("import")));
+    lines(&mut out, format_args!("{}' -F", seen("import upgrade")));
     out
 }

@@ -8,6 +8,7 @@ pub mod plan;
 mod setting;
 pub mod socket;
 pub mod started;
+pub mod upgrade;
 
 use crate::carp::Status;
 use crate::carp::config::{

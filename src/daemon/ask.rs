@@ -114,9 +114,14 @@ impl Daemon {
         )
     }
 
+    /// The kernel counts from one question to the next.
+    pub(super) fn ask_missed(&mut self) {
+        self.fullsock += self.carpdevs.values().map(Attached::missed).sum::<u64>();
+    }
+
     /// The engine's counters, and that of what never reached it.
     fn stats(&mut self) -> Stats {
-        self.fullsock += self.carpdevs.values().map(Attached::missed).sum::<u64>();
+        self.ask_missed();
         Stats {
             fullsock: self.fullsock,
             ..*self.engine.stats()

@@ -8,6 +8,7 @@ use crate::linux::{self, clock, netns::Namespace};
 use crate::time::Instant;
 use crate::wire::{Frame, MacAddr, arp, frame};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ pub struct Tally {
 #[derive(Debug)]
 pub struct Crowd {
     tally: Arc<Mutex<Tally>>,
+    anew: Arc<AtomicBool>,
     _beat: Beat,
 }
 
@@ -109,27 +111,53 @@ impl Crowd {
             waiting: vec![Duration::ZERO; members.len()],
             ..Tally::default()
         }));
-        let shared = Arc::clone(&tally);
+        let anew = Arc::new(AtomicBool::new(false));
+        let (shared, begins) = (Arc::clone(&tally), Arc::clone(&anew));
         let mut next = Instant::ZERO;
         let beat = Beat::start("crowd", LOOK, move |_due| {
             let mut tally = lock(&shared);
             work.collect(&mut tally);
             let now = clock::now();
             if now >= next {
-                work.ask(&mut tally, now);
+                work.judge(&mut tally, now);
+                if begins.swap(false, Ordering::Relaxed) {
+                    tally.begin();
+                }
+                work.ask(&mut tally);
                 next = now + period;
             }
         });
         Ok(Self {
             tally,
+            anew,
             _beat: beat.map_err(failed)?,
         })
+    }
+
+    /// Counts from the next question on: what was asked before has its answers by then, or goes without.
+    pub fn count_anew(&self) {
+        self.anew.store(true, Ordering::Relaxed);
+        while self.anew.load(Ordering::Relaxed) {
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// As it is now.
     #[must_use]
     pub fn tally(&self) -> Tally {
         lock(&self.tally).clone()
+    }
+}
+
+impl Tally {
+    /// Forgets what was counted, but not who is served by whom.
+    fn begin(&mut self) {
+        *self = Self {
+            answered: vec![0; self.answered.len()],
+            by: std::mem::take(&mut self.by),
+            waiting: std::mem::take(&mut self.waiting),
+            ..Self::default()
+        };
     }
 }
 
@@ -173,8 +201,8 @@ impl Work {
         }
     }
 
-    /// What was answered is done; all ask anew.
-    fn ask(&mut self, tally: &mut Tally, now: Instant) {
+    /// What was answered is done.
+    fn judge(&mut self, tally: &mut Tally, now: Instant) {
         for place in 0..self.members.len() {
             let answers = std::mem::take(&mut self.answers[place]);
             match answers.as_slice() {
@@ -191,9 +219,15 @@ impl Work {
                     tally.waiting[place] = Duration::ZERO;
                 }
             }
+        }
+    }
+
+    /// All ask anew.
+    fn ask(&mut self, tally: &mut Tally) {
+        for question in &self.questions {
             tally.asked += 1;
             // A link that is down brings no answer, which is what is counted.
-            let _ = self.outlet.send(&self.questions[place]);
+            let _ = self.outlet.send(question);
         }
         self.asked = true;
     }
@@ -232,6 +266,28 @@ fn answered(bytes: &[u8]) -> Option<(IpAddr, IpAddr, MacAddr)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counting_anew_forgets_counts_and_keeps_who_is_served() {
+        let mut tally = Tally {
+            asked: 9,
+            answered: vec![4, 5],
+            by: vec![Some(1)],
+            double: 3,
+            overlap: 2,
+            repeated: 1,
+            waiting: vec![LOOK],
+            longest: LOOK,
+        };
+        tally.begin();
+        let fresh = Tally {
+            answered: vec![0, 0],
+            by: vec![Some(1)],
+            waiting: vec![LOOK],
+            ..Tally::default()
+        };
+        assert_eq!(tally, fresh);
+    }
 
     #[test]
     fn answers_of_two_masters_of_a_vhid_overlap_and_others_are_double() {

@@ -105,6 +105,41 @@ fn t30_a_killed_host_with_64_groups_answers_nothing() {
     }
 }
 
+/// T30. Fails when an address that several carpN have is kept from the kernel only as long as the one with the lowest vhid is
+/// there: here it is the first to go, and another one is MASTER.
+#[test]
+fn t30_a_killed_host_answers_for_no_address_that_it_shared() {
+    if !super::begin() {
+        return;
+    }
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &["192.0.2.211/24"]);
+    let c = Host::on(&segment, "c", 0x0c, &["192.0.2.213/24"]);
+    a.daemon();
+    a.ok("sysctl net.inet.carp.arpbalance=1");
+    for (number, timers) in [(2, "0 advskew 20"), (3, "30"), (4, "30"), (1, "30")] {
+        let group = format!("ifconfig carp{number} vhid {number} pass secret carpdev eth0");
+        a.ok(&format!("{group} advbase {timers} {SHARED}/24"));
+    }
+    a.master("carp2");
+    let from_a = a.sends("eth0");
+    let over = AtomicBool::new(false);
+    let mark = clock::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| ask_on(&c, 1, &over));
+        from_a.expect(mark, SOON, "answer", |f| claims(f, 1));
+        a.kill();
+        let gone = || (1..=4).all(|number| a.carrier(&format!("carp{number}")).is_none());
+        assert!(until(SOON, gone), "interfaces stay behind");
+        std::thread::sleep(Duration::from_millis(100));
+        over.store(true, Ordering::Relaxed);
+    });
+    // An engine answers as a virtual host.
+    let by_kernel = |f: &Frame| claims(f, 1) && f.src() == own_mac(0x0a);
+    let answers = from_a.after(mark, by_kernel);
+    assert!(answers.is_empty(), "{answers:#?}");
+}
+
 /// Filters outlive the last address, links have to.
 #[test]
 fn t30_a_killed_host_with_64_groups_on_clsact_answers_nothing() {

@@ -1,5 +1,6 @@
 //! Who takes part: the hosts and models of a scenario, and the addresses that they have.
 
+use crate::heir::Kept;
 use crate::host::{Arming, Clock, Conf, Host, Packet, Port};
 use crate::model::Model;
 use crate::packet::Seal;
@@ -60,6 +61,7 @@ pub fn nodes(scenario: &Scenario, random: &mut Random) -> Vec<Node> {
                 preempt: plan.preempt,
                 log: 0,
                 replay: plan.replay,
+                arpbalance: scenario.shares,
                 // Of address lists the rules written down here know only the present ones.
                 grace: 0,
                 ..Settings::default()
@@ -72,6 +74,13 @@ pub fn nodes(scenario: &Scenario, random: &mut Random) -> Vec<Node> {
             door_free: 0,
             witness: Witness::new(Vec::new(), 0),
             wall: plan.wall,
+            kept: scenario
+                .deaths
+                .iter()
+                .any(|death| death.host == index)
+                .then(Kept::default),
+            dying: None,
+            orphan: false,
             confs,
         })));
     }

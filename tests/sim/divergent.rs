@@ -46,9 +46,11 @@ pub fn pair<const N: usize>(
             members: members.collect(),
         }],
         faults: faults.to_vec(),
+        shares: false,
         calm_at: 40 * SECOND,
         attack: None,
         repeats: Vec::new(),
+        deaths: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::packet::{Ad, Seal, parse};
 use crate::rules::{Due, Stage, patience};
 use carp::carp::{Action, Gate, Sending};
 use carp::wire::Family;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -30,7 +31,7 @@ pub struct Effects {
 struct Seen {
     due: Vec<Due>,
     ads: Vec<(Family, u8, u8, u8)>,
-    announced: usize,
+    announced: Vec<IpAddr>,
     answered: usize,
     leases: Vec<u64>,
 }
@@ -75,6 +76,67 @@ pub fn check(
         compare(host, now, at, (fact, before[at]), seen)?;
     }
     standing(host, now)?;
+    Ok(effects)
+}
+
+/// An engine that goes on for another one asks again for all that its state stands for, and for nothing else: no state
+/// changes, nothing is advertised. What the data plane is not told is shut.
+pub fn resumed(host: &mut Host, now: u64, actions: Vec<Action>) -> Result<Effects, String> {
+    let leases: Vec<u64> = host.witness.courses.iter().map(|c| c.lease).collect();
+    for (conf, course) in host.witness.confs.iter().zip(&mut host.witness.courses) {
+        // carpN is as it was left, whatever that is.
+        (course.gate, course.lease, course.armed) = (Gate::Shut, 0, !conf.gone);
+    }
+    let mut seen: Vec<Seen> = host.confs.iter().map(|_| Seen::default()).collect();
+    let (mut effects, mut asked) = (Effects::default(), vec![false; seen.len()]);
+    for action in actions {
+        match action {
+            Action::Arm { unit, attempt } => {
+                let at = host.place(unit);
+                if attempt != host.witness.courses[at].attempt {
+                    return Err(format!("{unit}: resumed with attempt {attempt}"));
+                }
+                (host.witness.courses[at].armed, asked[at]) = (true, true);
+                effects.arms.push((at, attempt));
+            }
+            Action::Gate { unit, gate, .. } => {
+                let at = host.place(unit);
+                host.witness.courses[at].gate = gate;
+            }
+            Action::Transition { .. }
+            | Action::Send {
+                what: Sending::Advertisement(_),
+                ..
+            } => return Err(format!("resumed with {action:?}")),
+            other => take(host, now, (&[], &mut 0), other, &mut seen, &mut effects)?,
+        }
+    }
+    for (at, course) in host.witness.courses.iter().enumerate() {
+        let conf = &host.witness.confs[at];
+        let unit = conf.unit();
+        let serves = matches!(course.stage, Stage::Arming(_) | Stage::Master);
+        let owns = serves || course.left.is_some();
+        let (gate, lease) = (course.gate, course.lease);
+        if gate != course.wanted_gate() || asked[at] != serves || course.armed != owns {
+            return Err(format!(
+                "{unit} in {:?}: resumed with gate {gate:?}, armed {}, asked {}",
+                course.stage, course.armed, asked[at]
+            ));
+        }
+        if owns && lease != leases[at] {
+            let known = leases[at];
+            return Err(format!("{unit}: resumed with lease {lease}, not {known}"));
+        }
+        let lasts = course.stage == Stage::Master && now < lease;
+        let announces = lasts && host.witness.ports[conf.segment].exists;
+        let mine = host.witness.undivided(at).filter(|_| announces);
+        let mine: BTreeSet<IpAddr> = mine.collect();
+        if seen[at].announced.iter().copied().collect::<BTreeSet<_>>() != mine {
+            let again = &seen[at].announced;
+            return Err(format!("{unit}: announced {again:?} again, not {mine:?}"));
+        }
+    }
+    states(host)?;
     Ok(effects)
 }
 
@@ -187,7 +249,7 @@ fn send(
     let family = match what {
         Sending::Advertisement(family) => family,
         Sending::Announcement => {
-            seen.announced += 1;
+            seen.announced.extend(said_of(frame));
             return Ok(None);
         }
         Sending::Answer => {
@@ -287,7 +349,7 @@ fn compare(
             seen.ads
         ));
     }
-    announcements(conf, (before, course.stage), fact, seen)?;
+    announcements(host, at, (before, fact), seen)?;
     leases(host, now, at, before, seen)?;
     if course.gate != course.wanted_gate() {
         let wanted = course.wanted_gate();
@@ -304,12 +366,14 @@ fn compare(
 }
 
 fn announcements(
-    conf: &Conf,
-    (before, stage): (Stage, Stage),
-    fact: &Fact,
+    host: &Host,
+    at: usize,
+    (before, fact): (Stage, &Fact),
     seen: &Seen,
 ) -> Result<(), String> {
+    let (conf, stage) = (&host.witness.confs[at], host.witness.courses[at].stage);
     let unit = conf.unit();
+    let alone: Vec<IpAddr> = host.witness.undivided(at).collect();
     let mut answers = 0;
     if let Fact::Frame(packet) = fact
         && let Some(ip) = packet.asks
@@ -317,14 +381,28 @@ fn announcements(
         let mine = packet.segment == conf.segment && conf.addresses.contains(&ip);
         answers = usize::from(mine && stage == Stage::Master);
     }
-    if seen.answered != answers {
+    // Where several share the address it may be another one's part: see `askers`.
+    let chosen = alone.len() == conf.addresses.len() || answers == 0;
+    if seen.answered > answers || (chosen && seen.answered < answers) {
         return Err(format!("{unit} in {stage:?}: {} answers", seen.answered));
     }
     let became = before != Stage::Master && stage == Stage::Master;
-    if became && seen.announced < conf.addresses.len() {
-        return Err(format!("{unit}: announced {} addresses", seen.announced));
+    let said = |ip: &IpAddr| seen.announced.contains(ip);
+    if (became && !alone.iter().all(said)) || seen.announced.iter().any(|ip| !alone.contains(ip)) {
+        return Err(format!(
+            "{unit}: announced {:?}, has {alone:?} alone",
+            seen.announced
+        ));
     }
     Ok(())
+}
+
+/// The address that an announcement is about.
+fn said_of(frame: &[u8]) -> Option<IpAddr> {
+    match frame.get(12..14)? {
+        [0x08, 0x06] => Some(IpAddr::from(*frame.get(28..)?.first_chunk::<4>()?)),
+        _ => Some(IpAddr::from(*frame.get(62..)?.first_chunk::<16>()?)),
+    }
 }
 
 /// The lease moves only as far, and only when, all families of the latest round have left.
@@ -370,12 +448,19 @@ fn standing(host: &Host, now: u64) -> Result<(), String> {
     let Some(engine) = &host.engine else {
         return Ok(());
     };
+    if engine.timeout().is_some_and(|at| at.as_nanos() <= now) {
+        return Err(format!("due at once again: {:?}", engine.next_timer()));
+    }
+    states(host)
+}
+
+fn states(host: &Host) -> Result<(), String> {
+    let Some(engine) = &host.engine else {
+        return Ok(());
+    };
     if engine.demotion() != host.witness.demotion {
         let (is, wanted) = (engine.demotion(), host.witness.demotion);
         return Err(format!("demotion {is}, wanted {wanted}"));
-    }
-    if engine.timeout().is_some_and(|at| at.as_nanos() <= now) {
-        return Err(format!("due at once again: {:?}", engine.next_timer()));
     }
     for (conf, course) in host.witness.confs.iter().zip(&host.witness.courses) {
         let status = engine.vhosts(conf.unit()).next();

@@ -1,5 +1,6 @@
 //! From a seed to a network: hosts, groups, peers, and what goes wrong when; must not know how any of it ends.
 
+use crate::heir::Death;
 use crate::peers::System;
 use crate::random::Random;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -151,11 +152,15 @@ pub struct Scenario {
     pub segments: usize,
     pub hosts: Vec<HostPlan>,
     pub groups: Vec<GroupPlan>,
+    /// `net.inet.carp.arpbalance`: the groups of the first segment have the same addresses, and all hosts.
+    pub shares: bool,
     pub faults: Vec<Fault>,
     pub calm_at: u64,
     pub attack: Option<Attack>,
     /// When the attacker repeats something once to one host that may wait for its successor.
     pub repeats: Vec<(u64, usize)>,
+    /// Engines that die and are succeeded.
+    pub deaths: Vec<Death>,
 }
 
 impl Scenario {
@@ -185,19 +190,23 @@ impl Scenario {
         let mut faults: Vec<Fault> = (0..random.between(1, 20))
             .map(|_| fault(&mut random, &hosts, &groups, segments))
             .collect();
+        let shares = share(seed, &hosts, base, &mut groups);
         after_departures(seed, &hosts, &groups, &mut faults);
         faults.sort_by_key(|fault| fault.at);
         let (hosts, attack) = replays(seed, hosts);
         let repeats = attack.map_or_else(Vec::new, |_| repeats(seed, &faults));
+        let deaths = deaths(seed, &hosts, &faults);
         Self {
             seed,
             segments,
             hosts,
             groups,
+            shares,
             faults,
             calm_at: CALM,
             attack,
             repeats,
+            deaths,
         }
     }
 
@@ -283,6 +292,74 @@ fn replays(seed: u64, mut hosts: Vec<HostPlan>) -> (Vec<HostPlan>, Option<Attack
         open: false,
     });
     (hosts, attack)
+}
+
+/// In half of all networks, at any moment and close to what else happens to a host. From numbers of their own.
+fn deaths(seed: u64, hosts: &[HostPlan], faults: &[Fault]) -> Vec<Death> {
+    let mut random = Random::new(seed ^ 0xdea_d);
+    let ours: Vec<usize> = (0..hosts.len())
+        .filter(|host| hosts[*host].system.is_none())
+        .collect();
+    let count = if random.chance(50) {
+        random.between(1, 8)
+    } else {
+        0
+    };
+    let mut deaths = Vec::new();
+    for _ in 0..count {
+        let fault = &faults[random.below(faults.len() as u64) as usize];
+        let moment = if random.chance(50) {
+            fault.at
+        } else {
+            fault.until
+        };
+        let near = random.chance(50);
+        let any = random.between(SECOND, CALM + 4 * SECOND);
+        let soon = moment + random.scaled(MS / 100, 4 * SECOND);
+        let host = if near && ours.contains(&fault.host) {
+            fault.host
+        } else {
+            random.pick(&ours)
+        };
+        deaths.push(Death::draw(
+            &mut random,
+            if near { soon } else { any },
+            host,
+        ));
+    }
+    deaths
+}
+
+/// In some networks of ours the groups of the first segment share the addresses of the first one, and every host is in all of
+/// them. From numbers of their own.
+fn share(seed: u64, hosts: &[HostPlan], base: Base, groups: &mut Vec<GroupPlan>) -> bool {
+    let mut random = Random::new(seed ^ 0xba1a);
+    let ours = hosts.iter().all(|plan| plan.system.is_none());
+    if !ours || matches!(base, Base::Zero(_)) || !random.chance(20) {
+        return false;
+    }
+    if groups.iter().filter(|group| group.segment == 0).count() < 2 {
+        let vhid = groups.len() as u8 + 1;
+        let members = Vec::new();
+        groups.push(GroupPlan {
+            vhid,
+            members,
+            ..groups[0].clone()
+        });
+    }
+    let first = groups[0].clone();
+    for group in groups.iter_mut().filter(|group| group.segment == 0) {
+        group.addresses.clone_from(&first.addresses);
+        for host in 0..hosts.len() {
+            if !group.members.iter().any(|member| member.host == host) {
+                let base = first.members[0].base;
+                let skew = random.between(0, 254) as u8;
+                group.members.push(MemberPlan { host, base, skew });
+            }
+        }
+        group.members.sort_by_key(|member| member.host);
+    }
+    true
 }
 
 /// While a former MASTER waits for its successor, a tenth of a second. From numbers of their own.

@@ -1,7 +1,9 @@
 //! The simulated network: one queue of events, and the hosts that they happen to; reads no clock and draws all it needs from
 //! the seed.
 
+use crate::askers::Askers;
 use crate::cast::{self, garbled};
+use crate::heir::{Death, Kept};
 use crate::host::{Arming, Conf, Fact, Host, Packet};
 use crate::invariants::{self, Effects};
 use crate::ledger::Maker;
@@ -45,6 +47,8 @@ pub enum What {
     Attack,
     /// The attacker repeats to this host what it has heard of another.
     Repeat(usize),
+    /// An engine dies.
+    Death(Death),
 }
 
 struct Event {
@@ -76,13 +80,14 @@ pub struct World {
     pub nodes: Vec<Node>,
     pub segments: Vec<Segment>,
     pub society: Society,
+    pub askers: Askers,
     pub transcript: Transcript,
     pub tally: Tally,
     pub random: Random,
     queue: BinaryHeap<Reverse<Event>>,
     order: u64,
     rounds: u64,
-    boots: u64,
+    pub boots: u64,
     frames: u64,
     /// The latest frame of each host, vhid and family.
     streams: BTreeMap<(usize, u8, bool), u64>,
@@ -108,6 +113,7 @@ impl World {
             nodes: Vec::new(),
             segments,
             society: Society::new(&scenario),
+            askers: Askers::new(&scenario),
             transcript: Transcript::new(kept),
             tally: Tally::default(),
             random,
@@ -145,6 +151,9 @@ impl World {
         for (at, host) in self.scenario.repeats.clone() {
             self.push(at, What::Repeat(host));
         }
+        for death in self.scenario.deaths.clone() {
+            self.push(death.at, What::Death(death));
+        }
         while let Some(Reverse(event)) = self.queue.pop() {
             self.now = event.at;
             if event.at > self.society.end() {
@@ -152,6 +161,9 @@ impl World {
             }
             self.happen(event.what).map_err(|what| self.failed(what))?;
             let judged = self.society.judge(self.now, &self.nodes, &self.segments);
+            judged.map_err(|what| self.failed(what))?;
+            let collisions = self.society.collisions();
+            let judged = self.askers.judge(self.now, &self.nodes, collisions);
             judged.map_err(|what| self.failed(what))?;
             if self.queue.len() > QUEUE {
                 return Err(self.failed(format!("{} events wait", self.queue.len())));
@@ -202,6 +214,10 @@ impl World {
             }
             What::Attack => self.attack(),
             What::Repeat(host) => self.repeat(host),
+            What::Death(death) => {
+                self.die(death);
+                Ok(())
+            }
             What::Exit(host, boot) => {
                 if let Node::Ours(ours) = &mut self.nodes[host]
                     && ours.boot == boot
@@ -228,6 +244,12 @@ impl World {
                     return Ok(());
                 }
                 ours.paused = None;
+                if std::mem::take(&mut ours.orphan) {
+                    self.succeed(host)?;
+                }
+                let Node::Ours(ours) = &mut self.nodes[host] else {
+                    return Ok(());
+                };
                 let backlog = std::mem::take(&mut ours.backlog);
                 self.transcript
                     .note(self.now, Some(host), || "wakes up".into());
@@ -249,7 +271,8 @@ impl World {
         let (local, unix) = (ours.now(self.now), ours.unix(self.now));
         ours.engine = Some(Engine::new(seed).with_clock(local, unix));
         ours.boot = boot;
-        ours.paused = None;
+        (ours.paused, ours.dying, ours.orphan) = (None, None, false);
+        ours.kept = ours.kept.take().map(|_| Kept::default());
         ours.backlog.clear();
         ours.wake = None;
         let gone = |conf: &Conf| Conf {
@@ -266,7 +289,14 @@ impl World {
                 .map(|(s, p)| Fact::Card(s, *p)),
         );
         let there = ours.confs.iter().enumerate().filter(|(_, c)| !c.gone);
-        facts.extend(there.map(|(at, c)| Fact::Configure(at, Box::new(c.clone()))));
+        let mut there: Vec<_> = there.collect();
+        if self.scenario.shares && !there.is_empty() {
+            // Whoever shares must come to the same answers in any order.
+            let first = host % there.len();
+            there.rotate_left(first);
+        }
+        let configured = |(at, c): (usize, &Conf)| Fact::Configure(at, Box::new(c.clone()));
+        facts.extend(there.into_iter().map(configured));
         self.transcript
             .note(self.now, Some(host), || "boots".into());
         facts.into_iter().try_for_each(|fact| self.tell(host, fact))
@@ -301,8 +331,25 @@ impl World {
         }
         ours.witness.clock = ours.unix(now).as_secs();
         ours.witness.replayed = replayed;
-        let effects = invariants::check(ours, local.as_nanos(), &fact, actions, &mut self.rounds)
-            .map_err(|what| format!("h{host}: {what}"))?;
+        let before = ours.dying.map(|death| (death, ours.witness.clone()));
+        let mut effects =
+            invariants::check(ours, local.as_nanos(), &fact, actions, &mut self.rounds)
+                .map_err(|what| format!("h{host}: {what}"))?;
+        for rule in std::mem::take(&mut ours.witness.rules) {
+            self.tally.add(format!("rule: {rule}"));
+        }
+        if let Some((death, before)) = before {
+            let known = self.tear(death, (&before, &fact), &mut effects);
+            self.perform(host, effects)?;
+            if let Some(known) = known {
+                self.bereave(death, known);
+            }
+            return Ok(());
+        }
+        self.keep(host);
+        let Node::Ours(ours) = &self.nodes[host] else {
+            return Ok(());
+        };
         if let (Fact::Frame(packet), false) = (&fact, replayed)
             && let Some(ad) = &packet.ad
             && ours.hears(packet)
@@ -311,15 +358,12 @@ impl World {
         {
             self.society.heard(host, packet, ad.family);
         }
-        for rule in std::mem::take(&mut ours.witness.rules) {
-            self.tally.add(format!("rule: {rule}"));
-        }
         self.perform(host, effects)?;
         self.schedule(host);
         Ok(())
     }
 
-    fn schedule(&mut self, host: usize) {
+    pub fn schedule(&mut self, host: usize) {
         let Node::Ours(ours) = &mut self.nodes[host] else {
             return;
         };
@@ -352,7 +396,7 @@ impl World {
     }
 
     /// Lets happen what the engine asked for.
-    fn perform(&mut self, host: usize, effects: Effects) -> Result<(), String> {
+    pub fn perform(&mut self, host: usize, effects: Effects) -> Result<(), String> {
         for (at, due) in &effects.changes {
             if let Due::Change(from, to, reason) = due {
                 self.changed(host, *at, (*from, *to, *reason))?;
@@ -507,10 +551,12 @@ impl World {
     /// For faults: all that can be asked of a fault's moment.
     fn begin(&mut self, fault: Fault) -> Result<(), String> {
         self.tally.add(format!("fault: {:?}", fault.what));
+        self.askers.disturbed(self.now);
         crate::faults::begin(self, fault)
     }
 
     fn end(&mut self, fault: Fault) -> Result<(), String> {
+        self.askers.disturbed(self.now);
         crate::faults::end(self, fault)
     }
 }

@@ -68,13 +68,13 @@ pub(super) fn run(program: &Path, interrupt: Interrupt) -> Result<Outcome, Error
     for (name, event) in [("all", None), ("kill", Some(false)), ("return", Some(true))] {
         screen.say(match event {
             None => "a, b and c share 192.0.2.1 and 2001:db8::1; 64 askers\n",
-            Some(false) => "kill -9 of b's daemon\n",
+            Some(false) => "kill -9 of all of b's daemon, as when b dies\n",
             Some(true) => "b is started again\n",
         });
         let before = stage.crowd.tally();
         match event {
             None => {}
-            Some(false) => stage.nodes[VICTIM].kill(),
+            Some(false) => stage.nodes[VICTIM].die(),
             Some(true) => stage.join(VICTIM, &mut screen)?,
         }
         let settled = move |by: Option<usize>, vhid: usize| match event {
@@ -130,13 +130,7 @@ impl Stage {
         }
         stage.settle("the start", |by, vhid| by == Some(vhid), screen)?;
         // From here on everybody is counted.
-        let client = stage.lab.host("client");
-        stage.crowd = Crowd::start(
-            (client.namespace(), interface, mac(CLIENT)),
-            (stage.lab.switch(), &ports),
-            &members(),
-            ASK,
-        )?;
+        stage.crowd.count_anew();
         Ok(stage)
     }
 

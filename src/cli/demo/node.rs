@@ -117,8 +117,8 @@ impl Node {
         self.kill();
     }
 
-    /// `kill -9`.
-    pub(super) fn kill(&mut self) {
+    /// `kill -9` of what is its child.
+    fn kill(&mut self) {
         if let Some(mut child) = self.daemon.take() {
             // It may have ended by itself.
             let _ = child.kill();

@@ -24,7 +24,7 @@ enum { BRIDGED = 1, ODD = 2 };
 /* The most vhosts of a carpN. */
 enum { VHOSTS = 32 };
 
-/* Nanoseconds that the questions for an address are kept from the kernel after the lease and the carpN that had it. */
+/* Nanoseconds that the questions for an address are kept from the kernel after the last lease on the carpdev. */
 #define GRACE 20000000000ULL
 
 /* The MAC fills the low six bytes of a head, then come gate and flags: one word, so that they change together. */
@@ -36,8 +36,8 @@ enum { VHOSTS = 32 };
 #define DEPUTY(unit) ((u8)((unit) >> 56))
 
 /*
- * Entry v is vhid v, the last byte of most virtual MACs. Entry 0 is the carpdev: own MAC, own index, own IPv4 address. The
- * daemon has it mapped into its memory and stores heads, leases and units while frames pass.
+ * Entry v is vhid v, the last byte of most virtual MACs. Entry 0 is the carpdev: own MAC, own index, own IPv4 address, and the
+ * lease that lasts longest of all that there have been. The daemon has it mapped into its memory and stores heads, leases and units while frames pass.
  */
 struct port {
 	u64 head;
@@ -181,14 +181,15 @@ INLINE int upper(const struct __sk_buff *skb, u32 *at)
 
 /*
  * A carpN that is gone asks nothing of us: so a filter that its daemon left behind on the carpdev becomes inert. It is gone a
- * moment before its addresses are, hence the grace (T30).
+ * moment before its addresses are, and others may have the same, hence the grace for all of the carpdev (T30).
  */
 INLINE int lives(struct __sk_buff *skb, const struct port *port)
 {
 	u32 length = 0;
-	if (!port->ifindex)
-		return 0;
-	return check_mtu(skb, port->ifindex, &length, 0, 0) >= 0 || ktime_get_boot_ns() < port->lease + GRACE;
+	struct port *carpdev = entry(0);
+	if (port->ifindex && check_mtu(skb, port->ifindex, &length, 0, 0) >= 0)
+		return 1;
+	return carpdev && ktime_get_boot_ns() < *(const volatile u64 *)&carpdev->lease + GRACE;
 }
 
 /* The question is for an address that is, or may be, on a carpN here: the engine has heard it and answers. */

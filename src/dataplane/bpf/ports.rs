@@ -103,7 +103,7 @@ impl Ports {
             }
             self.store(slot, UNIT, unit(port, seats));
             self.store(slot, INDEX, pair(port.id, 0));
-            self.store(slot, LEASE, seat.lease.as_nanos());
+            self.store_lease(slot, seat.lease);
             // The others have no frames of their own.
             let mac = if folds && place > 0 {
                 MacAddr::ZERO
@@ -122,7 +122,7 @@ impl Ports {
             }
             let slot = usize::from(vhost.vhid);
             if vhost.vhid == vhid {
-                self.store(slot, LEASE, seat.lease.as_nanos());
+                self.store_lease(slot, seat.lease);
             }
             // Another one may be the best deputy now.
             if seats.len() > 1 {
@@ -138,6 +138,14 @@ impl Ports {
         }
         if self.odd.remove(&vhid) {
             self.publish_own();
+        }
+    }
+
+    /// The carpdev's is the latest of all.
+    fn store_lease(&self, slot: usize, until: Instant) {
+        self.store(slot, LEASE, until.as_nanos());
+        if let Some(latest) = self.words.words().get(LEASE) {
+            latest.fetch_max(until.as_nanos(), Ordering::SeqCst);
         }
     }
 
