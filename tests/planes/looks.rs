@@ -8,7 +8,7 @@ use super::support::scene::{SHARED, SHARED6, Scene, join};
 use super::support::talk::{Service, who};
 use super::{VIRTUAL, bare};
 use carp::linux::clock;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
