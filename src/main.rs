@@ -3,8 +3,8 @@
 
 use carp::cli::ifconfig::{self, Caller};
 use carp::cli::personality::Personality;
-use carp::cli::{completions, demo, dump, import, netstart, netstat, sysctl};
-use carp::daemon::{self, Dataplane, Options};
+use carp::cli::{completions, demo, dump, import, netstart, netstat, sysctl, upgrade};
+use carp::daemon::{self, Begin, Dataplane, Options};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -39,6 +39,8 @@ enum Front {
     Import(import::Args),
     /// Serve this network namespace, in the foreground, logging to standard error
     Daemon(Daemon),
+    /// Have the running daemon go on as the program that is installed now, without a packet lost
+    Upgrade(upgrade::Args),
     /// Build a network in namespaces and show a failover in it
     Demo(demo::Args),
     /// Print the completions for a shell
@@ -68,13 +70,25 @@ struct Daemon {
         hide_default_value = true
     )]
     dataplane: Dataplane,
+    /// Say whether this program could go on as the letter under this number says
+    #[arg(long, value_name = "number", hide = true)]
+    tries: Option<i32>,
+    /// Go on as it says
+    #[arg(long, value_name = "number", hide = true)]
+    takes_over: Option<i32>,
 }
 
 impl Daemon {
-    const fn options(&self) -> Options {
+    fn options(&self) -> Options {
+        let begin = match (self.tries, self.takes_over) {
+            (Some(letter), _) => Begin::Trial(letter),
+            (None, Some(letter)) => Begin::Succession(letter),
+            (None, None) => Begin::Anew,
+        };
         Options {
             autostarted: self.autostarted,
             dataplane: self.dataplane,
+            begin,
         }
     }
 }
@@ -131,6 +145,7 @@ fn run(front: Front) -> ExitCode {
         Front::Dump(args) => dump::run(&args),
         Front::Import(args) => import::run(&args),
         Front::Daemon(args) => daemon(&args),
+        Front::Upgrade(args) => upgrade::run(&args),
         Front::Demo(args) => demo::run(args),
         Front::Completions { shell } => completions::run(shell, &Carp::command()),
         Front::Door => daemon::door_process(),

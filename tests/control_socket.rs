@@ -241,7 +241,7 @@ fn replies_too_long_or_of_another_language_are_refused() {
 
 #[test]
 fn a_request_too_long_is_not_sent() {
-    let changes = vec![Change::Carpdev("x".repeat(1000)); 70];
+    let changes = vec![Change::Carpdev(Some("x".repeat(1000))); 70];
     let request = Request::Apply {
         unit: Unit(1),
         changes,

@@ -78,6 +78,14 @@ fn round(bench: &Bench, number: usize) -> bool {
         &at("up"),
         &bench.come_back(|| drop(bench.a.ok("ifconfig carp1 up"))),
     );
+    good &= nothing_lost(
+        &at("-carpdev"),
+        &bench.leave(|| command("ifconfig carp1 -carpdev")),
+    );
+    good &= nothing_lost(
+        &at("carpdev"),
+        &bench.come_back(|| drop(bench.a.ok("ifconfig carp1 carpdev eth0"))),
+    );
     good &= nothing_lost(&at("SIGTERM"), &bench.leave(|| bench.a.terminate()));
     good &= nothing_lost(&at("return"), &bench.come_back(|| bench.start_a()));
     good &= nothing_lost(

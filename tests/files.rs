@@ -188,8 +188,8 @@ fn a_check_starts_no_daemon() {
     ] {
         assert!(shown.contains(line), "{line}: {shown}");
     }
-    site.write("hostname.carp2", "vhid 2\n\ninet 192.0.2.2 24\n");
-    let why = "carpdev comes before the first address\n";
+    site.write("hostname.carp2", "vhid 2\n\ninet 127.0.0.1 8\n");
+    let why = "127.0.0.1 is a loopback address\n";
     let said = site.refused("netstart -n carp2");
     assert!(
         said.starts_with("netstart: hostname.carp2:3: SIOCAIFADDR: "),
@@ -220,8 +220,8 @@ fn a_wrong_file_changes_nothing_of_its_interface_and_the_others_go_on() {
             "netstart: hostname.carp1:2: SIOCSVH: Invalid argument\nnetstart: hostname.carp1:2: carpdev nosuch0: no such interface\n",
         ),
         (
-            "advskew 3\nvhid 1\ninet 192.0.2.1 255.255.255.0",
-            "netstart: hostname.carp1:3: SIOCAIFADDR: Invalid argument\nnetstart: hostname.carp1:3: carpdev comes before the first address\n",
+            "advskew 3\nvhid 1\ninet 127.0.0.1 255.0.0.0",
+            "netstart: hostname.carp1:3: SIOCAIFADDR: Can't assign requested address\nnetstart: hostname.carp1:3: 127.0.0.1 is a loopback address\n",
         ),
         (
             "carpdev eth0 vhid 1 pass $secret",

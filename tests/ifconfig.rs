@@ -59,7 +59,7 @@ fn a_line_is_one_request_and_succeeds_in_silence() {
                 vec![
                     Change::Vhid(1),
                     secret(),
-                    Change::Carpdev("eth0".into()),
+                    Change::Carpdev(Some("eth0".into())),
                     Change::Advskew(100),
                     address("192.0.2.1/24", false),
                 ],
@@ -138,7 +138,7 @@ fn a_wrong_line_sends_nothing() {
         ),
         (
             "-z",
-            "usage: ifconfig [-v] [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       ifconfig -g group [[-]carpdemote [number]]\n".into(),
+            "usage: ifconfig [-v] [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       ifconfig -g group [[-]carpdemote [number] | drain | undrain]\n".into(),
         ),
     ] {
         let fake = Fake::answering(vec![Reply::Done]);

@@ -82,13 +82,19 @@ fn other_things_are_refused() {
     let fake = Fake::answering(vec![Reply::Refused(refusal)]);
     let no = run(fake.directory.path(), "netstat -s");
     assert_eq!(no, ran("", "netstat: no\n", 1));
+    // As 4.4BSD has it.
+    let counters = |line| {
+        let fake = Fake::answering(vec![Reply::Stats(Stats::default())]);
+        run(fake.directory.path(), &format!("netstat {line}"))
+    };
+    assert_eq!(counters("-p carp"), counters("-s -p carp"));
     for (line, err) in [
         (
             "-s -p tcp",
             "netstat: tcp: unknown or uninstrumented protocol\nnetstat: only carp is here\n",
         ),
         (
-            "-p carp",
+            "-v",
             "netstat: only counters are here: netstat -s -p carp, or netstat -i\n",
         ),
     ] {

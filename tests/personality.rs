@@ -18,7 +18,7 @@ fn refusal(text: &str, why: Option<&str>) -> Reply {
 const USAGE9: &str = "usage: ifconfig interface address_family [address] [parameters]\n       \
     ifconfig -l [-du] [ether]\n       ifconfig [-L] [-C] [-g groupname]\n";
 const USAGE_O: &str = "usage: ifconfig [-v] [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       \
-    ifconfig -g group [[-]carpdemote [number]]\n";
+    ifconfig -g group [[-]carpdemote [number] | drain | undrain]\n";
 const USAGE_N: &str =
     "usage: ifconfig [-a] [-b] [-C] [-d] [-l] [-u] interface [ af ] [ address ] [ parameters ]\n";
 
@@ -98,6 +98,8 @@ fn wrong_lines_have_the_systems_text() {
         ("freebsd9", "carp9 vhid 1 carpver 2", "ifconfig: carpver: bad value\n".into()),
         ("freebsd9", "carp destroy", "ifconfig: interface carp does not exist\nifconfig: carp is not carp0 to carp32767\n".into()),
         ("openbsd", "-k", USAGE_O.into()),
+        ("openbsd", "carp9 advbase 255", "ifconfig: advbase 255: too large\n".into()),
+        ("openbsd", "-g carp drain 1", USAGE_O.into()),
         ("netbsd", "-k", USAGE_N.into()),
         ("netbsd", "carp9", "ifconfig: SIOCGIFFLAGS carp9: Device not configured\n".into()),
         ("netbsd", "carp9 vhid 300", format!("{USAGE_N}ifconfig: vhid 300: too large\n")),
@@ -310,6 +312,10 @@ fn names_are_listed_where_the_system_lists_them() {
         ("--as freebsd9 -C", "carp\n"),
         ("--as netbsd -C", "carp\n"),
         ("--as freebsd -C", "\n"),
+        ("-l", "carp0\n"),
+        ("-l carp", "carp0\n"),
+        ("--as freebsd9 -l carp", "carp0\n"),
+        ("--as netbsd -l carp", "carp0\n"),
     ] {
         let fake = Fake::answering(vec![there()]);
         let told = run(fake.directory.path(), &format!("ifconfig {line}"));
@@ -325,6 +331,16 @@ fn names_are_listed_where_the_system_lists_them() {
         told.out.split_whitespace().any(|name| name == "carp0"),
         "{told:?}"
     );
+    for (line, usage) in [
+        ("-l ha", USAGE_O),
+        ("-l -x", USAGE_O),
+        ("--as netbsd -l ha", USAGE_N),
+        ("--as freebsd -l carp", USAGE9),
+    ] {
+        let fake = Fake::answering(vec![there()]);
+        let told = run(fake.directory.path(), &format!("ifconfig {line}"));
+        assert_eq!(told, ran("", usage, 1), "{line}");
+    }
     let fake = Fake::answering(vec![there()]);
     let ether = run(fake.directory.path(), "ifconfig --as netbsd -l ether").out;
     assert!(
@@ -376,6 +392,18 @@ fn sysctls_look_as_the_system_prints_them() {
             ran(&out, "", 0),
             "{personality}"
         );
+    }
+    for (line, out) in [
+        ("-e net.inet.carp.preempt", "net.inet.carp.preempt=0\n"),
+        ("-N net.inet.carp.preempt", "net.inet.carp.preempt\n"),
+        ("-in net.inet.carp.nosuch", ""),
+        (
+            "-i net.inet.card.allow net.inet.carp.allow",
+            "net.inet.carp.allow: 1\n",
+        ),
+    ] {
+        let told = run(empty.path(), &format!("sysctl --as freebsd {line}"));
+        assert_eq!(told, ran(out, "", 0), "{line}");
     }
     let suggestion = "sysctl: did you mean net.inet.carp.allow?\n";
     for (personality, text) in [

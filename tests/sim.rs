@@ -16,12 +16,16 @@ mod askers;
 mod attack;
 #[path = "sim/cast.rs"]
 mod cast;
+#[path = "sim/deaths.rs"]
+mod deaths;
 #[path = "sim/divergent.rs"]
 mod divergent;
 #[path = "sim/faults.rs"]
 mod faults;
 #[path = "sim/hearing.rs"]
 mod hearing;
+#[path = "sim/heir.rs"]
+mod heir;
 #[path = "sim/host.rs"]
 mod host;
 #[path = "sim/invariants.rs"]

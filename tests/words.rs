@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use support::frames::Frame;
 use support::hosts::{Host, SOON, Segment, own_mac, until};
-use support::scene::{SHARED, SHARED6, Scene, join};
+use support::scene::{SHARED, SHARED6, Scene, join, join_numbered};
 use support::talk::{Service, who};
 
 const GROUP: &str = "vhid 1 pass secret carpdev eth0";
@@ -298,6 +298,42 @@ fn groups_and_sysctls_demote() {
             format!("net.inet.carp.arpbalance: {told}\n")
         );
     }
+}
+
+#[test]
+fn a_group_is_drained_and_undrained_at_once() {
+    support::privileged!();
+    let Scene { a, b, .. } = Scene::bare();
+    for (host, skew) in [(&a, 0), (&b, 100)] {
+        (1..=3).for_each(|number| join_numbered(host, "eth0", number, skew));
+        host.ok("sysctl net.inet.carp.preempt=1");
+    }
+    for carp in ["carp2", "carp3"] {
+        a.ok(&format!("ifconfig {carp} group wan"));
+    }
+    let masters = |host: &Host| {
+        let all = ["carp1", "carp2", "carp3"].into_iter();
+        all.filter(|carp| host.state(carp) == "MASTER")
+            .collect::<Vec<_>>()
+    };
+    let all = ["carp1", "carp2", "carp3"];
+    assert!(until(SOON, || masters(&a) == all));
+    // b waits for its dead time only from the first advertisement on.
+    assert!(until(SOON, || masters(&b).is_empty()));
+    let before = a.ok("dump");
+    a.ok("ifconfig -g wan drain");
+    assert!(until(SOON, || masters(&b) == ["carp2", "carp3"]));
+    assert!(until(SOON, || masters(&a) == ["carp1"]));
+    assert_eq!(a.ok("dump").matches("\ndrain\n").count(), 2);
+    a.ok("ifconfig carp3 undrain");
+    assert!(until(SOON, || masters(&a) == ["carp1", "carp3"]));
+    a.ok("ifconfig -g wan undrain");
+    assert!(until(SOON, || masters(&a) == all));
+    assert_eq!(a.ok("dump"), before);
+    assert!(
+        a.refused("ifconfig -g lan drain")
+            .starts_with("ifconfig: SIOCGIFGATTR: No such file or directory\n")
+    );
 }
 
 #[test]

@@ -70,8 +70,6 @@ impl fmt::Display for Vhid {
 
 /// The highest advskew that may be configured; 255 is the goodbye's.
 pub const ADVSKEW_MAX: u8 = 254;
-/// The highest advbase that OpenBSD's ifconfig takes.
-pub const ADVBASE_MAX: u8 = 254;
 /// The significant length of a passphrase, in bytes.
 pub const PASS_MAX: usize = 19;
 
@@ -230,7 +228,7 @@ pub struct Config {
     pub drain: bool,
     /// Skew given before the first vhid; `nodes` holds it afterwards.
     pub advskew: u8,
-    /// Seconds between advertisements, 0 to [`ADVBASE_MAX`].
+    /// Seconds between advertisements.
     pub advbase: u8,
     /// The key of `pass`.
     pub key: Key,

@@ -249,20 +249,24 @@ pub(super) fn grace(
     if begins { Some(now + GRACE) } else { present }
 }
 
-/// Ends each grace that is over or no longer needed.
-pub(super) fn end_graces(now: Instant, world: &mut World) {
+/// Ends each grace that is over or no longer needed: those of which carpN.
+pub(super) fn end_graces(now: Instant, world: &mut World) -> Vec<Unit> {
     let World {
         interfaces,
         parents,
         ..
     } = world;
-    for interface in interfaces.values_mut() {
+    let mut ended = Vec::new();
+    let running = interfaces.iter_mut().filter(|(_, i)| i.grace.is_some());
+    for (unit, interface) in running {
         let parent = interface.carpdev.and_then(|carpdev| parents.get(&carpdev));
         let up = parent.is_some_and(|parent| parent.up);
         if up || !wanted(&interface.config) || interface.grace.is_some_and(|at| at <= now) {
             interface.grace = None;
+            ended.push(*unit);
         }
     }
+    ended
 }
 
 fn wanted(config: &Config) -> bool {

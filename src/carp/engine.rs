@@ -9,10 +9,11 @@ use super::state::World;
 use super::stats::Stats;
 use super::timer::Timer;
 use super::turn::{Leaving, Turn};
-use super::vhost::{self, Phase, Vhost};
+use super::vhost::{Phase, Vhost};
 use super::{Action, Input, Parent, Protection, Reason};
 use crate::carp::config::{Carpdev, FAMILY_GROUP};
 use crate::time::Instant;
+use crate::wire::Family;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -113,11 +114,7 @@ impl Engine {
                 vhid,
                 family,
                 ok,
-            } => {
-                if let Some(mut turn) = self.turn(now, unit, vhid) {
-                    turn.sent(family, ok);
-                }
-            }
+            } => self.sent(now, (unit, vhid), family, ok),
             Input::Shutdown => self.shutdown(now),
         }
         if std::mem::take(&mut self.touched) {
@@ -274,6 +271,21 @@ impl Engine {
             .map(|((_, timer), unit, vhid)| (unit, vhid, timer))
     }
 
+    /// A report of every advertisement: it looks at one vhost, not at all, unless sending began or ceased to fail.
+    fn sent(&mut self, now: Instant, (unit, vhid): (Unit, Vhid), family: Family, ok: bool) {
+        let (next, touched) = (self.next, self.touched);
+        let Some(turn) = &mut self.turn(now, unit, vhid) else {
+            return;
+        };
+        let (errors, before) = (turn.vhost.send_errors, turn.vhost.timers.next());
+        turn.sent(family, ok);
+        let after = turn.vhost.timers.next().map(|(at, _)| at);
+        if errors == turn.vhost.send_errors && before.map(|(at, _)| at) != next {
+            self.touched = touched;
+            self.next = next.into_iter().chain(after).min();
+        }
+    }
+
     fn parent(&mut self, now: Instant, carpdev: Carpdev, parent: Option<Parent>) {
         self.touched = true;
         match parent {
@@ -337,7 +349,8 @@ impl Engine {
 
     /// After every input: the group's demotion, and what follows from it.
     fn settle(&mut self, now: Instant) {
-        demote::end_graces(now, &mut self.world);
+        let settled = demote::end_graces(now, &mut self.world);
+        self.changed.extend(settled.into_iter().map(Part::Unit));
         let new = demote::count(&self.world);
         if self.world.demoted == new {
             return;
@@ -428,16 +441,4 @@ impl Engine {
             out: &mut self.out,
         })
     }
-}
-
-/// The time from one advertisement of a MASTER to the next, with the skew in effect.
-#[must_use]
-pub fn interval(advbase: u8, advskew: u8) -> std::time::Duration {
-    vhost::interval(advbase, advskew)
-}
-
-/// How long a BACKUP with this configuration waits for an advertisement.
-#[must_use]
-pub fn dead_time(advbase: u8, advskew: u8) -> std::time::Duration {
-    vhost::dead_time(advbase, advskew)
 }

@@ -17,15 +17,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// A part of the state.
+/// A part of the state. Those of one change are kept in this order: what is known before what was made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
+    /// What all have in common. It may name a carpN that is not kept yet, which is none then.
+    Whole,
     /// One virtual host.
     Vhost(Unit, Vhid),
     /// What the vhosts of a carpN have in common.
     Unit(Unit),
-    /// What all have in common: it comes last, so that what it names is there.
-    Whole,
 }
 
 /// [`Part::Whole`].
@@ -38,6 +38,7 @@ pub struct Whole {
     clock: u64,
     attempts: u64,
     ranks: u64,
+    unsettled: Instant,
     demotions: BTreeMap<String, u8>,
     stats: Stats,
 }
@@ -96,10 +97,40 @@ impl Common {
     pub const fn retiring(&self) -> bool {
         self.retiring
     }
+
+    /// `clock` is the wall clock in seconds.
+    fn inherit(self, vhosts: Vec<Single>, clock: u64) -> Interface {
+        let nodes = &self.config.nodes;
+        let inherit = |Single(mut vhost): Single| {
+            let node = nodes.iter().find(|node| node.vhid == vhost.vhid)?;
+            // A change that was not kept is made once more.
+            vhost.advskew = node.advskew;
+            vhost.inherit(clock);
+            Some(vhost)
+        };
+        let vhosts: Vec<Vhost> = vhosts.into_iter().filter_map(inherit).collect();
+        // Promoted while it lingered: the end of what it left would shut the gate.
+        let promoted = |left: &Departure| {
+            let mut serving = vhosts.iter().filter(|vhost| vhost.serves());
+            self.carpdev == Some(left.carpdev) && serving.any(|vhost| vhost.vhid == left.vhid)
+        };
+        let departures = self.departures.into_iter();
+        let departures = departures.filter(|left| !promoted(left)).collect();
+        Interface {
+            config: self.config,
+            carpdev: self.carpdev,
+            vhosts,
+            departures,
+            ranks: self.ranks.into_iter().collect(),
+            divided: BTreeSet::new(),
+            grace: self.grace,
+            retiring: self.retiring,
+        }
+    }
 }
 
 impl Engine {
-    /// The parts that may have changed since the last call, those first that others name.
+    /// The parts that may have changed since the last call, in the order in which to keep them.
     #[must_use]
     pub fn changed_parts(&mut self) -> BTreeSet<Part> {
         std::mem::take(&mut self.changed)
@@ -117,6 +148,7 @@ impl Engine {
             clock: world.clock,
             attempts: world.attempts,
             ranks: world.ranks,
+            unsettled: world.unsettled,
             demotions: world.demotions.clone(),
             stats: self.out.stats,
         }
@@ -151,6 +183,9 @@ impl Engine {
 
     /// Goes on where another engine has ended, and asks for all that its state stands for. `self` has nothing configured.
     /// Each carpN comes with as many vhosts as [`Common::vhids`] has; those of others are left out.
+    ///
+    /// An engine may die between two parts of one change. Then the later parts are those from before the change, and what
+    /// the earlier ones say of a vhost holds.
     pub fn resume(&mut self, now: Instant, whole: Whole, units: Vec<(Unit, Common, Vec<Single>)>) {
         let world = &mut self.world;
         world.unserved = whole.unserved;
@@ -164,23 +199,13 @@ impl Engine {
             .map(|v| v.0.attempt);
         world.attempts = attempts.chain([whole.attempts]).max().unwrap_or(0);
         world.ranks = whole.ranks;
+        world.unsettled = whole.unsettled;
         world.demotions = whole.demotions;
         self.out.level = whole.settings.log;
         self.out.stats = whole.stats;
+        let clock = self.world.wall_clock(now);
         for (unit, common, vhosts) in units {
-            let configured =
-                |vhost: &Single| common.config.nodes.iter().any(|n| n.vhid == vhost.0.vhid);
-            let vhosts: Vec<Vhost> = vhosts.into_iter().filter(configured).map(|v| v.0).collect();
-            let interface = Interface {
-                config: common.config,
-                carpdev: common.carpdev,
-                vhosts,
-                departures: common.departures,
-                ranks: common.ranks.into_iter().collect(),
-                divided: BTreeSet::new(),
-                grace: common.grace,
-                retiring: common.retiring,
-            };
+            let interface = common.inherit(vhosts, clock);
             self.world.interfaces.insert(unit, interface);
             self.key(unit);
             self.ask_again(unit);

@@ -35,9 +35,10 @@ mod turn;
 mod vhost;
 
 pub use configure::ADDRESSES_MAX;
-pub use engine::{Engine, Status, dead_time, interval};
+pub use engine::{Engine, Status};
 pub use replay::Protection;
 pub use state::World;
+pub use vhost::{dead_time, interval};
 
 use crate::time::Instant;
 use crate::wire::{Family, MacAddr};

@@ -5,6 +5,7 @@ use super::auth::Verified;
 use super::config::{Carpdev, Unit, Vhid};
 use super::election::{self, Priority, Theirs};
 use super::engine::Engine;
+use super::kept::Part;
 use super::outbox::Topic;
 use super::replay::{Heard, Standing};
 use super::state::{addresses, families};
@@ -112,6 +113,7 @@ impl Engine {
                 let dead = vhost::dead_time(interface.config.advbase, vhost.advskew);
                 let gone = priority(&ad) == Priority::GOODBYE;
                 vhost.elsewhere = (!gone).then(|| now + dead);
+                self.changed.insert(Part::Vhost(*unit, vhid));
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The counters of one engine.
+/// The counters of one engine. One that another version did not have begins at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Stats {
     /// Advertisements received over IPv4.
     pub ipackets: u64,

@@ -201,6 +201,14 @@ impl Vhost {
         self.send_errors >= SENDS
     }
 
+    /// Goes on in another engine. What the last one sent was not all kept, and nobody reports to this one what became of it.
+    /// `clock` is the wall clock in seconds.
+    pub(super) fn inherit(&mut self, clock: u64) {
+        self.round = None;
+        self.unreported = [0; 2];
+        self.memory.inherit(clock);
+    }
+
     pub(super) fn remember_sent(&mut self, echo: Echo) {
         if self.echoes.len() == ECHOES {
             self.echoes.pop_front();
@@ -231,16 +239,19 @@ fn skew_time(units: u32) -> Duration {
     Duration::from_micros(u64::from(units) * 1_000_000 / 256)
 }
 
-/// From one advertisement to the next. With advbase 0 the skew alone counts, 0 as 1.
-pub(super) fn interval(advbase: u8, advskew: u8) -> Duration {
+/// The time from one advertisement of a MASTER to the next, with the skew in effect. With advbase 0 the skew alone counts, 0
+/// as 1.
+#[must_use]
+pub fn interval(advbase: u8, advskew: u8) -> Duration {
     match advbase {
         0 => skew_time(u32::from(advskew.max(1))),
         _ => Duration::from_secs(advbase.into()) + skew_time(advskew.into()),
     }
 }
 
-/// How long a BACKUP waits for an advertisement, with its own undemoted skew.
-pub(super) fn dead_time(advbase: u8, advskew: u8) -> Duration {
+/// How long a BACKUP with this configuration, its own undemoted skew, waits for an advertisement.
+#[must_use]
+pub fn dead_time(advbase: u8, advskew: u8) -> Duration {
     match advbase {
         0 => skew_time(3 * u32::from(advskew.max(1))),
         _ => 3 * Duration::from_secs(advbase.into()) + skew_time(advskew.into()),

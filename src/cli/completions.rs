@@ -1,6 +1,7 @@
 //! Completions for bash, zsh and fish, written from the tables that the front ends read; must not know what words do.
 #![forbid(unsafe_code)]
 
+use super::ifconfig::argument::GROUP_WORDS;
 use super::ifconfig::words::{Sense, WORDS};
 use super::{personality, say, sysctl};
 use crate::carp::config::{Dataplane, InputMode, State};
@@ -73,10 +74,9 @@ impl Tables {
                 .filter(|word| !matches!(word.sense, Sense::Later))
         };
         let words = known().flat_map(|word| {
-            let negation = word
+            let negated = word
                 .negation
-                .filter(|_| !matches!(word.sense, Sense::Carpdev));
-            let negated = negation.map(|name| (name.to_owned(), format!("undo {}", word.name)));
+                .map(|name| (name.to_owned(), format!("undo {}", word.name)));
             std::iter::once((word.name.to_owned(), word.help.to_owned())).chain(negated)
         });
         let values = known()
@@ -145,6 +145,7 @@ fn bash(tables: &Tables) -> String {
     let mut out = String::new();
     let (fronts, words) = (names(&tables.fronts), names(&tables.words));
     let (values, variables) = (tables.values.join("|"), tables.variables.join(" "));
+    let of_groups = GROUP_WORDS.join(" ");
     out.push_str("# bash completion for carp(8); written by `carp completions bash`\n\n");
     lines(
         &mut out,
@@ -187,6 +188,8 @@ fn bash(tables: &Tables) -> String {
     ifconfig)
         if [ "$COMP_CWORD" -eq "$name" ]; then
             list="$list $(compgen -W "$links" -- carp)"
+        elif [ "${{COMP_WORDS[name]}}" = -g ]; then
+            [ "$COMP_CWORD" -ne $((name + 2)) ] || list='{of_groups}'
         else
             case $previous in
             carpdev) list=$links ;;
@@ -198,7 +201,7 @@ fn bash(tables: &Tables) -> String {
     sysctl) list="$list {variables}" ;;
     netstat) [ "$COMP_CWORD" -ne 2 ] || list="$list peers" ;;
     netstart | dump) list="$list $(compgen -W "$links" -- carp)" ;;
-    import) [ -n "$list" ] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    import | upgrade) [ -n "$list" ] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     esac
     [ -z "$list" ] || mapfile -t COMPREPLY < <(compgen -W "$list" -- "$current")
 }}
@@ -252,6 +255,7 @@ fn zsh(tables: &Tables) -> String {
         }
     }
     let (values, variables) = (tables.values.join("|"), tables.variables.join(" "));
+    let of_groups = GROUP_WORDS.join(" ");
     lines(
         &mut out,
         format_args!(
@@ -266,6 +270,10 @@ ifconfig)
         compadd -- ${{(M)links:#carp<->}}
         return
     fi
+    if [[ $words[name] == -g ]]; then
+        (( CURRENT != name + 2 )) || compadd -- {of_groups}
+        return
+    fi
     case $words[CURRENT-1] in
     carpdev) compadd -- $links ;;
     passfile) _files ;;
@@ -275,7 +283,7 @@ ifconfig)
 sysctl) compadd -- {variables} ;;
 netstat) (( CURRENT != 3 )) || compadd -- peers ;;
 netstart|dump) compadd -- ${{(M)links:#carp<->}} ;;
-import) _files ;;
+import|upgrade) _files ;;
 esac"#
         ),
     );
@@ -321,6 +329,7 @@ fn fish(tables: &Tables) -> String {
     let words: Vec<&str> = choices().map(|(word, _)| word.as_str()).collect();
     let (values, words) = (tables.values.join(" "), words.join(" "));
     let taken = format!("{values} {words} carpdev passfile");
+    let of_groups = GROUP_WORDS.join(" ");
     lines(
         &mut out,
         format_args!(
@@ -343,8 +352,13 @@ function __carp_after
 end
 # Behind an interface's name, where a word may stand.
 function __carp_word
-    set -l typed (__carp_typed); and test (count $typed) -gt 0; and not __carp_after {taken}
+    set -l typed (__carp_typed); and test (count $typed) -gt 0; and test "$typed[1]" != -g; and not __carp_after {taken}
 end
+# Behind the name of an interface group.
+function __carp_group
+    set -l typed (__carp_typed); and test (count $typed) -eq 2; and test "$typed[1]" = -g
+end
+complete -c carp -n __carp_group -a '{of_groups}'
 complete -c carp -n __carp_name -a '{carps}'"#
         ),
     );
@@ -379,6 +393,6 @@ complete -c carp -n __carp_name -a '{carps}'"#
     );
     let first = "complete -c carp -n 'test (commandline -opc)[-1] = netstat' -a peers";
     lines(&mut out, format_args!("{first}"));
-    lines(&mut out, format_args!("{}' -F", seen("import")));
+    lines(&mut out, format_args!("{}' -F", seen("import upgrade")));
     out
 }

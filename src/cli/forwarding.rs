@@ -14,24 +14,24 @@ const FORWARDING: [&str; 2] = [
 const TEXT: &str = "this host forwards: each way of a connection is balanced apart, and NAT or stateful rules need both on \
      one host; see \"Load balancing\" in carp(4)";
 
-/// Warns if these words begin to share what is sent to a carpN.
-pub fn warn_of_changes(program: &str, changes: &[Change]) {
+/// Warns if these words begin to share what is sent to a carpN. They were typed or stand at `place`.
+pub fn warn_of_changes<'a>(place: &str, changes: impl IntoIterator<Item = &'a Change>) {
     let shares = |change: &Change| match change {
         Change::Nodes(nodes) => nodes.len() > 1,
         Change::Balancing(mode) => *mode != Balancing::None,
         _ => false,
     };
-    warn_if(program, changes.iter().any(shares));
+    warn_if(place, changes.into_iter().any(shares));
 }
 
 /// Warns if these variables let several carpN share an address.
-pub fn warn_of_settings(program: &str, settings: &[Setting]) {
-    warn_if(program, settings.contains(&Setting::Arpbalance(true)));
+pub fn warn_of_settings(place: &str, settings: &[Setting]) {
+    warn_if(place, settings.contains(&Setting::Arpbalance(true)));
 }
 
-fn warn_if(program: &str, shares: bool) {
+fn warn_if(place: &str, shares: bool) {
     let on = |path: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() != "0");
     if shares && FORWARDING.iter().any(|path| on(path)) {
-        warn(program, TEXT);
+        warn(place, TEXT);
     }
 }

@@ -13,6 +13,7 @@ pub mod netstat;
 pub mod personality;
 pub mod start;
 pub mod sysctl;
+pub mod upgrade;
 
 use crate::control::Refusal;
 use crate::control::socket::Error;

@@ -40,6 +40,9 @@ pub struct Args {
     /// With -i or -I bytes instead of frames
     #[arg(short)]
     bytes: bool,
+    /// Nothing: addresses are shown as numbers anyway
+    #[arg(short)]
+    numeric: bool,
     /// In the words of openbsd, freebsd9, freebsd or netbsd
     #[arg(long = "as", value_name = "personality")]
     personality: Option<String>,
@@ -193,8 +196,10 @@ pub fn run(args: &Args, called: Option<Personality>) -> ExitCode {
 /// Of all that a BSD's netstat shows there is only this.
 fn wanted(args: &Args) -> Result<(), Refusal> {
     match args.protocol.as_deref() {
-        None | Some("carp") if args.statistics > 0 => Ok(()),
-        None | Some("carp") => Err(plain(
+        // Who names a protocol means its counters, as 4.4BSD has it.
+        Some("carp") => Ok(()),
+        None if args.statistics > 0 => Ok(()),
+        None => Err(plain(
             "only counters are here: netstat -s -p carp, or netstat -i",
         )),
         Some(other) => Err(because(

@@ -25,9 +25,18 @@ pub struct Args {
     /// Say nothing about what was set
     #[arg(short)]
     quiet: bool,
-    /// All names, as without any
-    #[arg(short)]
+    /// All names, as without any; also -A
+    #[arg(short, short_alias = 'A')]
     all: bool,
+    /// Print name=value, whoever's manners
+    #[arg(short)]
+    equals: bool,
+    /// Print names without values
+    #[arg(short = 'N', conflicts_with_all = ["numeric", "equals"])]
+    names_only: bool,
+    /// Say nothing about unknown names, and do nothing for them
+    #[arg(short)]
+    ignore: bool,
     /// Needed by older systems to set a value
     #[arg(short)]
     write: bool,
@@ -228,7 +237,10 @@ fn items(args: &Args, texts: &Texts) -> Result<Vec<Item>, Refusal> {
         items.push(Item::Read(own.into_iter().chain(others).collect()));
     }
     for word in &args.names {
-        items.push(item(word, texts)?);
+        let name = word.split('=').next().unwrap_or_default();
+        if !args.ignore || find(name, texts).is_ok() {
+            items.push(item(word, texts)?);
+        }
     }
     Ok(items)
 }
@@ -362,11 +374,14 @@ fn change(item: &Item) -> Option<Setting> {
 
 fn line(text: &mut String, args: &Args, texts: &Texts, variable: &Variable, value: i64) {
     let value = variable.text(value);
+    let equals = if args.equals { "=" } else { texts.equals };
     // Writing into a String does not fail.
     let _ = if args.numeric {
         writeln!(text, "{value}")
+    } else if args.names_only {
+        writeln!(text, "{}", variable.name())
     } else {
-        writeln!(text, "{}{}{value}", variable.name(), texts.equals)
+        writeln!(text, "{}{equals}{value}", variable.name())
     };
 }
 

@@ -39,7 +39,7 @@ pub(super) fn set(
         }
         Change::Nodes(nodes) => carpnodes(config, nodes)?,
         Change::Pass(key) => config.key = key.clone(),
-        Change::Carpdev(name) => config.carpdev = Some(name.clone()),
+        Change::Carpdev(name) => config.carpdev.clone_from(name),
         Change::Advbase(seconds) => config.advbase = *seconds,
         Change::Advskew(skew) => {
             config.advskew = *skew;
@@ -266,7 +266,7 @@ mod tests {
             address: "2001:db8::1/64".parse().unwrap(),
             alias: false,
         };
-        let eth0 = || Change::Carpdev("eth0".into());
+        let eth0 = || Change::Carpdev(Some("eth0".into()));
         for (changes, text) in [
             (
                 vec![mac([1, 0, 0, 0, 0, 1])],
@@ -324,7 +324,7 @@ mod tests {
             alias: true,
         };
         let base = [
-            Change::Carpdev("eth0".into()),
+            Change::Carpdev(Some("eth0".into())),
             address("192.0.2.1/24"),
             address("2001:db8::1/64"),
             address("2001:db8::2/64"),

@@ -8,6 +8,7 @@ pub mod plan;
 mod setting;
 pub mod socket;
 pub mod started;
+pub mod upgrade;
 
 use crate::carp::Status;
 use crate::carp::config::{
@@ -70,6 +71,13 @@ pub enum Request {
         /// Added to its count, which stays within 0 to 255.
         by: i16,
     },
+    /// `drain` or `-drain` for every member of an interface group at once.
+    Drain {
+        /// The group's name.
+        group: String,
+        /// They leave the addresses to other hosts.
+        on: bool,
+    },
 }
 
 impl Request {
@@ -78,7 +86,11 @@ impl Request {
     pub const fn changes_anything(&self) -> bool {
         matches!(
             self,
-            Self::Apply { .. } | Self::Load { .. } | Self::Set(_) | Self::Demote { .. }
+            Self::Apply { .. }
+                | Self::Load { .. }
+                | Self::Set(_)
+                | Self::Demote { .. }
+                | Self::Drain { .. }
         )
     }
 
@@ -93,7 +105,7 @@ impl Request {
                 .flatten()
                 .next()
                 .map_or("SIOCIFCREATE", Change::call),
-            Self::Demote { .. } => "SIOCSIFGATTR",
+            Self::Demote { .. } | Self::Drain { .. } => "SIOCSIFGATTR",
             Self::Group(_) => "SIOCGIFGATTR",
             Self::Dump { .. } | Self::Show(_) | Self::Settings | Self::Stats | Self::Peers => {
                 "SIOCGVH"
@@ -121,8 +133,8 @@ pub enum Change {
     Vhid(u8),
     /// `pass PHRASE`, `passfile PATH`, `pass -`.
     Pass(Key),
-    /// `carpdev IF`.
-    Carpdev(String),
+    /// `carpdev IF`; none: `-carpdev`.
+    Carpdev(Option<String>),
     /// `advbase N`.
     Advbase(u8),
     /// `advskew N`.

@@ -52,6 +52,12 @@ impl Place {
         self.directory().join("ctl")
     }
 
+    /// The socket for upgrades, mode 0600, which the parent serves itself.
+    #[must_use]
+    pub fn upgrades(&self) -> PathBuf {
+        self.directory().join("upgrade")
+    }
+
     /// The single-instance lock, for flock.
     #[must_use]
     pub fn lock(&self) -> PathBuf {

@@ -37,6 +37,21 @@ pub fn refusal(text: &str, why: impl Into<String>) -> Refusal {
 /// # Errors
 /// The first change that cannot be; nothing of the line is then done.
 pub fn plan(old: Option<&Config>, changes: &[Change]) -> Result<Plan, Refusal> {
+    let plan = next(old, changes)?;
+    let gives = |change: &Change| matches!(change, Change::Address { .. });
+    match &plan {
+        Plan::Become { config, .. } if config.carpdev.is_none() && changes.iter().any(gives) => {
+            Err(refusal(
+                "SIOCAIFADDR: Invalid argument",
+                "carpdev comes before the first address",
+            ))
+        }
+        _ => Ok(plan),
+    }
+}
+
+/// The plan of one line, whether it is typed or stands in a file.
+fn next(old: Option<&Config>, changes: &[Change]) -> Result<Plan, Refusal> {
     if changes.contains(&Change::Destroy) {
         return destroy(old, changes);
     }
@@ -71,7 +86,8 @@ pub fn plan(old: Option<&Config>, changes: &[Change]) -> Result<Plan, Refusal> {
     Ok(Plan::Become { config, state })
 }
 
-/// What the lines of a file come to, from an interface just created; each as it comes is shown to `check`.
+/// What the lines of a file come to, from an interface just created; each as it comes is shown to `check`. A file may have
+/// addresses and no carpdev: `-carpdev` leaves such an interface, and what is dumped can be loaded.
 ///
 /// # Errors
 /// The number of the first line that cannot be, from 0, and why.
@@ -82,7 +98,7 @@ pub fn load(
     let (mut config, mut state) = (Config::default(), None);
     for (number, changes) in lines.iter().enumerate() {
         let before = (number > 0).then_some(&config);
-        let become_ = plan(before, changes).and_then(&check);
+        let become_ = next(before, changes).and_then(&check);
         match become_.map_err(|refusal| (number, refusal))? {
             Plan::Become {
                 config: next,
@@ -119,12 +135,6 @@ fn destroy(old: Option<&Config>, changes: &[Change]) -> Result<Plan, Refusal> {
 
 /// An address; giving one sets UP. The same address again takes the new prefix length.
 fn add(config: &mut Config, address: IpNetwork, alias: bool) -> Result<(), Refusal> {
-    if config.carpdev.is_none() {
-        return Err(refusal(
-            "SIOCAIFADDR: Invalid argument",
-            "carpdev comes before the first address",
-        ));
-    }
     if let Some(why) = unfit(address.ip()) {
         return Err(refusal(
             "SIOCAIFADDR: Can't assign requested address",
@@ -237,7 +247,7 @@ mod tests {
             address("192.0.2.1/24", false),
             Change::Vhid(1),
             Change::Pass(Key::from_pass(b"secret")),
-            Change::Carpdev("eth0".into()),
+            Change::Carpdev(Some("eth0".into())),
             Change::Advskew(100),
         ];
         let config = become_(None, &line);
@@ -257,7 +267,7 @@ mod tests {
         let base = become_(
             None,
             &[
-                Change::Carpdev("eth0".into()),
+                Change::Carpdev(Some("eth0".into())),
                 address("192.0.2.1/24", false),
             ],
         );
@@ -298,7 +308,7 @@ mod tests {
         let base = become_(
             None,
             &[
-                Change::Carpdev("eth0".into()),
+                Change::Carpdev(Some("eth0".into())),
                 address("192.0.2.1/24", false),
             ],
         );
@@ -342,7 +352,7 @@ mod tests {
             (
                 None,
                 vec![
-                    Change::Carpdev("eth0".into()),
+                    Change::Carpdev(Some("eth0".into())),
                     address("224.0.0.1/24", false),
                 ],
                 "SIOCAIFADDR: Can't assign requested address",
@@ -356,6 +366,36 @@ mod tests {
         for (old, changes, text) in cases {
             assert_eq!(plan(old, &changes).unwrap_err().text, text, "{changes:?}");
         }
+    }
+
+    #[test]
+    fn what_has_lost_its_carpdev_can_be_loaded() {
+        let base = become_(
+            None,
+            &[
+                Change::Carpdev(Some("eth0".into())),
+                address("192.0.2.1/24", false),
+            ],
+        );
+        let detached = become_(Some(&base), &[Change::Carpdev(None)]);
+        let kept = Config {
+            carpdev: None,
+            ..base.clone()
+        };
+        assert_eq!(detached, kept);
+        let more = [address("192.0.2.2/24", true)];
+        assert!(plan(Some(&detached), &more).is_err());
+        let lines = [vec![address("192.0.2.1/24", false)], vec![Change::Up]];
+        let loaded = Plan::Become {
+            config: Box::new(kept),
+            state: None,
+        };
+        assert_eq!(load(&lines, Ok), Ok(loaded));
+        let again = become_(
+            Some(&detached),
+            &[Change::Carpdev(Some("eth0".into())), more[0].clone()],
+        );
+        assert_eq!(again.addresses.len(), 2);
     }
 
     #[test]

@@ -8,11 +8,13 @@ use super::path::{self, Place};
 use super::{Reply, Request};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::Uid;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs::{self, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zeroize::Zeroizing;
@@ -109,19 +111,24 @@ impl Client {
     /// # Errors
     /// [`Error::NotRunning`] without a daemon, [`Error::Untrusted`] when something else sits there.
     pub fn connect(place: &Place) -> Result<Self, Error> {
-        let socket = place.socket();
-        check(place)?;
-        let stream = UnixStream::connect(&socket).map_err(|error| match error.kind() {
+        Self::connect_to(place, &place.socket())
+    }
+
+    /// The same for another socket in its directory.
+    ///
+    /// # Errors
+    /// As with [`connect`](Self::connect).
+    pub fn connect_to(place: &Place, socket: &Path) -> Result<Self, Error> {
+        check(place, socket)?;
+        let stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NotRunning,
             _ => Error::Io(error),
         })?;
         // This settles it, whatever was renamed since the look at the files.
-        let uid = getsockopt(&stream, PeerCredentials)
-            .map_err(io::Error::from)?
-            .uid();
+        let uid = uid_of(&stream)?;
         if !trusted(uid) {
             return Err(Error::Untrusted {
-                path: socket,
+                path: socket.to_owned(),
                 why: format!("served by uid {uid}"),
             });
         }
@@ -141,7 +148,12 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::TimedOut`] after the patience, however slowly the bytes come.
-    pub fn ask(mut self, request: &Request) -> Result<Reply, Error> {
+    pub fn ask(self, request: &Request) -> Result<Reply, Error> {
+        self.say(request)
+    }
+
+    /// The same in another language.
+    pub(super) fn say<A: DeserializeOwned>(mut self, request: &impl Serialize) -> Result<A, Error> {
         let until = Instant::now() + self.patience;
         let frame = request_frame(request)?;
         self.stream.set_write_timeout(Some(self.patience))?;
@@ -153,7 +165,7 @@ impl Client {
         }
     }
 
-    fn reply(&mut self, until: Instant) -> Result<Reply, Error> {
+    fn reply<A: DeserializeOwned>(&mut self, until: Instant) -> Result<A, Error> {
         let mut timed = Timed {
             stream: &self.stream,
             until,
@@ -180,12 +192,12 @@ impl Read for Timed<'_> {
 }
 
 /// The look at the files before connecting. Symbolic links are not followed.
-fn check(place: &Place) -> Result<(), Error> {
+fn check(place: &Place, socket: &Path) -> Result<(), Error> {
     let directory = place.directory();
     for (path, wanted) in [
         (place.base(), "directory"),
         (&directory, "directory"),
-        (&place.socket(), "socket"),
+        (socket, "socket"),
     ] {
         let metadata = match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::NotRunning),
@@ -222,7 +234,7 @@ fn objection(metadata: &Metadata, wanted: &str) -> Option<String> {
 ///
 /// # Errors
 /// [`Error::TooLong`] over [`REQUEST_MAX`].
-pub fn request_frame(request: &Request) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub fn request_frame(request: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Error> {
     // All room from the start: a vector that grows leaves its old bytes, maybe a key, behind.
     let mut frame = Zeroizing::new(Vec::with_capacity(4 + REQUEST_MAX));
     frame.extend_from_slice(&[0; 4]);
@@ -351,6 +363,14 @@ pub async fn write_reply(
     tokio::time::timeout(limit, write)
         .await
         .unwrap_or(Err(Error::TimedOut))
+}
+
+/// The parent's side: who connected, as a uid of our user namespace.
+///
+/// # Errors
+/// Those of `SO_PEERCRED`.
+pub fn uid_of(stream: &UnixStream) -> io::Result<u32> {
+    Ok(getsockopt(stream, PeerCredentials)?.uid())
 }
 
 /// The daemon's side: whose process connected, as a uid of our user namespace.

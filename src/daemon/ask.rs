@@ -36,7 +36,7 @@ impl Daemon {
                 let done = self.demote(group, *by);
                 done.map_or_else(Reply::Refused, |()| Reply::Done)
             }
-            Request::Apply { .. } | Request::Load { .. } => {
+            Request::Apply { .. } | Request::Load { .. } | Request::Drain { .. } => {
                 self.waiting.push_back(asked);
                 self.next_transaction();
                 return;
@@ -114,9 +114,14 @@ impl Daemon {
         )
     }
 
+    /// The kernel counts from one question to the next.
+    pub(super) fn ask_missed(&mut self) {
+        self.fullsock += self.carpdevs.values().map(Attached::missed).sum::<u64>();
+    }
+
     /// The engine's counters, and that of what never reached it.
     fn stats(&mut self) -> Stats {
-        self.fullsock += self.carpdevs.values().map(Attached::missed).sum::<u64>();
+        self.ask_missed();
         Stats {
             fullsock: self.fullsock,
             ..*self.engine.stats()
@@ -183,6 +188,24 @@ impl Daemon {
         self.begun = true;
         self.set_demotion(name, next);
         Ok(())
+    }
+
+    /// One word for all members: they leave the addresses to others, or no longer.
+    pub(super) fn drain(&mut self, name: &str, on: bool) -> Reply {
+        let members = match self.group(name) {
+            Ok(group) => group.members,
+            Err(refusal) => return Reply::Refused(refusal),
+        };
+        self.begun = true;
+        for unit in members {
+            if let Some(interface) = self.interfaces.get_mut(&unit)
+                && interface.config.drain != on
+            {
+                interface.config.drain = on;
+                self.commit(unit);
+            }
+        }
+        Reply::Done
     }
 
     /// What was typed for a group; the engine adds what it counts itself.

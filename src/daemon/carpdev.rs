@@ -1,21 +1,23 @@
 //! A carpdev in use: its sockets, what is listened for, and the tasks that read it; must not know elections.
 
 use super::Event;
-use super::pace::{Pace, REST};
+use super::pace::{self, Pace};
 use crate::carp::config::{Carpdev, Config, Lladdr, Node, Unit};
 use crate::linux::bpf::LastingLink;
-use crate::linux::clock::{self, TimerFd};
+use crate::linux::clock;
 use crate::linux::filter::Filter;
 use crate::linux::frames::{Frames, MOST, Slots};
 use crate::linux::packet::PacketSocket;
 use crate::linux::raw::RawSocket;
 use crate::linux::readiness::Readiness;
 use crate::wire::MacAddr;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
 
@@ -111,6 +113,8 @@ pub struct Attached {
     /// One for each family that the kernel has.
     routed: Vec<RawSocket>,
     readers: [JoinHandle<()>; 2],
+    /// How long the readers rest in a flood.
+    rest: Rc<Cell<Duration>>,
     /// Programs that must not go before the TAPs (T30).
     _links: Vec<LastingLink>,
     /// What the neighbours' filter lets through.
@@ -134,9 +138,14 @@ impl Attached {
     ) -> io::Result<Self> {
         let [first, second] = sockets.map(|socket| Rc::new(PacketSocket::from(socket)));
         first.set_filter(&Filter::advertisements())?;
-        let one = Reader::new(index, Rc::clone(&first), adverts)?;
-        let two = Reader::new(index, Rc::clone(&second), events)?;
-        let readers = [one, two].map(|reader| tokio::task::spawn_local(reader.read()));
+        let rest = Rc::new(Cell::new(pace::rest(Duration::ZERO)));
+        let reader = |socket: &Rc<PacketSocket>, events| {
+            let socket = Readiness::new(Rc::clone(socket))?;
+            let rest = Rc::clone(&rest);
+            let reader = Reader::new(index, socket, rest, events);
+            io::Result::Ok(tokio::task::spawn_local(reader.read()))
+        };
+        let readers = [reader(&first, adverts)?, reader(&second, events)?];
         let name = name.to_owned();
         Ok(Self {
             name,
@@ -146,6 +155,7 @@ impl Attached {
             neighbours: second,
             routed: routed.into_iter().map(RawSocket::from).collect(),
             readers,
+            rest,
             _links: links,
             asked_for: BTreeSet::new(),
         })
@@ -169,6 +179,11 @@ impl Attached {
         };
         let left = packets.iter().filter(|packet| left(packet)).count();
         left > 0 || packets.is_empty()
+    }
+
+    /// In a flood its readers look so often that no advertisement of the shortest `interval` is read too late.
+    pub fn rest_for(&self, interval: Duration) {
+        self.rest.set(pace::rest(interval));
     }
 
     /// Advertisements that found the queue full since the last call.
@@ -213,22 +228,26 @@ impl Drop for Attached {
 struct Reader {
     index: u32,
     socket: Readiness<Rc<PacketSocket>>,
-    ticks: Readiness<TimerFd>,
+    rest: Rc<Cell<Duration>>,
     events: Sender<Event>,
     /// This is a flood: it looks by the clock, so that what arrives wakes nobody.
     paused: bool,
 }
 
 impl Reader {
-    fn new(index: u32, socket: Rc<PacketSocket>, events: Sender<Event>) -> io::Result<Self> {
-        let ticks = TimerFd::new().map_err(io::Error::other)?;
-        Ok(Self {
+    fn new(
+        index: u32,
+        socket: Readiness<Rc<PacketSocket>>,
+        rest: Rc<Cell<Duration>>,
+        events: Sender<Event>,
+    ) -> Self {
+        Self {
             index,
-            socket: Readiness::new(socket)?,
-            ticks: Readiness::new(ticks)?,
+            socket,
+            rest,
             events,
             paused: false,
-        })
+        }
     }
 
     /// Reads frames in batches until the socket is gone. An interface that went down reports that once; its link event
@@ -256,21 +275,19 @@ impl Reader {
             if flooded != self.paused {
                 self.pause(flooded);
             }
-            if self.paused && drained && self.ticks.read(TimerFd::read).await.is_err() {
-                self.pause(false);
+            if self.paused && drained {
+                tokio::time::sleep(self.rest.get()).await;
             }
         }
     }
 
     /// Where the kernel refuses, all stays as it is.
     fn pause(&mut self, yes: bool) {
-        if yes && self.ticks.get_ref().every(REST).is_ok() {
+        if yes {
             self.socket.pause();
             self.paused = true;
-        } else if !yes && self.socket.resume().is_ok() {
-            // It only wakes the task in vain if it goes on.
-            let _ = self.ticks.get_ref().set(None);
-            self.paused = false;
+        } else {
+            self.paused = self.socket.resume().is_err();
         }
     }
 }

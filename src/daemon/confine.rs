@@ -4,7 +4,7 @@ use crate::linux::netns::Namespace;
 use crate::linux::sandbox::{self, User};
 use crate::linux::{Error, syscalls};
 use std::io;
-use std::os::fd::{AsFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::Command;
 
 /// The number under which a parent passes the namespace.
@@ -47,6 +47,21 @@ impl Nowhere {
     /// Without the right to make one there is none, and engines say so.
     pub(super) fn new() -> Self {
         Self(Namespace::new().ok())
+    }
+
+    /// Each engine makes its own.
+    pub(super) const fn none() -> Self {
+        Self(None)
+    }
+
+    /// The one that another program has passed.
+    pub(super) fn inherited(descriptor: Option<OwnedFd>) -> Self {
+        Self(descriptor.and_then(|passed| Namespace::inherited(passed).ok()))
+    }
+
+    /// To pass it on.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(AsFd::as_fd)
     }
 
     /// Passes it to an engine about to start.

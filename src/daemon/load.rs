@@ -1,8 +1,8 @@
-//! Requests that change an interface, as plans: a command line's, a file's; must not know how a plan is carried out.
+//! Requests that change an interface, as plans that can be: a command line's, a file's; must not know how one is carried out.
 
-use super::Daemon;
-use crate::carp::config::Unit;
-use crate::control::plan::{self, Plan};
+use super::{Daemon, kernel};
+use crate::carp::config::{Lladdr, Unit};
+use crate::control::plan::{self, Plan, refusal};
 use crate::control::{Change, Dumped, Refusal, Reply, Request};
 
 /// What is to be done; else the answer, at once.
@@ -62,5 +62,61 @@ impl Daemon {
             }
             (plan, _) => Some(plan),
         })
+    }
+
+    /// What only the whole can tell: conflicts with other interfaces, and what the kernel says of the carpdev.
+    fn check(&self, unit: Unit, mut plan: Plan) -> Result<Plan, Refusal> {
+        let Plan::Become { config, .. } = &mut plan else {
+            return Ok(plan);
+        };
+        self.check_peers(config)?;
+        let Some(name) = config.carpdev.as_deref() else {
+            return Ok(plan);
+        };
+        const TEXT: &str = "SIOCSVH: Invalid argument";
+        let held = self
+            .interfaces
+            .get(&unit)
+            .and_then(|interface| interface.config.carpdev.as_deref());
+        match self.kernel.named(name) {
+            None if held != Some(name) => {
+                return Err(refusal(TEXT, format!("carpdev {name}: no such interface")));
+            }
+            Some(_)
+                if Unit::from_name(name)
+                    .is_some_and(|other| self.interfaces.contains_key(&other)) =>
+            {
+                return Err(refusal(
+                    TEXT,
+                    format!("carpdev {name} is a carp interface itself"),
+                ));
+            }
+            Some(link) => {
+                if let Some(why) = kernel::unfit(link) {
+                    return Err(refusal(TEXT, format!("carpdev {name} {why}")));
+                }
+                if config.lladdr == Lladdr::Chosen(link.mac) {
+                    config.lladdr = Lladdr::Carpdev;
+                }
+            }
+            None => {}
+        }
+        for (other, interface) in &self.interfaces {
+            let shared = interface
+                .config
+                .nodes
+                .iter()
+                .find(|node| config.nodes.iter().any(|n| n.vhid == node.vhid));
+            if let (Some(node), true) = (
+                shared,
+                *other != unit && interface.config.carpdev == config.carpdev,
+            ) {
+                return Err(refusal(
+                    TEXT,
+                    format!("vhid {} is in use by {other} on {name}", node.vhid),
+                ));
+            }
+        }
+        Ok(plan)
     }
 }

@@ -12,6 +12,7 @@ mod ask;
 mod attend;
 mod carpdev;
 pub mod confine;
+mod crashes;
 pub mod door;
 mod foreign;
 mod interface;
@@ -25,11 +26,14 @@ mod pace;
 mod parent;
 mod perform;
 mod plane;
+mod process;
+mod relief;
 mod resume;
 mod run;
 mod settle;
 mod start;
 mod transact;
+mod upgrade;
 
 use crate::carp::Engine;
 use crate::carp::config::{Carpdev, InputMode, Settings, Unit};
@@ -51,7 +55,7 @@ use transact::Transaction;
 
 pub use crate::carp::config::Dataplane;
 pub use links::{hardware, links};
-pub use start::{Options, daemon, door_process, engine_process};
+pub use start::{Begin, Options, daemon, door_process, engine_process};
 
 /// What the reading tasks hand to the one that owns the engine.
 #[derive(Debug)]
@@ -70,6 +74,12 @@ enum Event {
     Retry,
     /// SIGTERM, SIGINT.
     End,
+    /// SIGUSR1: another engine is to go on.
+    Relieved,
+    /// No front end waits for an answer any more.
+    Vacant,
+    /// Whoever still waits has waited long enough.
+    Overdue,
 }
 
 /// A request and where its reply goes.
@@ -121,6 +131,19 @@ enum Ending {
     Over,
 }
 
+/// How an engine gives way to another one: it ends without a word when nobody waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Relief {
+    /// Not at all.
+    No,
+    /// Front ends are still in.
+    Asked,
+    /// Orders may be under way.
+    Vacant,
+    /// However that is.
+    Overdue,
+}
+
 /// The state of the one task.
 struct Daemon {
     engine: Engine,
@@ -156,6 +179,8 @@ struct Daemon {
     told: BTreeSet<(String, InputMode)>,
     /// carpN that the engine has let go of.
     retired: BTreeSet<Unit>,
+    /// What the copiers of former engines carried, by index of carpN.
+    carried: BTreeMap<u32, Counters>,
     /// Frames that were lost for want of room, as far as they were asked for.
     fullsock: u64,
     /// Something was done since what is there was last compared with what is wanted.
@@ -165,6 +190,9 @@ struct Daemon {
     ending: Ending,
     /// At the end everything stays for the next engine.
     leaving: bool,
+    /// How far it is with giving way to another engine.
+    relief: Relief,
+    entrance: attend::Entrance,
     /// End by itself when nothing is left to do.
     autostarted: bool,
     /// Something was asked for, or long enough nothing.

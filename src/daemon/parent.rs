@@ -1,93 +1,140 @@
 //! The process that keeps the privilege: starts the engine's, serves its door, passes signals on; must not know the protocol.
 
-use super::Options;
 use super::confine::Nowhere;
+use super::crashes::{Crashes, Next};
 use super::door::How;
 use super::door::serve::Door;
 use super::log::{Log, level};
-use super::start::PANICKED;
+use super::process::Process;
+use super::relief::Relief;
+use super::start::{Options, PANICKED};
+use super::upgrade::{Present, Succession, Upgrades};
 use crate::control::path;
+use crate::control::plan::refusal;
+use crate::control::upgrade::Upgraded;
 use crate::linux::channel::Channel;
+use crate::linux::pass::Number;
 use crate::linux::{clock, random};
 use crate::time::Instant;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::Pid;
-use std::collections::VecDeque;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::io;
+use std::os::fd::AsFd;
+use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
-use std::{fmt, io};
 
-/// After so many milliseconds without an order the next engine is started.
-const QUIET: u16 = 200;
-/// So many engines may die within [`WHILE`] before the next ones wait.
-const DEATHS: usize = 8;
-const WHILE: Duration = Duration::from_secs(10);
-/// The first wait and the longest; each is twice the one before.
-const PAUSE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+/// After so much time without an order the next engine is started.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// Runs until an engine has ended as it should. One that dies has a successor at once. Failure: it said itself why.
 ///
 /// # Errors
 /// What kept it from starting, or the door from working.
 pub(super) fn keep(options: Options, log: &Log) -> io::Result<ExitCode> {
-    let signals = Signals::take()?;
-    let mut door = open_door()?;
-    let mut keeper = Keeper {
+    let keeper = Keeper {
         options,
-        signals,
+        log,
+        signals: Signals::take()?,
         nowhere: Nowhere::new(),
         spare: None,
+        upgrades: Upgrades::new(),
+        relief: None,
     };
-    let mut crashes = Crashes::default();
-    let ended = loop {
-        match keeper.run_one(&mut door)? {
-            End::Died(status) if door.ready => {
-                let next = crashes.another(clock::now());
-                log.line(
-                    level::CRIT,
-                    &format!("the engine ended with {status}: {next}"),
-                );
-                if !keeper.follow(&mut door, next)? {
-                    break Ok(ExitCode::FAILURE);
-                }
-            }
-            End::Died(status) => {
-                break Err(io::Error::other(format!("the engine ended with {status}")));
-            }
-            End::Code(0) => break Ok(ExitCode::SUCCESS),
-            End::Code(_) => break Ok(ExitCode::FAILURE),
-        }
+    keeper.keep(open_door()?, None)
+}
+
+/// The same for the program that takes the place of another one, whose letter has this number.
+///
+/// # Errors
+/// What is not as the letter says.
+pub(super) fn take_over(options: Options, letter: Number) -> io::Result<ExitCode> {
+    let Succession {
+        build,
+        door,
+        engine,
+        speaks,
+        nowhere,
+        upgrades,
+    } = Succession::take(letter)?;
+    let log = Log::new(options.autostarted);
+    let keeper = Keeper {
+        options,
+        log: &log,
+        signals: Signals::take()?,
+        nowhere,
+        spare: None,
+        upgrades,
+        relief: Some(Relief::new(speaks)),
     };
-    door.close();
-    if let Some(Process { mut child, channel }) = keeper.spare {
-        // It ends when nobody answers its first order.
-        drop(channel);
-        let _ = child.wait();
-    }
-    ended
+    log.line(
+        level::NOTICE,
+        &format!(
+            "version {} goes on for version {build}",
+            env!("CARGO_PKG_VERSION")
+        ),
+    );
+    keeper.keep(door, Some(engine))
 }
 
 /// What every engine is started with, and the next one.
-struct Keeper {
+struct Keeper<'a> {
     options: Options,
+    log: &'a Log,
     signals: Signals,
     nowhere: Nowhere,
     /// It has begun and waits for the answer to its first order, so that it goes on at once.
     spare: Option<Process>,
+    upgrades: Upgrades,
+    /// The engine that serves is of another program, and is to give way.
+    relief: Option<Relief>,
 }
 
-/// An engine and the far end of its channel.
-struct Process {
-    child: Child,
-    channel: Channel,
+/// What there is to do.
+#[derive(Default)]
+struct Woken {
+    asked: bool,
+    signalled: bool,
+    upgrade: bool,
+    /// The spare one has asked for something, or has ended.
+    spare: Option<PollFlags>,
+    /// There is time.
+    quiet: bool,
 }
 
-impl Keeper {
+impl Keeper<'_> {
+    /// Engine after engine, beginning with `first` if it runs already.
+    fn keep(mut self, mut door: Door, mut first: Option<Process>) -> io::Result<ExitCode> {
+        let mut crashes = Crashes::default();
+        let ended = loop {
+            match self.run_one(&mut door, first.take())? {
+                End::Relieved => door.how = How::GoOn,
+                End::Died(status) if door.ready => {
+                    let next = crashes.another(clock::now());
+                    self.log.line(
+                        level::CRIT,
+                        &format!("the engine ended with {status}: {next}"),
+                    );
+                    if !self.follow(&mut door, next)? {
+                        break Ok(ExitCode::FAILURE);
+                    }
+                }
+                End::Died(status) => {
+                    break Err(io::Error::other(format!("the engine ended with {status}")));
+                }
+                End::Code(0) => break Ok(ExitCode::SUCCESS),
+                End::Code(_) => break Ok(ExitCode::FAILURE),
+            }
+        };
+        door.close();
+        if let Some(spare) = self.spare {
+            // It ends when nobody answers its first order.
+            let _ = spare.end();
+        }
+        ended
+    }
+
     /// Prepares for the next engine. False: the daemon is to end.
     fn follow(&mut self, door: &mut Door, next: Next) -> io::Result<bool> {
         let Next::After(pause) = next else {
@@ -96,101 +143,189 @@ impl Keeper {
         };
         door.how = How::Leave;
         // Should it die as well, nobody hears a goodbye.
-        let _ = self.run_one(door)?;
+        let _ = self.run_one(door, None)?;
         door.disown();
         door.how = How::Anew;
         Ok(!self.signals.within(pause)?)
     }
 
     /// One engine, from its start to its end.
-    fn run_one(&mut self, door: &mut Door) -> io::Result<End> {
-        let waiting = self.spare.take();
-        let alive = |spare: &mut Process| matches!(spare.child.try_wait(), Ok(None));
-        let (mut child, channel) =
-            match waiting.and_then(|mut spare| alive(&mut spare).then_some(spare)) {
-                Some(Process { child, channel }) => (child, channel),
-                None => {
-                    let Process { child, channel } = self.start(door.ready)?;
-                    (child, channel)
-                }
-            };
+    fn run_one(&mut self, door: &mut Door, running: Option<Process>) -> io::Result<End> {
+        let running = running.or_else(|| self.spare.take().filter(Process::lives));
+        let engine = match running {
+            Some(engine) => engine,
+            None => Process::start(self.options, &self.nowhere, door.ready)?,
+        };
         if self.options.autostarted && !door.ready {
             // The command that waits for a line gets the engine's.
             close_stdout()?;
         }
-        let served = self.attend(door, &child, &channel);
+        let served = self.attend(door, &engine);
         if served.is_err() {
             // It said what no engine of ours says.
-            let _ = child.kill();
+            engine.signal(Signal::SIGKILL);
         }
-        drop(channel);
-        let status = child.wait()?;
+        let status = engine.end()?;
+        let told = matches!(served, Ok(true));
+        // One that dies before it is told is relieved as well.
+        if self.relief.take().is_some() && !told {
+            return Ok(End::Relieved);
+        }
         Ok(match status.code() {
-            Some(PANICKED) | None if !matches!(served, Ok(true)) => End::Died(status),
+            Some(PANICKED) | None if !told => End::Died(status),
             code => End::Code(code.unwrap_or(1)),
         })
     }
 
-    /// The same program, even if its file was replaced meanwhile. It has its own process group: who types ^C at a terminal means us.
-    fn start(&self, again: bool) -> io::Result<Process> {
-        let (near, channel) = Channel::pair()?;
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0("carp").arg("engine");
-        if self.options.autostarted {
-            command.arg("--autostarted");
-        }
-        command.args(["--dataplane", self.options.dataplane.word()]);
-        command.process_group(0).stdin(OwnedFd::from(near));
-        if again {
-            command.stdout(Stdio::null());
-        }
-        self.nowhere.pass_to(&mut command)?;
-        let child = command.spawn()?;
-        Ok(Process { child, channel })
-    }
-
     /// Performs what an engine orders until it hangs up. SIGTERM and SIGINT are its: it says goodbye, then asks for the end.
     /// True: one of them came.
-    fn attend(&mut self, door: &mut Door, child: &Child, channel: &Channel) -> io::Result<bool> {
-        let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
+    fn attend(&mut self, door: &mut Door, engine: &Process) -> io::Result<bool> {
         let mut told = false;
+        if self.relief.is_some() {
+            self.start_spare();
+        }
         loop {
-            let (asked, signalled) = match self.wait(channel, door.ready)? {
-                Some(which) => which,
-                None => {
-                    // The host is busy if it fails; then the next one starts when it is needed.
-                    self.spare = self.start(true).ok();
-                    continue;
-                }
-            };
-            if signalled && self.signals.0.read_signal()?.is_some() {
-                // It may have ended by itself; that shows right after.
-                let _ = kill(pid, Signal::SIGTERM);
+            let woken = self.wait(&engine.channel, door.ready)?;
+            if woken.signalled && self.signals.0.read_signal()?.is_some() {
+                engine.signal(Signal::SIGTERM);
                 told = true;
+                if let Some(relief) = self.relief.as_mut().filter(|relief| !relief.speaks()) {
+                    relief.tell(clock::now());
+                }
             }
-            if asked && !perform(door, channel)? {
+            if woken.asked && !self.perform(door, &engine.channel)? {
                 return Ok(told);
             }
+            if woken.upgrade {
+                self.upgrade(door, engine);
+            }
+            if woken.quiet {
+                self.start_spare();
+            }
+            self.relieve(engine, woken.spare);
         }
     }
 
-    /// Waits for an order and for a signal. `None`: there was time for a spare.
-    fn wait(&self, channel: &Channel, ready: bool) -> io::Result<Option<(bool, bool)>> {
-        let patience = match &self.spare {
-            None if ready => QUIET.into(),
-            _ => PollTimeout::NONE,
-        };
-        let [channel, signals] = [channel.as_fd(), self.signals.0.as_fd()];
-        let mut waited = [channel, signals].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut waited, patience) {
-            Ok(0) => Ok(None),
-            Ok(_) => Ok(Some((
-                waited[0].any() == Some(true),
-                waited[1].any() == Some(true),
-            ))),
-            Err(Errno::EINTR) => Ok(Some((false, false))),
-            Err(e) => Err(e.into()),
+    /// The host is busy if it fails; then the next one starts when it is needed.
+    fn start_spare(&mut self) {
+        self.spare = Process::start(self.options, &self.nowhere, true).ok();
+    }
+
+    /// One order. False: the engine has hung up.
+    fn perform(&mut self, door: &mut Door, channel: &Channel) -> io::Result<bool> {
+        if self.relief.as_ref().is_some_and(|relief| !relief.speaks()) {
+            return Ok(false);
         }
+        let answered = perform(door, channel)?;
+        if std::mem::take(&mut door.began) {
+            self.upgrades.conclude(&Upgraded::Done);
+        }
+        if let Some(place) = door.place()
+            && let Err(e) = self.upgrades.listen(place)
+        {
+            let text = format!("no upgrade can be asked for: {e}");
+            self.log.line(level::ERR, &text);
+        }
+        Ok(answered)
+    }
+
+    /// The next step towards another program, which may be the last of this one.
+    fn upgrade(&mut self, door: &Door, engine: &Process) {
+        let present = Present {
+            options: self.options,
+            engine: (engine.pid(), &engine.channel),
+            nowhere: self.nowhere.descriptor(),
+            door,
+        };
+        if !self.upgrades.go_on(&present) {
+            return;
+        }
+        if let Some(spare) = self.spare.take() {
+            spare.signal(Signal::SIGKILL);
+            let _ = spare.end();
+        }
+        let why = self.upgrades.execute(&present);
+        self.log.line(level::ERR, &why);
+    }
+
+    /// The engine of another program gives way when ours waits for the answer to its first order.
+    fn relieve(&mut self, engine: &Process, spare: Option<PollFlags>) {
+        let Some(relief) = &mut self.relief else {
+            return;
+        };
+        let now = clock::now();
+        if relief.until().is_some_and(|until| now >= until) {
+            engine.signal(Signal::SIGKILL);
+        }
+        let Some(flags) = spare else {
+            return;
+        };
+        if !flags.contains(PollFlags::POLLHUP) {
+            engine.signal(Signal::SIGUSR1);
+            relief.tell(now);
+            return;
+        }
+        let again = relief.again();
+        let ended = self.spare.take().map(Process::end);
+        let status = match ended {
+            Some(Ok(status)) => status.to_string(),
+            _ => "nothing".to_owned(),
+        };
+        let why = format!("the new engine ended with {status} before it began");
+        self.log.line(level::CRIT, &why);
+        if again {
+            self.start_spare();
+        } else {
+            self.relief = None;
+            let text = "the engine of the old version goes on";
+            self.upgrades
+                .conclude(&Upgraded::Refused(refusal(text, why)));
+        }
+    }
+
+    /// Waits for something to do.
+    fn wait(&self, channel: &Channel, ready: bool) -> io::Result<Woken> {
+        let (upgrade, due) = self.upgrades.awaited();
+        let quiet = (self.spare.is_none() && ready).then(|| clock::now() + QUIET);
+        let relief = self.relief.as_ref();
+        let late = relief.and_then(Relief::until);
+        let relieving = relief.filter(|relief| !relief.told());
+        let spare = relieving.and(self.spare.as_ref());
+        // Of an engine that is not understood only the end is of interest.
+        let orders = if relief.is_none_or(Relief::speaks) {
+            PollFlags::POLLIN
+        } else {
+            PollFlags::empty()
+        };
+        let mut waited = vec![
+            PollFd::new(channel.as_fd(), orders),
+            PollFd::new(self.signals.0.as_fd(), PollFlags::POLLIN),
+        ];
+        let others = [upgrade, spare.map(|spare| spare.channel.as_fd())];
+        let places = others.map(|other| {
+            let other = PollFd::new(other?, PollFlags::POLLIN);
+            waited.push(other);
+            Some(waited.len() - 1)
+        });
+        let until = [due, quiet, late].into_iter().flatten().min();
+        match poll(&mut waited, timeout(until)) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(Woken::default()),
+            Err(e) => return Err(e.into()),
+        }
+        let any = |place: usize| waited[place].any() == Some(true);
+        let over = |until: Option<Instant>| until.is_some_and(|until| clock::now() >= until);
+        let [upgrade, spare] = places;
+        let (asked, signalled) = (any(0), any(1));
+        Ok(Woken {
+            asked,
+            signalled,
+            upgrade: upgrade.is_some_and(any) || over(due),
+            spare: spare
+                .filter(|place| any(*place))
+                .and_then(|place| waited[place].revents()),
+            quiet: over(quiet),
+        })
     }
 }
 
@@ -202,52 +337,12 @@ fn perform(door: &mut Door, channel: &Channel) -> io::Result<bool> {
     }
 }
 
-/// What becomes of a dead engine's work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    AtOnce,
-    After(Duration),
-}
-
-impl fmt::Display for Next {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AtOnce => f.write_str("another one goes on"),
-            Self::After(pause) => write!(
-                f,
-                "that is too often: goodbye, and another one begins in {} s, demoted",
-                pause.as_secs()
-            ),
-        }
-    }
-}
-
-/// When engines died of late.
-#[derive(Debug, Default)]
-struct Crashes {
-    recent: VecDeque<Instant>,
-    pause: Option<Duration>,
-}
-
-impl Crashes {
-    fn another(&mut self, now: Instant) -> Next {
-        if self
-            .recent
-            .back()
-            .is_some_and(|last| now.since(*last) > WHILE + PAUSE[1])
-        {
-            self.pause = None;
-        }
-        self.recent.retain(|at| now.since(*at) <= WHILE);
-        self.recent.push_back(now);
-        if self.recent.len() <= DEATHS {
-            return Next::AtOnce;
-        }
-        self.recent.clear();
-        let pause = self.pause.map_or(PAUSE[0], |last| PAUSE[1].min(last * 2));
-        self.pause = Some(pause);
-        Next::After(pause)
-    }
+/// Until that moment, or a little longer.
+fn timeout(until: Option<Instant>) -> PollTimeout {
+    until.map_or(PollTimeout::NONE, |until| {
+        let left = until.since(clock::now()).as_millis() + 1;
+        PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+    })
 }
 
 /// How an engine ended.
@@ -256,6 +351,8 @@ enum End {
     Code(i32),
     /// By a signal, or because it panicked.
     Died(ExitStatus),
+    /// It has given way to the next one.
+    Relieved,
 }
 
 /// `carp door`: serves an engine that somebody else started.
@@ -295,7 +392,7 @@ impl Signals {
         }
     }
 
-    /// A child inherits the mask, and unblocks them when it is ready for them.
+    /// A child inherits the mask, and unblocks them when it is ready for them. So does a program that takes our place.
     fn take() -> io::Result<Self> {
         let mut ends = SigSet::empty();
         ends.add(Signal::SIGTERM);

@@ -27,7 +27,11 @@ impl Daemon {
     }
 
     fn act(&mut self, action: Action, sent: &mut Vec<Input<'static>>) {
-        self.stirred = true;
+        // What a MASTER does all the time changes nothing that `settle` looks at.
+        self.stirred |= !matches!(
+            action,
+            Action::Send { .. } | Action::SendToPeers { .. } | Action::Lease { .. }
+        );
         match action {
             Action::Send {
                 carpdev,

@@ -225,7 +225,7 @@ impl Daemon {
             why: why.clone(),
             hindrance: interface.hindrance.clone(),
         };
-        let mut total = self.plane.counters(interface.index).unwrap_or_default();
+        let mut total = self.carried(interface.index);
         let vhids = interface.config.nodes.iter().map(|node| node.vhid.get());
         for vhid in vhids {
             let of = |(index, counted, _): &&(u32, u8, Counters)| {
@@ -236,6 +236,13 @@ impl Daemon {
             }
         }
         (served, traffic(total))
+    }
+
+    /// What copiers carried for a carpN, this engine's and those before it.
+    pub(super) fn carried(&self, index: u32) -> Counters {
+        let mut total = self.carried.get(&index).copied().unwrap_or_default();
+        total += self.plane.counters(index).unwrap_or_default();
+        total
     }
 
     /// A carpdev did not take the data plane that was chosen, or does now.

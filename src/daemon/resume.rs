@@ -24,6 +24,14 @@ impl Daemon {
     /// The door does not answer.
     pub(super) async fn resume(&mut self, outcomes: &Outcomes, heir: Heir) -> io::Result<()> {
         self.begun = true;
+        self.plane.inherit();
+        let resumed = self.resume_held(outcomes, heir).await;
+        // Where nobody goes on nothing is inherited.
+        self.plane.tell_inherited();
+        resumed
+    }
+
+    async fn resume_held(&mut self, outcomes: &Outcomes, heir: Heir) -> io::Result<()> {
         let Some((whole, kept)) = self.kept.read() else {
             self.clear(&heir, &BTreeSet::new());
             return Ok(());
@@ -33,6 +41,7 @@ impl Daemon {
             self.choice = choice;
         }
         self.demoted.clone_from(whole.demotions());
+        self.count_on();
         let mut units: Vec<KeptUnit> = Vec::new();
         for unit in kept {
             // The frames that a destroyed one would still have served are few, its goodbye is said.
@@ -43,7 +52,7 @@ impl Daemon {
         self.listen_again();
         let known: BTreeSet<Unit> = units.iter().map(|(unit, ..)| *unit).collect();
         match heir.how {
-            How::GoOn | How::Leave => self.go_on(whole, units),
+            How::GoOn | How::Leave | How::Look => self.go_on(whole, units),
             How::Anew => self.begin_anew(&known),
         }
         self.clear(&heir, &known);

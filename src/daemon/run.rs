@@ -1,6 +1,6 @@
 //! The loop: waits for events, hands them to the one task's parts, keeps the timer; must not know what they mean.
 
-use super::{Daemon, Ending, Event};
+use super::{Daemon, Ending, Event, Relief};
 use crate::carp::Input;
 use crate::linux::clock::TimerFd;
 use crate::linux::monitor::{self, Monitor};
@@ -13,6 +13,9 @@ use tokio::sync::mpsc;
 
 /// How long goodbyes and the linger may take before the end comes anyway.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long front ends may take to get their replies, and orders their outcomes, before another engine goes on.
+const RELIEF: Duration = Duration::from_millis(700);
 
 /// The two queues: advertisements are always taken first.
 pub(super) struct Queues {
@@ -57,7 +60,7 @@ pub(super) async fn run(
             daemon.settle();
         }
         daemon.keep();
-        if daemon.ending == Ending::Over {
+        if daemon.ending == Ending::Over || daemon.gives_way() {
             return Ok(());
         }
     }
@@ -86,8 +89,40 @@ impl Daemon {
                 self.retry();
             }
             Event::End => return Ok(self.end()),
+            Event::Relieved => self.relieved(),
+            Event::Vacant => self.relief = self.relief.max(Relief::Vacant),
+            Event::Overdue => self.relief = Relief::Overdue,
         }
         Ok(true)
+    }
+
+    /// Nobody else is let in. It goes on as ever until those who are in have their replies and orders their outcomes.
+    fn relieved(&mut self) {
+        self.relief = self.relief.max(Relief::Asked);
+        let (entrance, events) = (self.entrance.clone(), self.events.clone());
+        tokio::task::spawn_local(async move {
+            let overdue = tokio::time::timeout(RELIEF, entrance.shut()).await.is_err();
+            if !overdue {
+                let _ = events.send(Event::Vacant).await;
+            }
+            // The parent may not know the orders of this engine any more.
+            tokio::time::sleep(RELIEF).await;
+            let _ = events.send(Event::Overdue).await;
+        });
+    }
+
+    /// The next engine waits, and this one has nothing in hand.
+    fn gives_way(&mut self) -> bool {
+        let free = match self.relief {
+            Relief::No | Relief::Asked => false,
+            Relief::Vacant => self.pending.is_empty(),
+            Relief::Overdue => true,
+        };
+        if !free || self.ending != Ending::No {
+            return false;
+        }
+        self.keep_counters();
+        true
     }
 
     /// Goodbye everywhere; the second time, or when it takes too long, without further waiting.

@@ -6,8 +6,8 @@ use super::interface::Shape;
 use super::log::level;
 use super::plane::port;
 use super::{Daemon, Ending, Event, Purpose};
-use crate::carp::Input;
 use crate::carp::config::{Carpdev, Config, Unit};
+use crate::carp::{Input, interval};
 use crate::linux::bpf::LastingLink;
 use crate::linux::packet::PacketSocket;
 use std::collections::BTreeSet;
@@ -101,12 +101,25 @@ impl Daemon {
                 ));
                 continue;
             }
+            attached.rest_for(self.shortest_interval(*index));
             let wanted = self.listening_for(*index, None);
             if attached.listening.as_ref() != Some(&wanted) {
                 orders.push((Purpose::Listen(*index), listen(*index, &wanted)));
             }
         }
         self.order_once(orders);
+    }
+
+    /// The shortest time between the advertisements of any vhost there.
+    fn shortest_interval(&self, carpdev: u32) -> Duration {
+        let interfaces = self.interfaces.values();
+        let there = interfaces.filter(|interface| interface.carpdev == Some(carpdev));
+        let intervals = there.flat_map(|interface| {
+            let config = &interface.config;
+            let nodes = config.nodes.iter();
+            nodes.map(|node| interval(config.advbase, node.advskew))
+        });
+        intervals.min().unwrap_or_default()
     }
 
     fn order_once(&mut self, orders: Vec<(Purpose, Effect)>) {

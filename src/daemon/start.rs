@@ -1,12 +1,13 @@
 //! Begins each of the two processes, and says a process's last word; must not know what either does.
 
+use super::attend::{self, Entrance};
 use super::door::client::{Client, Outcomes};
-use super::door::{Effect, Heir, Outcome, Said};
+use super::door::{Effect, Heir, How, Outcome, Said};
 use super::keep::Kept;
 use super::log::{Log, level};
 use super::plane::{Choice, Offer, choose};
 use super::run::{Queues, listen_to_door, run, watch};
-use super::{Daemon, Ending, Event, Purpose, attend, confine, parent};
+use super::{Daemon, Ending, Event, Purpose, Relief, confine, parent, upgrade};
 use crate::carp::config::{Dataplane, Settings};
 use crate::carp::{Engine, Input};
 use crate::control::Refusal;
@@ -16,13 +17,14 @@ use crate::dataplane::Plane;
 use crate::linux::channel::Channel;
 use crate::linux::clock::{self, TimerFd};
 use crate::linux::monitor::Monitor;
+use crate::linux::pass::Number;
 use crate::linux::readiness::Readiness;
 use crate::linux::records::Records;
 use crate::linux::{random, sandbox};
 use nix::sys::signal::SigSet;
 use nix::unistd::Uid;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -45,11 +47,34 @@ pub struct Options {
     pub autostarted: bool,
     /// The data plane to begin with.
     pub dataplane: Dataplane,
+    /// Where from.
+    pub begin: Begin,
+}
+
+/// Where a daemon begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Begin {
+    /// With nothing.
+    #[default]
+    Anew,
+    /// It says whether it could take the place of the daemon that has written the letter under this number.
+    Trial(RawFd),
+    /// It takes it.
+    Succession(RawFd),
 }
 
 /// `carp daemon`: runs until it is told to end.
 #[must_use]
 pub fn daemon(options: Options) -> ExitCode {
+    sandbox::be_called(c"carpd");
+    match options.begin {
+        Begin::Anew => {}
+        Begin::Trial(letter) => return tried(upgrade::look(options, Number::new(letter))),
+        Begin::Succession(letter) => {
+            return parent::take_over(options, Number::new(letter))
+                .unwrap_or_else(|e| concluded(options, Err(refused(e))));
+        }
+    }
     // Whoever started us may have blocked what ends us; a child inherits that.
     let _ = SigSet::all().thread_unblock();
     if options.autostarted {
@@ -74,6 +99,7 @@ pub fn door_process() -> ExitCode {
 /// `carp engine`: the near end alone, without privilege.
 #[must_use]
 pub fn engine_process(options: Options) -> ExitCode {
+    sandbox::be_called(c"carp-engine");
     end_with_any_thread();
     let alone = || -> io::Result<(Channel, Start)> {
         let log = Log::new(options.autostarted);
@@ -138,12 +164,34 @@ fn engine(start: Start, channel: Channel) -> Result<(), Started> {
             // A spare that was never needed.
             return Ok(());
         };
+        if opened
+            .heir
+            .as_ref()
+            .is_some_and(|heir| heir.how == How::Look)
+        {
+            return examine(opened.records);
+        }
         let offer = offered(&mut door, &outcomes).await?;
         let choice = choose(start.options.dataplane, &offer).map_err(Started::Failed)?;
         begin(start, door, outcomes, opened, (plane, offer, choice))
             .await
             .map_err(refused)
     })
+}
+
+/// Goes on from the records as far as that touches nothing, as confined as an engine is.
+fn examine(records: Records) -> Result<(), Started> {
+    confine::finish(&mut Vec::new());
+    let (whole, units) = Kept::new(records)
+        .examine()
+        .map_err(|why| Started::Failed(refusal(&why, why.clone())))?;
+    let now = clock::now();
+    let mut engine = Engine::new(0).with_clock(now, wall_clock());
+    if let Some(whole) = whole {
+        engine.resume(now, whole, units);
+    }
+    while engine.poll().is_some() {}
+    Ok(())
 }
 
 async fn begin(
@@ -184,11 +232,14 @@ async fn begin(
         fallbacks: BTreeMap::new(),
         told: BTreeSet::new(),
         retired: BTreeSet::new(),
+        carried: BTreeMap::new(),
         fullsock: 0,
         stirred: true,
         kept: Kept::new(opened.records),
         ending: Ending::No,
         leaving: false,
+        relief: Relief::No,
+        entrance: Entrance::new(),
         autostarted: options.autostarted,
         begun: false,
         adverts,
@@ -205,8 +256,10 @@ async fn begin(
     }
     tokio::task::spawn_local(watch(monitor, events.clone()));
     tokio::task::spawn_local(listen_to_door(outcomes, events.clone()));
-    tokio::task::spawn_local(attend::attend(listener, start.owner, events.clone()));
-    end_on_signals(&events)?;
+    let entrance = daemon.entrance.clone();
+    let attend = attend::attend(listener, start.owner, events.clone(), entrance);
+    tokio::task::spawn_local(attend);
+    obey_signals(&events)?;
     // The parent keeps them to itself, and a child inherits that.
     let _ = SigSet::all().thread_unblock();
     if options.autostarted {
@@ -297,13 +350,18 @@ async fn offered(door: &mut Client, outcomes: &Outcomes) -> Result<Offer, Starte
     }
 }
 
-fn end_on_signals(events: &mpsc::Sender<Event>) -> io::Result<()> {
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+fn obey_signals(events: &mpsc::Sender<Event>) -> io::Result<()> {
+    let meanings: [(_, fn() -> Event); 3] = [
+        (SignalKind::terminate(), || Event::End),
+        (SignalKind::interrupt(), || Event::End),
+        (SignalKind::user_defined1(), || Event::Relieved),
+    ];
+    for (kind, event) in meanings {
         let mut signals = signal(kind)?;
         let events = events.clone();
         tokio::task::spawn_local(async move {
             while signals.recv().await.is_some() {
-                let _ = events.send(Event::End).await;
+                let _ = events.send(event()).await;
             }
         });
     }
@@ -313,6 +371,20 @@ fn end_on_signals(events: &mpsc::Sender<Event>) -> io::Result<()> {
 async fn end_when_idle(events: mpsc::Sender<Event>) {
     tokio::time::sleep(IDLE).await;
     let _ = events.send(Event::Retry).await;
+}
+
+/// The last word of a program on trial.
+fn tried(result: io::Result<()>) -> ExitCode {
+    let (started, code) = match result {
+        Ok(()) => (Started::Ready, ExitCode::SUCCESS),
+        Err(e) => (
+            Started::Failed(refusal(&e.to_string(), e.to_string())),
+            ExitCode::FAILURE,
+        ),
+    };
+    // Who tried it has gone away, and decides nothing any more.
+    let _ = started.report(&mut io::stdout());
+    code
 }
 
 /// The last word of a process.

@@ -5,11 +5,12 @@ use super::interface::{Interface, Shape};
 use super::log::level;
 use super::plane::port;
 use super::settle::{configure, listen};
-use super::{Asked, Daemon, Purpose, kernel};
+use super::{Asked, Daemon, Purpose};
 use crate::carp::Input;
-use crate::carp::config::{Carpdev, Config, Lladdr, State, Unit};
+use crate::carp::config::{Carpdev, Config, State, Unit};
 use crate::control::plan::{Plan, refusal};
-use crate::control::{Refusal, Reply};
+use crate::control::{Refusal, Reply, Request};
+use crate::linux::memory;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use tokio::sync::oneshot;
@@ -48,6 +49,8 @@ enum What {
         config: Box<Config>,
         state: Option<State>,
         created: bool,
+        /// The engine has been told that there is no carpdev any more.
+        detached: bool,
     },
     /// Waits until the engine lets go, then for the name to be free.
     Destroy { ordered: bool },
@@ -62,6 +65,10 @@ impl Daemon {
             let Some(Asked { request, reply, .. }) = self.waiting.pop_front() else {
                 return;
             };
+            if let Request::Drain { group, on } = &request {
+                let _ = reply.send(self.drain(group, *on));
+                continue;
+            }
             let Some((unit, planned)) = self.planned(&request) else {
                 continue;
             };
@@ -75,6 +82,7 @@ impl Daemon {
                         config,
                         state,
                         created: false,
+                        detached: false,
                     };
                     self.transaction = Some(Transaction { unit, what, reply });
                     self.step();
@@ -92,62 +100,6 @@ impl Daemon {
         }
     }
 
-    /// What only the whole can tell: conflicts with other interfaces, and what the kernel says of the carpdev.
-    pub(super) fn check(&self, unit: Unit, mut plan: Plan) -> Result<Plan, Refusal> {
-        let Plan::Become { config, .. } = &mut plan else {
-            return Ok(plan);
-        };
-        self.check_peers(config)?;
-        let Some(name) = config.carpdev.as_deref() else {
-            return Ok(plan);
-        };
-        const TEXT: &str = "SIOCSVH: Invalid argument";
-        let held = self
-            .interfaces
-            .get(&unit)
-            .and_then(|interface| interface.config.carpdev.as_deref());
-        match self.kernel.named(name) {
-            None if held != Some(name) => {
-                return Err(refusal(TEXT, format!("carpdev {name}: no such interface")));
-            }
-            Some(_)
-                if Unit::from_name(name)
-                    .is_some_and(|other| self.interfaces.contains_key(&other)) =>
-            {
-                return Err(refusal(
-                    TEXT,
-                    format!("carpdev {name} is a carp interface itself"),
-                ));
-            }
-            Some(link) => {
-                if let Some(why) = kernel::unfit(link) {
-                    return Err(refusal(TEXT, format!("carpdev {name} {why}")));
-                }
-                if config.lladdr == Lladdr::Chosen(link.mac) {
-                    config.lladdr = Lladdr::Carpdev;
-                }
-            }
-            None => {}
-        }
-        for (other, interface) in &self.interfaces {
-            let shared = interface
-                .config
-                .nodes
-                .iter()
-                .find(|node| config.nodes.iter().any(|n| n.vhid == node.vhid));
-            if let (Some(node), true) = (
-                shared,
-                *other != unit && interface.config.carpdev == config.carpdev,
-            ) {
-                return Err(refusal(
-                    TEXT,
-                    format!("vhid {} is in use by {other} on {name}", node.vhid),
-                ));
-            }
-        }
-        Ok(plan)
-    }
-
     /// The next effect that the transaction needs; none: commit.
     pub(super) fn step(&mut self) {
         // Any event leads here; one effect at a time.
@@ -159,6 +111,7 @@ impl Daemon {
         };
         let unit = transaction.unit;
         let effect = match &transaction.what {
+            What::Become { config, .. } if self.closes(config) => return,
             What::Become { config, .. } => self.missing(unit, config),
             What::Destroy { ordered } if *ordered || !self.retired.contains(&unit) => return,
             What::Destroy { .. } | What::Undo(_) => Some(Effect::Destroy {
@@ -174,8 +127,38 @@ impl Daemon {
         }
         match effect {
             Some(effect) => self.order(Purpose::Step, effect),
+            None if self.departs() => {}
             None => self.finish(),
         }
+    }
+
+    /// A MASTER that is to lose its carpdev says goodbye and serves until that is over; only then its port goes.
+    fn departs(&mut self) -> bool {
+        let Some(Transaction { unit, what, .. }) = &mut self.transaction else {
+            return false;
+        };
+        let What::Become {
+            config, detached, ..
+        } = what
+        else {
+            return false;
+        };
+        let serves = |interface: &Interface| interface.owning && interface.carpdev.is_some();
+        if config.carpdev.is_some() || !self.interfaces.get(unit).is_some_and(serves) {
+            return false;
+        }
+        if !std::mem::replace(detached, true) {
+            let (unit, config) = (*unit, Some(((**config).clone(), None)));
+            self.tell(Input::Configure { unit, config });
+        }
+        true
+    }
+
+    /// The carpdev is being closed because nobody used it any more; when that is done it is opened anew.
+    fn closes(&self, config: &Config) -> bool {
+        let name = config.carpdev.as_deref();
+        let link = name.and_then(|name| self.kernel.named(name));
+        link.is_some_and(|link| self.under_way(&Purpose::CloseCarpdev(link.index)))
     }
 
     /// What is not yet there for `config`, in the order in which it is needed.
@@ -332,6 +315,8 @@ impl Daemon {
         let _ = transaction
             .reply
             .send(refusal.map_or(Reply::Done, Reply::Refused));
+        // A change takes more memory than what it leaves: a third of the heap of 255 carpN.
+        memory::give_back();
         self.next_transaction();
     }
 
@@ -393,7 +378,10 @@ impl Daemon {
         };
         let port = port(interface, carpdev, self.settings.arpbalance);
         match before {
-            None => self.plane.add_port(port, interface.tap.try_clone()?),
+            None => {
+                self.carried.remove(&port.id);
+                self.plane.add_port(port, interface.tap.try_clone()?);
+            }
             Some(_) => self.plane.change_port(port),
         }
         Ok(())

@@ -120,8 +120,13 @@ impl Plane {
         self.publish(id);
     }
 
-    /// The same for a port that somebody served who is gone, and frames pass: its programs go on as they are until
+    /// From now on carpdevs and ports come that somebody served who is gone: frames wait for the copier until
     /// [`Plane::tell_inherited`].
+    pub fn inherit(&self) {
+        self.copier.hold();
+    }
+
+    /// As [`Plane::add_port`], but frames pass: the port's programs go on as they are until [`Plane::tell_inherited`].
     pub fn inherit_port(&mut self, port: Port, tap: OwnedFd) {
         let id = port.id;
         self.copier.add_port(port.clone(), tap);
@@ -135,6 +140,7 @@ impl Plane {
         for id in std::mem::take(&mut self.inherited) {
             self.publish(id);
         }
+        self.copier.release();
     }
 
     /// Changes a port; its counters and TAP stay, and gate and lease of each vhost that stays.

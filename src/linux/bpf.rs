@@ -21,7 +21,9 @@ const AFTER: u32 = 1 << 4;
 const HIGH: [libc::c_int; 3] = [1 << 16, 1 << 13, 1000];
 
 /// Where a program is attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub enum Hook {
     /// What arrives.
     Ingress,
@@ -123,6 +125,12 @@ impl LastingLink {
         let failed = |error: io::Error| Error::new("keep link", "", error);
         let queue = descriptor::copy(&far, HIGH).or_else(|_| far.try_clone().map_err(failed))?;
         Ok(Self { queue })
+    }
+
+    /// What another program left under this number, which is as high as it was.
+    #[must_use]
+    pub fn inherited(queue: OwnedFd) -> Self {
+        Self { queue }
     }
 }
 

@@ -49,13 +49,6 @@ impl TimerFd {
         armed.map_err(|errno| Error::new("set timer", "", errno))
     }
 
-    /// Fires every `span` from now on, until it is set otherwise.
-    pub fn every(&self, span: Duration) -> Result<()> {
-        let interval = Expiration::Interval(TimeSpec::from_duration(span));
-        let armed = self.0.set(interval, TimerSetTimeFlags::empty());
-        armed.map_err(|errno| Error::new("set timer", "", errno))
-    }
-
     /// Takes notice of the expiry; `WouldBlock` if it has not fired since it was last set or read.
     pub fn read(&self) -> io::Result<()> {
         self.0.wait().map_err(io::Error::from)

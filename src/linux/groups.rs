@@ -3,6 +3,7 @@
 //! A packet socket's membership only opens the interface's filter; a snooping switch forwards what an IGMP or MLD report asked
 //! for, and only a join sends those (T27). It works on an interface without an address, and stays while the interface is down.
 
+use super::pass::{Number, Parcel};
 use super::{Error, Result};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -41,6 +42,32 @@ impl Groups {
                 Errno::ENODEV,
             )),
         }
+    }
+
+    /// The sockets, each with the groups that it belongs to, for a program that takes the place of this one.
+    pub fn pass(&self, parcel: &mut Parcel) -> Vec<(Number, Vec<IpAddr>)> {
+        let members = self.members.iter();
+        let pass = |member: &Member| {
+            let groups = member.groups.iter().copied().collect();
+            (parcel.put(&member.socket), groups)
+        };
+        members.map(pass).collect()
+    }
+
+    /// What another program has passed.
+    ///
+    /// # Errors
+    /// A socket is not there.
+    pub fn inherited(index: u32, passed: Vec<(Number, Vec<IpAddr>)>) -> Result<Self> {
+        let mut groups = Self::open(index)?;
+        for (socket, joined) in passed {
+            groups.members.push(Member {
+                socket: UdpSocket::from(socket.take()?),
+                ipv4: joined.iter().any(IpAddr::is_ipv4),
+                groups: joined.into_iter().collect(),
+            });
+        }
+        Ok(groups)
     }
 
     /// Joins a group; one that is joined already stays so.

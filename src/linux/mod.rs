@@ -18,6 +18,7 @@ pub mod monitor;
 pub mod netlink;
 pub mod netns;
 pub mod packet;
+pub mod pass;
 pub mod random;
 pub mod raw;
 pub mod readiness;

@@ -8,7 +8,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use zeroize::Zeroizing;
 
@@ -58,10 +58,20 @@ impl Records {
         Ok(())
     }
 
-    /// The last whole record `number`, if there is one; wiped when dropped.
+    /// The last whole record `number`, if there is one; wiped when dropped. Somebody else may be writing: a place is written
+    /// again only after the other one has a later record.
     #[must_use]
     pub fn read(&mut self, number: u64) -> Option<Zeroizing<Vec<u8>>> {
-        let generation = self.generation(number);
+        loop {
+            let generation = self.generation(number);
+            let record = self.record(number, generation);
+            if self.generation(number) == generation {
+                return record;
+            }
+        }
+    }
+
+    fn record(&self, number: u64, generation: u64) -> Option<Zeroizing<Vec<u8>>> {
         let at = place(number, generation);
         let (_, length) = self.head(at).filter(|(found, _)| *found == generation)?;
         let mut record = Zeroizing::new(vec![0; length]);
@@ -69,6 +79,16 @@ impl Records {
             .read_exact_at(&mut record, at + HEAD as u64)
             .ok()?;
         Some(record)
+    }
+
+    /// A descriptor of the same file by which nothing can be written.
+    ///
+    /// # Errors
+    /// /proc is not mounted, or no descriptor is left.
+    pub fn for_looking(&self) -> Result<OwnedFd> {
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let file = File::open(path).map_err(|e| failed("open", e))?;
+        Ok(OwnedFd::from(file))
     }
 
     /// Forgets as many records from `first` on; their memory is given back.
@@ -84,7 +104,7 @@ impl Records {
     }
 
     /// The higher one of the two places; 0: none.
-    fn generation(&mut self, number: u64) -> u64 {
+    fn generation(&self, number: u64) -> u64 {
         if let Some(known) = self.generations.get(&number) {
             return *known;
         }
@@ -172,6 +192,25 @@ mod tests {
             .write_all_at(b"torn", place(1, 2) + HEAD as u64)
             .unwrap();
         assert_eq!(*heir(&records).read(1).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn who_only_looks_sees_whole_records_and_writes_none() {
+        let mut records = Records::new().unwrap();
+        let mut other = Records::from(records.for_looking().unwrap());
+        assert!(other.read(3).is_none());
+        let writer = std::thread::spawn(move || {
+            for round in 0..2000_u32 {
+                let text = vec![round.to_le_bytes()[0]; 1 + (round % 97) as usize * 50];
+                records.write(3, &text).unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            let seen = other.read(3).unwrap_or_default();
+            assert!(seen.iter().all(|byte| *byte == seen[0]), "torn");
+        }
+        writer.join().unwrap();
+        assert!(other.write(3, b"no").is_err());
     }
 
     #[test]

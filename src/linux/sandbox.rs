@@ -11,6 +11,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -33,6 +34,12 @@ struct CapabilitySets {
     effective: u32,
     permitted: u32,
     inheritable: u32,
+}
+
+/// What ps(1) and top(1) call this process, instead of the `exe` of /proc/self/exe; at most 15 bytes.
+pub fn be_called(name: &CStr) {
+    // It is only a name.
+    let _ = prctl::set_name(name);
 }
 
 /// Gives up every capability, for good: bounding, ambient, inheritable, permitted and effective sets empty, no new privileges by
@@ -118,21 +125,28 @@ pub fn may_change_user() -> bool {
     outcome == 0 && sets[0].effective & NEEDED == NEEDED
 }
 
+/// Whether this number is a user's own in the user namespace of this process: all whom it does not know share one.
+#[must_use]
+pub fn knows_user(uid: u32) -> bool {
+    const OVERFLOW: u32 = 65534;
+    uid != OVERFLOW || maps("uid_map", uid)
+}
+
 /// Whether this user and group exist in the user namespace of this process, and lists of groups may be given up there.
 #[must_use]
 pub fn is_mapped(user: User) -> bool {
-    let read = |file| std::fs::read_to_string(format!("/proc/thread-self/{file}"));
-    let covers = |file, id: u32| {
-        let text = read(file).unwrap_or_default();
-        text.lines().any(|line| {
-            let mut numbers = line.split_whitespace().map(str::parse::<u32>);
-            let (first, count) = (numbers.next(), numbers.nth(1));
-            matches!((first, count), (Some(Ok(first)), Some(Ok(count))) if id.wrapping_sub(first) < count)
-        })
-    };
     let listed =
         std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() != "deny");
-    listed && covers("uid_map", user.uid.as_raw()) && covers("gid_map", user.gid.as_raw())
+    listed && maps("uid_map", user.uid.as_raw()) && maps("gid_map", user.gid.as_raw())
+}
+
+fn maps(file: &str, id: u32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/thread-self/{file}")).unwrap_or_default();
+    text.lines().any(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        let (first, count) = (numbers.next(), numbers.nth(1));
+        matches!((first, count), (Some(Ok(first)), Some(Ok(count))) if id.wrapping_sub(first) < count)
+    })
 }
 
 /// At most this many bytes of memory, everything counted that is mapped.

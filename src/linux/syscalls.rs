@@ -52,11 +52,6 @@ const ALLOWED: &[(libc::c_long, &[Only], &str)] = &[
     (libc::SYS_epoll_ctl, &[], "the loops"),
     (libc::SYS_epoll_pwait, &[], "the loops"),
     (libc::SYS_ppoll, &[], "answers to dumps"),
-    (
-        libc::SYS_timerfd_create,
-        &[],
-        "the clock of a carpdev's floods",
-    ),
     (libc::SYS_timerfd_settime, &[], "the protocol's timer"),
     (libc::SYS_futex, &[], "the table of the copier"),
     (libc::SYS_clock_gettime, &[], "where the vdso has to ask"),

@@ -87,6 +87,12 @@ impl Tap {
         })
     }
 
+    /// One that another program made, which this process goes on for.
+    #[must_use]
+    pub fn inherited(fd: OwnedFd, name: String, index: u32) -> Self {
+        Self { fd, name, index }
+    }
+
     /// The name it was made with.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -211,7 +211,7 @@ fn messages() -> Vec<Vec<u8>> {
         Change::Up,
         Change::Vhid(1),
         Change::Pass(Key::from_pass(b"secret")),
-        Change::Carpdev("eth0".into()),
+        Change::Carpdev(Some("eth0".into())),
         Change::Advbase(1),
         Change::Advskew(100),
         Change::State(State::Master),
@@ -265,6 +265,10 @@ fn messages() -> Vec<Vec<u8>> {
         Request::Demote {
             group: "carp".into(),
             by: -1,
+        },
+        Request::Drain {
+            group: "carp".into(),
+            on: true,
         },
         Request::Stats,
         Request::Peers,

@@ -61,21 +61,28 @@ fn what_is_paused_wakes_nobody_until_it_is_resumed() {
         .unwrap();
     runtime.block_on(async {
         let mut timer = Readiness::new(TimerFd::new().unwrap()).unwrap();
-        timer.get_ref().every(Duration::from_millis(5)).unwrap();
+        let soon = |timer: &Readiness<TimerFd>| {
+            let at = clock::now() + Duration::from_millis(5);
+            timer.get_ref().set(Some(at)).unwrap();
+        };
         for _ in 0..3 {
+            soon(&timer);
             timer.read(TimerFd::read).await.unwrap();
         }
         timer.pause();
         timer.pause();
         let paused = timer.read(TimerFd::read).await.unwrap_err();
         assert_eq!(paused.kind(), ErrorKind::NotConnected);
+        soon(&timer);
         std::thread::sleep(Duration::from_millis(20));
         timer.get_ref().read().unwrap();
+        soon(&timer);
         std::thread::sleep(Duration::from_millis(20));
         timer.resume().unwrap();
         timer.resume().unwrap();
         // What came before it was resumed is not lost.
         timer.read(TimerFd::read).await.unwrap();
+        soon(&timer);
         timer.read(TimerFd::read).await.unwrap();
     });
 }

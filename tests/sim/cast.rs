@@ -1,5 +1,6 @@
 //! Who takes part: the hosts and models of a scenario, and the addresses that they have.
 
+use crate::heir::Kept;
 use crate::host::{Arming, Clock, Conf, Host, Packet, Port};
 use crate::model::Model;
 use crate::packet::Seal;
@@ -73,6 +74,13 @@ pub fn nodes(scenario: &Scenario, random: &mut Random) -> Vec<Node> {
             door_free: 0,
             witness: Witness::new(Vec::new(), 0),
             wall: plan.wall,
+            kept: scenario
+                .deaths
+                .iter()
+                .any(|death| death.host == index)
+                .then(Kept::default),
+            dying: None,
+            orphan: false,
             confs,
         })));
     }

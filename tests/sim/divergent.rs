@@ -50,6 +50,7 @@ pub fn pair<const N: usize>(
         calm_at: 40 * SECOND,
         attack: None,
         repeats: Vec::new(),
+        deaths: Vec::new(),
     }
 }
 

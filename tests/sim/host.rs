@@ -1,5 +1,6 @@
 //! A host of ours: an engine, its clock, its door and its admin's configuration; must not judge.
 
+use crate::heir::{Death, Kept};
 use crate::ledger::{Ledger, Maker, Wanted};
 use crate::packet::{Ad, Seal};
 use crate::rules::Witness;
@@ -170,6 +171,12 @@ pub struct Host {
     /// Reports of the door come in order.
     pub door_free: u64,
     pub witness: Witness,
+    /// What its engine has written down; `None` where none dies.
+    pub kept: Option<Kept>,
+    /// Its engine dies with the next thing that happens.
+    pub dying: Option<Death>,
+    /// A successor is on its way.
+    pub orphan: bool,
     /// What its wall clock is wrong, in seconds. `None`: it begins in 1970 with each boot.
     pub wall: Option<i64>,
 }

@@ -6,6 +6,7 @@ use crate::packet::{Ad, Seal, parse};
 use crate::rules::{Due, Stage, patience};
 use carp::carp::{Action, Gate, Sending};
 use carp::wire::Family;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -75,6 +76,67 @@ pub fn check(
         compare(host, now, at, (fact, before[at]), seen)?;
     }
     standing(host, now)?;
+    Ok(effects)
+}
+
+/// An engine that goes on for another one asks again for all that its state stands for, and for nothing else: no state
+/// changes, nothing is advertised. What the data plane is not told is shut.
+pub fn resumed(host: &mut Host, now: u64, actions: Vec<Action>) -> Result<Effects, String> {
+    let leases: Vec<u64> = host.witness.courses.iter().map(|c| c.lease).collect();
+    for (conf, course) in host.witness.confs.iter().zip(&mut host.witness.courses) {
+        // carpN is as it was left, whatever that is.
+        (course.gate, course.lease, course.armed) = (Gate::Shut, 0, !conf.gone);
+    }
+    let mut seen: Vec<Seen> = host.confs.iter().map(|_| Seen::default()).collect();
+    let (mut effects, mut asked) = (Effects::default(), vec![false; seen.len()]);
+    for action in actions {
+        match action {
+            Action::Arm { unit, attempt } => {
+                let at = host.place(unit);
+                if attempt != host.witness.courses[at].attempt {
+                    return Err(format!("{unit}: resumed with attempt {attempt}"));
+                }
+                (host.witness.courses[at].armed, asked[at]) = (true, true);
+                effects.arms.push((at, attempt));
+            }
+            Action::Gate { unit, gate, .. } => {
+                let at = host.place(unit);
+                host.witness.courses[at].gate = gate;
+            }
+            Action::Transition { .. }
+            | Action::Send {
+                what: Sending::Advertisement(_),
+                ..
+            } => return Err(format!("resumed with {action:?}")),
+            other => take(host, now, (&[], &mut 0), other, &mut seen, &mut effects)?,
+        }
+    }
+    for (at, course) in host.witness.courses.iter().enumerate() {
+        let conf = &host.witness.confs[at];
+        let unit = conf.unit();
+        let serves = matches!(course.stage, Stage::Arming(_) | Stage::Master);
+        let owns = serves || course.left.is_some();
+        let (gate, lease) = (course.gate, course.lease);
+        if gate != course.wanted_gate() || asked[at] != serves || course.armed != owns {
+            return Err(format!(
+                "{unit} in {:?}: resumed with gate {gate:?}, armed {}, asked {}",
+                course.stage, course.armed, asked[at]
+            ));
+        }
+        if owns && lease != leases[at] {
+            let known = leases[at];
+            return Err(format!("{unit}: resumed with lease {lease}, not {known}"));
+        }
+        let lasts = course.stage == Stage::Master && now < lease;
+        let announces = lasts && host.witness.ports[conf.segment].exists;
+        let mine = host.witness.undivided(at).filter(|_| announces);
+        let mine: BTreeSet<IpAddr> = mine.collect();
+        if seen[at].announced.iter().copied().collect::<BTreeSet<_>>() != mine {
+            let again = &seen[at].announced;
+            return Err(format!("{unit}: announced {again:?} again, not {mine:?}"));
+        }
+    }
+    states(host)?;
     Ok(effects)
 }
 
@@ -386,12 +448,19 @@ fn standing(host: &Host, now: u64) -> Result<(), String> {
     let Some(engine) = &host.engine else {
         return Ok(());
     };
+    if engine.timeout().is_some_and(|at| at.as_nanos() <= now) {
+        return Err(format!("due at once again: {:?}", engine.next_timer()));
+    }
+    states(host)
+}
+
+fn states(host: &Host) -> Result<(), String> {
+    let Some(engine) = &host.engine else {
+        return Ok(());
+    };
     if engine.demotion() != host.witness.demotion {
         let (is, wanted) = (engine.demotion(), host.witness.demotion);
         return Err(format!("demotion {is}, wanted {wanted}"));
-    }
-    if engine.timeout().is_some_and(|at| at.as_nanos() <= now) {
-        return Err(format!("due at once again: {:?}", engine.next_timer()));
     }
     for (conf, course) in host.witness.confs.iter().zip(&host.witness.courses) {
         let status = engine.vhosts(conf.unit()).next();

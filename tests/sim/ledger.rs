@@ -8,6 +8,8 @@
 //! * The first copy of an advertisement of another system must be believed, early or late; a further one may be rejected if
 //!   the system's counters vary, and must not be if they are constant. A live host may be set back to a number that it used
 //!   (it goes on from what it hears): who has not heard the one before may take that for a replay, once.
+//! * An engine that goes on for one that died does not know what that said last. So it may take for its own, and reject, what
+//!   another host says under the same identity, until that is eight rounds ahead.
 
 use crate::host::Packet;
 use crate::packet::Ad;
@@ -18,6 +20,10 @@ use std::collections::{BTreeMap, BTreeSet};
 const HOUR: u64 = 2 * 3600;
 /// So far behind its own other family.
 const SLACK: u64 = 64;
+/// What an engine may have said before it died without keeping it.
+const UNKEPT: u64 = 17;
+/// 2025 begins, in seconds since 1970: positions count half seconds from there.
+const ZERO: u64 = 1_735_689_600;
 
 /// How the sender makes its counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +52,8 @@ pub struct Ledger {
     heard: bool,
     /// Frames of other systems that arrived, and the numbers in them.
     strangers: BTreeSet<u64>,
+    /// The own identity, and up to where a dead engine may have said something.
+    doubt: Option<(u64, u64)>,
     numbers: BTreeSet<u64>,
 }
 
@@ -81,10 +89,14 @@ impl Ledger {
             };
         };
         let made_for = (position & 1) as usize;
+        let doubtful = |(own, last)| identity == own && position <= last;
         if made_for != ad.family as usize || latest[made_for].is_some_and(|last| position <= last) {
             return Wanted::Rejected;
         }
         let other = latest[1 - made_for].unwrap_or(0);
+        if self.doubt.is_some_and(doubtful) {
+            return Wanted::Either;
+        }
         let far = position + HOUR <= self.highest || position + SLACK <= other;
         if far {
             Wanted::Either
@@ -106,6 +118,12 @@ impl Ledger {
             }
             _ => {}
         }
+    }
+
+    /// The engine died that had said this last; the clock is in seconds since 1970.
+    pub fn bereave(&mut self, said: u64, clock: u64) {
+        let now = 2 * clock.saturating_sub(ZERO);
+        self.doubt = Some((read(said).0, self.highest.max(now) + UNKEPT));
     }
 
     pub fn note(&mut self, counter: u64, family: Family) {

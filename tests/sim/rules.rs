@@ -267,12 +267,10 @@ impl Witness {
             Fact::Card(segment, port) => {
                 self.ports[*segment] = *port;
                 for at in 0..self.courses.len() {
-                    if self.confs[at].segment == *segment {
-                        if !port.works() {
-                            self.courses[at].left = None;
-                        }
-                        self.run(now, at);
+                    if self.confs[at].segment == *segment && !port.works() {
+                        self.courses[at].left = None;
                     }
+                    self.run(now, at);
                 }
             }
             Fact::Configure(_, new) if self.ending && !new.gone => {}
@@ -419,6 +417,20 @@ impl Witness {
         }
         (self.courses[at].down, self.courses[at].unsent) = ([None; 2], [0; 2]);
         self.change(at, Stage::Init, reason);
+    }
+
+    /// What a host that goes on suffers from, of which nobody is told again.
+    pub fn recount(&mut self) {
+        let suffers = |(conf, course): (&Conf, &Course)| {
+            let lost = conf.up && !conf.gone && !self.ports[conf.segment].works();
+            u8::from(lost && course.grace.is_none()) + u8::from(course.unsent[0] >= 3)
+        };
+        let places = self.confs.iter().zip(&self.courses);
+        self.demotion = places.map(suffers).sum();
+    }
+
+    pub fn is_ending(&self) -> bool {
+        self.ending
     }
 
     fn lacks(&self, conf: &Conf) -> Option<Reason> {

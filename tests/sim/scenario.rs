@@ -1,5 +1,6 @@
 //! From a seed to a network: hosts, groups, peers, and what goes wrong when; must not know how any of it ends.
 
+use crate::heir::Death;
 use crate::peers::System;
 use crate::random::Random;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -158,6 +159,8 @@ pub struct Scenario {
     pub attack: Option<Attack>,
     /// When the attacker repeats something once to one host that may wait for its successor.
     pub repeats: Vec<(u64, usize)>,
+    /// Engines that die and are succeeded.
+    pub deaths: Vec<Death>,
 }
 
 impl Scenario {
@@ -192,6 +195,7 @@ impl Scenario {
         faults.sort_by_key(|fault| fault.at);
         let (hosts, attack) = replays(seed, hosts);
         let repeats = attack.map_or_else(Vec::new, |_| repeats(seed, &faults));
+        let deaths = deaths(seed, &hosts, &faults);
         Self {
             seed,
             segments,
@@ -202,6 +206,7 @@ impl Scenario {
             calm_at: CALM,
             attack,
             repeats,
+            deaths,
         }
     }
 
@@ -287,6 +292,42 @@ fn replays(seed: u64, mut hosts: Vec<HostPlan>) -> (Vec<HostPlan>, Option<Attack
         open: false,
     });
     (hosts, attack)
+}
+
+/// In half of all networks, at any moment and close to what else happens to a host. From numbers of their own.
+fn deaths(seed: u64, hosts: &[HostPlan], faults: &[Fault]) -> Vec<Death> {
+    let mut random = Random::new(seed ^ 0xdea_d);
+    let ours: Vec<usize> = (0..hosts.len())
+        .filter(|host| hosts[*host].system.is_none())
+        .collect();
+    let count = if random.chance(50) {
+        random.between(1, 8)
+    } else {
+        0
+    };
+    let mut deaths = Vec::new();
+    for _ in 0..count {
+        let fault = &faults[random.below(faults.len() as u64) as usize];
+        let moment = if random.chance(50) {
+            fault.at
+        } else {
+            fault.until
+        };
+        let near = random.chance(50);
+        let any = random.between(SECOND, CALM + 4 * SECOND);
+        let soon = moment + random.scaled(MS / 100, 4 * SECOND);
+        let host = if near && ours.contains(&fault.host) {
+            fault.host
+        } else {
+            random.pick(&ours)
+        };
+        deaths.push(Death::draw(
+            &mut random,
+            if near { soon } else { any },
+            host,
+        ));
+    }
+    deaths
 }
 
 /// In some networks of ours the groups of the first segment share the addresses of the first one, and every host is in all of

@@ -189,6 +189,17 @@ fn covered(tally: &Tally) {
     ];
     let rules = rules.iter().map(|rule| format!("rule: {rule}"));
     let attacks = ["arrivals", "old successors"].map(|what| format!("attack: {what}"));
+    let deaths = [
+        "all was kept",
+        "nothing was kept of a change",
+        "a part was kept of a change",
+        "all was kept of a change",
+        "of a MASTER",
+        "while arming",
+        "of a former MASTER",
+        "of a demoted host",
+    ];
+    let deaths = deaths.iter().map(|what| format!("death: {what}"));
     let askers = [
         "answered by one MASTER",
         "answered by several, in a split",
@@ -199,6 +210,7 @@ fn covered(tally: &Tally) {
         .chain(reasons)
         .chain(rules)
         .chain(attacks)
+        .chain(deaths)
         .chain(askers)
         .filter(|what| tally.count(what) == 0)
         .collect();

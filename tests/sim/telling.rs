@@ -46,6 +46,14 @@ pub fn note(transcript: &mut Transcript, now: u64, host: usize, fact: &Fact, act
     }
 }
 
+/// What a successor asks for.
+pub fn resumed(transcript: &mut Transcript, now: u64, host: usize, actions: &[Action]) {
+    transcript.note(now, Some(host), || "goes on".to_string());
+    for action in actions {
+        transcript.note(now, Some(host), || format!("    {}", line(action)));
+    }
+}
+
 fn line(action: &Action) -> String {
     match action {
         Action::Send {

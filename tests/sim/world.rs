@@ -3,6 +3,7 @@
 
 use crate::askers::Askers;
 use crate::cast::{self, garbled};
+use crate::heir::{Death, Kept};
 use crate::host::{Arming, Conf, Fact, Host, Packet};
 use crate::invariants::{self, Effects};
 use crate::ledger::Maker;
@@ -46,6 +47,8 @@ pub enum What {
     Attack,
     /// The attacker repeats to this host what it has heard of another.
     Repeat(usize),
+    /// An engine dies.
+    Death(Death),
 }
 
 struct Event {
@@ -84,7 +87,7 @@ pub struct World {
     queue: BinaryHeap<Reverse<Event>>,
     order: u64,
     rounds: u64,
-    boots: u64,
+    pub boots: u64,
     frames: u64,
     /// The latest frame of each host, vhid and family.
     streams: BTreeMap<(usize, u8, bool), u64>,
@@ -148,6 +151,9 @@ impl World {
         for (at, host) in self.scenario.repeats.clone() {
             self.push(at, What::Repeat(host));
         }
+        for death in self.scenario.deaths.clone() {
+            self.push(death.at, What::Death(death));
+        }
         while let Some(Reverse(event)) = self.queue.pop() {
             self.now = event.at;
             if event.at > self.society.end() {
@@ -208,6 +214,10 @@ impl World {
             }
             What::Attack => self.attack(),
             What::Repeat(host) => self.repeat(host),
+            What::Death(death) => {
+                self.die(death);
+                Ok(())
+            }
             What::Exit(host, boot) => {
                 if let Node::Ours(ours) = &mut self.nodes[host]
                     && ours.boot == boot
@@ -234,6 +244,12 @@ impl World {
                     return Ok(());
                 }
                 ours.paused = None;
+                if std::mem::take(&mut ours.orphan) {
+                    self.succeed(host)?;
+                }
+                let Node::Ours(ours) = &mut self.nodes[host] else {
+                    return Ok(());
+                };
                 let backlog = std::mem::take(&mut ours.backlog);
                 self.transcript
                     .note(self.now, Some(host), || "wakes up".into());
@@ -255,7 +271,8 @@ impl World {
         let (local, unix) = (ours.now(self.now), ours.unix(self.now));
         ours.engine = Some(Engine::new(seed).with_clock(local, unix));
         ours.boot = boot;
-        ours.paused = None;
+        (ours.paused, ours.dying, ours.orphan) = (None, None, false);
+        ours.kept = ours.kept.take().map(|_| Kept::default());
         ours.backlog.clear();
         ours.wake = None;
         let gone = |conf: &Conf| Conf {
@@ -314,8 +331,25 @@ impl World {
         }
         ours.witness.clock = ours.unix(now).as_secs();
         ours.witness.replayed = replayed;
-        let effects = invariants::check(ours, local.as_nanos(), &fact, actions, &mut self.rounds)
-            .map_err(|what| format!("h{host}: {what}"))?;
+        let before = ours.dying.map(|death| (death, ours.witness.clone()));
+        let mut effects =
+            invariants::check(ours, local.as_nanos(), &fact, actions, &mut self.rounds)
+                .map_err(|what| format!("h{host}: {what}"))?;
+        for rule in std::mem::take(&mut ours.witness.rules) {
+            self.tally.add(format!("rule: {rule}"));
+        }
+        if let Some((death, before)) = before {
+            let known = self.tear(death, (&before, &fact), &mut effects);
+            self.perform(host, effects)?;
+            if let Some(known) = known {
+                self.bereave(death, known);
+            }
+            return Ok(());
+        }
+        self.keep(host);
+        let Node::Ours(ours) = &self.nodes[host] else {
+            return Ok(());
+        };
         if let (Fact::Frame(packet), false) = (&fact, replayed)
             && let Some(ad) = &packet.ad
             && ours.hears(packet)
@@ -324,15 +358,12 @@ impl World {
         {
             self.society.heard(host, packet, ad.family);
         }
-        for rule in std::mem::take(&mut ours.witness.rules) {
-            self.tally.add(format!("rule: {rule}"));
-        }
         self.perform(host, effects)?;
         self.schedule(host);
         Ok(())
     }
 
-    fn schedule(&mut self, host: usize) {
+    pub fn schedule(&mut self, host: usize) {
         let Node::Ours(ours) = &mut self.nodes[host] else {
             return;
         };
@@ -365,7 +396,7 @@ impl World {
     }
 
     /// Lets happen what the engine asked for.
-    fn perform(&mut self, host: usize, effects: Effects) -> Result<(), String> {
+    pub fn perform(&mut self, host: usize, effects: Effects) -> Result<(), String> {
         for (at, due) in &effects.changes {
             if let Due::Change(from, to, reason) = due {
                 self.changed(host, *at, (*from, *to, *reason))?;

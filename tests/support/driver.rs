@@ -133,6 +133,21 @@ impl Host {
         Pid::from_raw(i32::try_from(daemon.as_ref().expect("a daemon was started").id()).unwrap())
     }
 
+    /// The engine that serves; the one that waits is younger.
+    pub fn engine(&self) -> Pid {
+        let number = |pid: &Pid, field: usize| -> Option<u64> {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // Counted from the state, which is 0.
+            let (_, rest) = text.rsplit_once(") ")?;
+            rest.split(' ').nth(field)?.parse().ok()
+        };
+        let parent = u64::try_from(self.pid().as_raw()).unwrap();
+        let children = self.processes().into_iter();
+        let children = children.filter(|pid| number(pid, 1) == Some(parent));
+        let oldest = children.min_by_key(|pid| (number(pid, 19), pid.as_raw()));
+        oldest.expect("a daemon has an engine")
+    }
+
     /// Sends a signal to the daemon; answers the moment before.
     pub fn signal(&self, signal: Signal) -> Instant {
         let at = clock::now();

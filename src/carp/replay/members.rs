@@ -1,7 +1,7 @@
 //! Hosts of ours: each identity's values grow, and the group has a highest one; must not know other systems.
 
 use super::Heard;
-use super::stamp::{Stamp, position};
+use super::stamp::{Stamp, at_position, position};
 use crate::carp::auth::Auth;
 use crate::carp::random::Random;
 use crate::wire::Family;
@@ -17,6 +17,8 @@ const RENAMES: u8 = 8;
 const LEAP: u64 = 2 * 3600;
 /// So far one family may be behind the other on its way, in positions.
 const SLACK: u64 = 64;
+/// So many positions a dead engine may have used without telling its successor: eight rounds of advertisements.
+const UNKEPT: u64 = 16;
 
 /// One identity: the counters heard last, by family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -69,6 +71,8 @@ pub(super) struct Members {
     candidates: VecDeque<Member>,
     /// The counter with the highest position sent or believed.
     highest: Option<u64>,
+    /// The lowest position that this host may use next; 0: any.
+    floor: u64,
     /// How often this host took another identity.
     renames: u8,
     /// One was believed, so that unknown identities can be compared with it.
@@ -82,13 +86,28 @@ impl Members {
             known: VecDeque::new(),
             candidates: VecDeque::new(),
             highest: None,
+            floor: 0,
             renames: 0,
             heard: false,
         }
     }
 
+    /// Whatever this host can have said by now counts as said: repeated, peers would not believe it, nor must this host when
+    /// somebody else repeats it. Only the very first one it may believe, once: who has said nothing yet does not know its
+    /// identity from that of a host that it has never heard. `clock` in seconds.
+    pub(super) fn inherit(&mut self, clock: u64) {
+        let spoken = self.own.highest();
+        let highest = spoken.max(self.highest.map(position)).unwrap_or(0);
+        self.floor = highest.max(clock.saturating_mul(2)) + UNKEPT;
+        if spoken.is_some() {
+            let even = self.floor & !1;
+            self.own.last = [even, even + 1].map(|position| Some(at_position(position)));
+        }
+    }
+
     pub(super) fn next(&mut self, auth: &Auth, clock: u64, family: Family) -> Option<u64> {
         let above = self.highest.map_or(0, |counter| position(counter) + 1);
+        let above = above.max(self.floor);
         let least = above.max(clock.saturating_mul(2).min(u64::MAX / 2));
         let (_, counter) = Stamp::write(auth, self.own.identity, least, family)?;
         self.own.hear(counter);

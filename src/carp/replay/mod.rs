@@ -240,6 +240,11 @@ impl Memory {
         self.members.rename_self(random);
     }
 
+    /// Goes on in another engine: what the last one said in its last moments was not kept.
+    pub(super) fn inherit(&mut self, clock: u64) {
+        self.members.inherit(clock);
+    }
+
     /// Under another key no number of the old one comes again.
     pub(super) fn rekey(&mut self) {
         self.strangers = Strangers::default();

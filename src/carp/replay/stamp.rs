@@ -70,6 +70,11 @@ pub(super) fn position(counter: u64) -> u64 {
     counter >> CHECK & LAST
 }
 
+/// A counter whose position this is, and nothing else.
+pub(super) fn at_position(position: u64) -> u64 {
+    position.min(LAST) << CHECK
+}
+
 fn check(auth: &Auth, body: u64) -> u64 {
     auth.seal(body) >> (64 - CHECK)
 }

@@ -159,6 +159,9 @@ pub fn carpdev(argument: &OsStr) -> Result<String, Refusal> {
     name.map(str::to_owned).ok_or_else(invalid)
 }
 
+/// What may stand behind `-g GROUP`.
+pub const GROUP_WORDS: [&str; 4] = ["carpdemote", "-carpdemote", "drain", "undrain"];
+
 /// What `-g GROUP` is followed by: `carpdemote [n]`, `-carpdemote [n]`. `None`: another word.
 pub fn demote(words: &[&str]) -> Option<Result<i16, Refusal>> {
     let (sign, amount) = match words {

@@ -53,10 +53,14 @@ pub fn out(facts: &Facts, words: &[OsString], around: &Around) -> Result<String,
     }
     match read(facts, parse::parse(&line, &hosts))? {
         Command::Help => Ok(format!("{}\n{}\n{CHOICE}", facts.usage, words::help())),
-        Command::List => Ok(show::list_of_carp()?),
+        Command::List(group) => show::list_of_carp(group.as_deref()),
         Command::Group(name) => Ok(show::group(&name)?),
         Command::Demote { group, by } => {
             done(start::ask(&Request::Demote { group, by }))?;
+            Ok(String::new())
+        }
+        Command::Drain { group, on } => {
+            done(start::ask(&Request::Drain { group, on }))?;
             Ok(String::new())
         }
         Command::Cloners => Ok(format!("{}\n", facts.cloners)),
@@ -168,7 +172,7 @@ fn completed(
                 ),
             ));
         };
-        changes.push(Change::Carpdev(near.name.clone()));
+        changes.push(Change::Carpdev(Some(near.name.clone())));
     }
     Ok(changes)
 }

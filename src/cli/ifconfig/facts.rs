@@ -1,7 +1,7 @@
 //! What differs between the BSDs' ifconfig, as one table each; must not know how a line is carried out.
 #![forbid(unsafe_code)]
 
-use super::{freebsd, freebsd9, netbsd, openbsd};
+use super::{address, freebsd, freebsd9, netbsd, openbsd};
 use crate::carp::config::{Key, Unit};
 use crate::cli::personality::Personality;
 use crate::control::link::Link;
@@ -27,6 +27,8 @@ pub struct Facts {
     pub own: Own,
     /// What is wrong with a state that is none; nothing where such a one is ignored.
     pub states: States,
+    /// The highest advbase.
+    pub advbase_max: u8,
     /// Its texts for ours, the first that fits.
     pub texts: &'static [Text],
     /// Any word makes a missing interface.
@@ -119,9 +121,14 @@ impl Facts {
     /// What is wrong with the argument of a word before its value is looked at.
     #[must_use]
     pub fn objection(&self, word: &str, argument: &str) -> Option<String> {
-        (word == "state")
-            .then(|| self.states.wrong(argument))
-            .flatten()
+        match word {
+            "state" => self.states.wrong(argument),
+            "advbase" => {
+                let wrong = address::number(argument, 0, self.advbase_max).err();
+                wrong.map(|wrong| format!("advbase {argument}: {wrong}"))
+            }
+            _ => None,
+        }
     }
 
     /// A refusal about the interface `name` in this system's words. What they hide stays as the reason.

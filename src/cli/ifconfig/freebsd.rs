@@ -21,6 +21,8 @@ pub static FACTS: Facts = Facts {
         "balancing",
         "carppeer",
         "-carppeer",
+        "rdomain",
+        "-rdomain",
     ],
     synonyms: SYNONYMS,
     after_vhid: &[
@@ -33,6 +35,7 @@ pub static FACTS: Facts = Facts {
     letters: "kmLnNv",
     own,
     states: States::Told("unknown state"),
+    advbase_max: u8::MAX,
     texts: &[
         text("*: no such interface", "interface {} does not exist"),
         text("SIOCIFCREATE: *", "SIOCIFCREATE2: Invalid argument"),

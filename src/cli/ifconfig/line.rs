@@ -83,7 +83,6 @@ impl Line<'_> {
             Sense::Alias => self.fate = if negated { Fate::Delete } else { Fate::Beside },
             Sense::Switch(make) => self.change(make(!negated)),
             Sense::Later => return Err(plain(format!("{typed}: not supported yet"))),
-            _ if negated => return Err(plain(format!("{typed}: not supported yet"))),
             Sense::Delete => self.fate = Fate::Delete,
             Sense::Family(family) => self.family(family)?,
             Sense::Plain(make) => self.change(make()),
@@ -118,7 +117,7 @@ impl Line<'_> {
             }
             Sense::Carpdev => {
                 let device = argument::carpdev(argument()?)?;
-                self.change(Change::Carpdev(device));
+                self.change(Change::Carpdev(Some(device)));
             }
             Sense::Pass => {
                 let phrase = argument()?.as_bytes();

@@ -35,6 +35,7 @@ pub static FACTS: Facts = Facts {
     letters: "",
     own: |_, _| None,
     states: States::Capitals,
+    advbase_max: u8::MAX,
     texts: &[
         text(
             "*: no such interface",

@@ -10,7 +10,7 @@ use crate::control::{Family, Interface};
 /// ifconfig-carp.md 2.
 pub static FACTS: Facts = Facts {
     usage: "usage: ifconfig [-v] [-AaCl] [interface] [inet | inet6] [address] [words ...]\n       \
-        ifconfig -g group [[-]carpdemote [number]]\n",
+        ifconfig -g group [[-]carpdemote [number] | drain | undrain]\n",
     grammar: false,
     lacking: &[],
     synonyms: &[],
@@ -18,6 +18,7 @@ pub static FACTS: Facts = Facts {
     letters: "",
     own: |_, _| None,
     states: States::Ignored,
+    advbase_max: 254,
     texts: &[],
     creates: true,
     numbers: false,

@@ -43,7 +43,7 @@ pub fn configure(name: &str, words: &[OsString], around: &Around) -> Result<(), 
                 return Err(because("SIOCGVH: Operation not supported", why).into());
             }
             changes.insert(0, Change::Create);
-            changes.insert(1, Change::Carpdev(name.to_owned()));
+            changes.insert(1, Change::Carpdev(Some(name.to_owned())));
             lowest(&around.links()?, &changes)?;
         }
         (None, _) if deleted.is_some() => {

@@ -24,8 +24,8 @@ pub enum Command {
     Help,
     /// `-C`: the kinds of interfaces that `create` makes.
     Cloners,
-    /// `-l`: the names.
-    List,
+    /// `-l`: the names, of all or of a group's members.
+    List(Option<String>),
     /// `-g GROUP`: its demotion.
     Group(String),
     /// `-g GROUP [-]carpdemote [n]`.
@@ -33,6 +33,12 @@ pub enum Command {
         group: String,
         /// What is added.
         by: i16,
+    },
+    /// `-g GROUP drain`, `-g GROUP undrain`.
+    Drain {
+        group: String,
+        /// Its members leave the addresses to other hosts.
+        on: bool,
     },
     /// To be shown.
     Show {
@@ -155,7 +161,10 @@ fn option(letters: &str, rest: &[OsString], verbose: bool) -> Result<Command, Er
         ("C", []) => Ok(Command::Cloners),
         ("a" | "A" | "aA" | "Aa", []) => all(None),
         ("a" | "A" | "aA" | "Aa", [word]) if family(word).is_some() => all(family(word)),
-        ("l", []) => Ok(Command::List),
+        ("l", []) => Ok(Command::List(None)),
+        ("l", [group]) if !group.to_string_lossy().starts_with('-') => {
+            Ok(Command::List(Some(group.to_string_lossy().into_owned())))
+        }
         ("g", [group, rest @ ..]) => interface_group(group, rest),
         _ => Err(Error::Usage),
     }
@@ -167,8 +176,14 @@ fn interface_group(name: &OsStr, rest: &[OsString]) -> Result<Command, Error> {
         return Ok(Command::Group(group));
     }
     let words: Option<Vec<&str>> = rest.iter().map(|word| word.to_str()).collect();
-    let by = argument::demote(&words.unwrap_or_default()).ok_or(Error::Usage)??;
-    Ok(Command::Demote { group, by })
+    match words.as_deref() {
+        Some(["drain"]) => Ok(Command::Drain { group, on: true }),
+        Some(["undrain" | "-drain"]) => Ok(Command::Drain { group, on: false }),
+        words => {
+            let by = argument::demote(words.unwrap_or_default()).ok_or(Error::Usage)??;
+            Ok(Command::Demote { group, by })
+        }
+    }
 }
 
 fn family(word: &OsStr) -> Option<Family> {

@@ -63,7 +63,7 @@ fn words_keep_their_order_and_the_address_comes_last() {
         ),
         (
             "vhid 1 carpdev eth0 advskew 100",
-            vec![Vhid(1), Carpdev("eth0".into()), Advskew(100)],
+            vec![Vhid(1), Carpdev(Some("eth0".into())), Advskew(100)],
         ),
         (
             "advbase 0 advskew 254 vhid 255",
@@ -90,7 +90,7 @@ fn the_missions_line_is_read_as_typed() {
     let expected = [
         Typed::Change(Vhid(1)),
         pass,
-        Typed::Change(Carpdev("eth0".into())),
+        Typed::Change(Carpdev(Some("eth0".into()))),
         Typed::Change(Advskew(100)),
         Typed::Change(address("192.0.2.1/24", false)),
     ];
@@ -183,6 +183,10 @@ fn displays_are_told_from_changes() {
         })
     };
     let show = |which, family| showing(which, family, false);
+    let drained = |on| {
+        let group = "wan".to_owned();
+        Ok(Command::Drain { group, on })
+    };
     for (text, expected) in [
         ("", show(Which::All, None)),
         ("-a", show(Which::All, None)),
@@ -197,6 +201,13 @@ fn displays_are_told_from_changes() {
         ("-v carp1", showing(Which::One(Unit(1)), None, true)),
         ("-v carp1 down", Err(Error::Usage)),
         ("-C", Ok(Command::Cloners)),
+        ("-l", Ok(Command::List(None))),
+        ("-l wan", Ok(Command::List(Some("wan".into())))),
+        ("-l wan lan", Err(Error::Usage)),
+        ("-g wan drain", drained(true)),
+        ("-g wan undrain", drained(false)),
+        ("-g wan -drain", drained(false)),
+        ("-g wan drain 1", Err(Error::Usage)),
         ("--help", Ok(Command::Help)),
         ("-C carp1", Err(Error::Usage)),
         ("-z", Err(Error::Usage)),
@@ -216,7 +227,7 @@ fn wrong_words_and_values_have_openbsds_text() {
         ("vhid -1", "vhid -1: too small"),
         ("advskew 255", "advskew 255: too large"),
         ("advskew -1", "advskew -1: too small"),
-        ("advbase 255", "advbase 255: too large"),
+        ("advbase 256", "advbase 256: too large"),
         ("vhid", "'vhid' requires argument"),
         ("up pass", "'pass' requires argument"),
         ("passfile", "'passfile' requires argument"),
@@ -251,7 +262,6 @@ fn wrong_words_and_values_have_openbsds_text() {
         ("carpdev sixteen-letters-", "SIOCSVH: Invalid argument"),
         ("destroy up", "'destroy' stands alone"),
         ("balancing foo", "balancing foo: unknown mode"),
-        ("-carpdev", "-carpdev: not supported yet"),
         ("link0", "link0: bad value"),
         ("description", "'description' requires argument"),
         ("rtlabel x", "rtlabel: not supported yet"),

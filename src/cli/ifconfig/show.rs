@@ -148,14 +148,23 @@ pub fn list(facts: &Facts, typed: &[OsString], around: &Around) -> Result<Option
     match words.as_slice() {
         ["-C"] => Ok(Some(format!("{}\n", facts.cloners))),
         ["-l", rest @ ..] if facts.lists => {
-            let (mut up, mut ether) = (None, false);
+            let (mut up, mut ether, mut group) = (None, false, None);
             for word in rest {
                 match *word {
                     "-u" => up = Some(true),
                     "-d" => up = Some(false),
-                    "ether" => ether = true,
+                    "ether" | "link" | "lladdr" => ether = true,
+                    // Whether one has such an address is not asked there.
+                    "inet" | "inet6" => {}
+                    name if group.is_none() && !facts.on_parent && !name.starts_with('-') => {
+                        group = Some(name);
+                    }
                     _ => return Err(Wrong::Usage(None)),
                 }
+            }
+            // No BSD has it, and who looks for the members of a group types it.
+            if let Some(group) = group {
+                return list_of_carp(Some(group)).map(Some);
             }
             let names = names(facts, up, ether, around)?;
             Ok(Some(format!("{}\n", names.join(" "))))
@@ -202,17 +211,18 @@ fn names(
         .collect())
 }
 
-/// The names of carp's interfaces on one line; nothing without one.
-pub fn list_of_carp() -> Result<String, Refusal> {
-    let names: Vec<_> = interfaces(None)?
-        .iter()
-        .map(|i| i.unit.to_string())
-        .collect();
-    Ok(if names.is_empty() {
-        String::new()
-    } else {
-        format!("{}\n", names.join(" "))
-    })
+/// The names of carp's interfaces on one line, or of those in a group; nothing without one.
+pub fn list_of_carp(group: Option<&str>) -> Result<String, Wrong> {
+    let all = interfaces(None)?;
+    let member = |i: &&Interface| group.is_none_or(|name| i.groups.iter().any(|g| g == name));
+    let members = all.iter().filter(member);
+    let names: Vec<_> = members.map(|i| i.unit.to_string()).collect();
+    match (names.as_slice(), group) {
+        ([], None | Some(FAMILY_GROUP)) => Ok(String::new()),
+        // Nobody is in it.
+        ([], Some(_)) => Err(Wrong::Usage(None)),
+        (names, _) => Ok(format!("{}\n", names.join(" "))),
+    }
 }
 
 /// A group's line.

@@ -3,7 +3,7 @@
 
 use super::argument;
 pub use super::sense::{Read, Sense, Word};
-use crate::carp::config::{ADVBASE_MAX, ADVSKEW_MAX, Lladdr};
+use crate::carp::config::{ADVSKEW_MAX, Lladdr};
 use crate::control::{Change, Family};
 use std::fmt::Write;
 
@@ -39,7 +39,7 @@ const VHID: Sense = Sense::Number {
 };
 const ADVBASE: Sense = Sense::Number {
     least: 0,
-    most: ADVBASE_MAX,
+    most: u8::MAX,
     make: Change::Advbase,
 };
 const ADVSKEW: Sense = Sense::Number {
@@ -95,7 +95,7 @@ pub static WORDS: &[Word] = &[
         "advbase",
         "n",
         ADVBASE,
-        "seconds between advertisements, 0 to 254",
+        "seconds between advertisements, 0 to 255; OpenBSD takes 254 at most",
     ),
     word(
         "advskew",
@@ -124,15 +124,18 @@ pub static WORDS: &[Word] = &[
             "show what leaves carpN to who listens there, at some cost",
         )
     },
-    Word {
-        negation: Some("-carpdev"),
-        ..word(
-            "carpdev",
-            "if",
-            Sense::Carpdev,
-            "the interface that carries the group",
-        )
-    },
+    word(
+        "carpdev",
+        "if",
+        Sense::Carpdev,
+        "the interface that carries the group",
+    ),
+    word(
+        "-carpdev",
+        "",
+        Sense::Plain(|| Change::Carpdev(None)),
+        "say goodbye and be carried by none; the rest stays",
+    ),
     word(
         "inet",
         "",
@@ -223,6 +226,12 @@ pub static WORDS: &[Word] = &[
             "leave the addresses to other hosts as long as there is one",
         )
     },
+    word(
+        "undrain",
+        "",
+        Sense::Plain(|| Change::Drain(false)),
+        "as -drain",
+    ),
     word(
         "carppeer",
         "a,...",

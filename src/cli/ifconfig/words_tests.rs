@@ -26,6 +26,15 @@ fn every_line_of_help_fits_a_terminal() {
     }
 }
 
+/// What a line does with a negation is done for these only.
+#[test]
+fn who_has_a_negation_knows_it() {
+    for word in WORDS.iter().filter(|word| word.negation.is_some()) {
+        let knows = matches!(word.sense, Sense::Switch(_) | Sense::Alias | Sense::Later);
+        assert!(knows, "{}", word.name);
+    }
+}
+
 #[test]
 fn negations_are_found_under_their_word() {
     assert!(find("-alias").is_some_and(|(word, negated)| word.name == "alias" && negated));

@@ -6,7 +6,7 @@ mod rc;
 
 use super::files::write::{New, write};
 use super::files::{self, Place, canonical, hostname};
-use super::{dump, ifconfig, plain, reason, refuse, say, warn};
+use super::{because, dump, ifconfig, plain, reason, refuse, say, warn};
 use crate::carp::config::{Key, Unit};
 use crate::cli::ifconfig::address::Hosts;
 use crate::cli::ifconfig::parse::{Phrase, Typed};
@@ -165,14 +165,14 @@ fn converted(
     let given = renamed.get(&unit.to_string()).cloned();
     let (mut numbers, mut lines) = (vec![0], vec![Vec::new()]);
     let known = given.or_else(|| source.carpdev.as_ref().map(named));
-    lines[0].extend(known.map(Change::Carpdev));
+    lines[0].extend(known.map(|name| Change::Carpdev(Some(name))));
     for (number, words) in &source.lines {
         let line = hostname::line(unit, words.clone(), hosts);
         let mut changes = line
             .and_then(changes)
             .map_err(|refusal| (*number, refusal))?;
         for change in &mut changes {
-            if let Change::Carpdev(carpdev) = change {
+            if let Change::Carpdev(Some(carpdev)) = change {
                 *carpdev = named(carpdev);
             }
         }
@@ -184,6 +184,11 @@ fn converted(
         Plan::Become { config, .. } => *config,
         Plan::Destroy => return Err((0, plain("'destroy' cannot stand in a file"))),
     };
+    let gives = |line: &Vec<Change>| line.iter().any(|c| matches!(c, Change::Address { .. }));
+    if let (None, Some(line)) = (&config.carpdev, lines.iter().position(gives)) {
+        let why = format!("there is no carpdev; -c {unit}=NAME names it");
+        return Err((numbers[line], because("SIOCAIFADDR: Invalid argument", why)));
+    }
     let keyed = config.key != Key::default();
     let lines = canonical::lines(&Dumped {
         unit,

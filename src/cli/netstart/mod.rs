@@ -9,7 +9,7 @@ mod settings;
 
 use super::files::hostname::{self, What};
 use super::files::{self, Place, canonical};
-use super::{escape, ifconfig, plain, say, start, warn};
+use super::{escape, forwarding, ifconfig, plain, say, start, warn};
 use crate::carp::config::{Config, FAMILY_GROUP, Unit};
 use crate::control::plan::{self, Plan};
 use crate::control::{Change, Dumped, Refusal, Reply, Request};
@@ -131,6 +131,7 @@ fn interface(args: &Args, unit: Unit) -> Result<String, Failed> {
     let start = read(unit, &path)?;
     if args.check {
         let change = changes(&start, unit, &path)?;
+        start.warn(unit, &path);
         return Ok(described(&start, &path, &change));
     }
     let mut failed = false;
@@ -138,6 +139,7 @@ fn interface(args: &Args, unit: Unit) -> Result<String, Failed> {
         failed |= hook::run(&path, *number, unit, command).is_err();
     }
     load(&start, unit, &path)?;
+    start.warn(unit, &path);
     for (number, command) in &start.after {
         failed |= hook::run(&path, *number, unit, command).is_err();
     }
@@ -183,6 +185,20 @@ fn read(unit: Unit, path: &Path) -> Result<Start, Failed> {
 impl Start {
     fn changes(&self) -> impl Iterator<Item = &Change> {
         self.lines.iter().flat_map(|(_, changes)| changes)
+    }
+
+    /// Tells what is right and may not be meant.
+    fn warn(&self, unit: Unit, path: &Path) {
+        let place = format!("{NAME}: {}", path.display());
+        let gives = |change: &Change| matches!(change, Change::Address { .. });
+        let carpdevs = self.changes().filter_map(|change| match change {
+            Change::Carpdev(carpdev) => Some(carpdev),
+            _ => None,
+        });
+        if carpdevs.last().is_none_or(Option::is_none) && self.changes().any(gives) {
+            warn(&place, &format!("no carpdev: {unit} stays in INIT"));
+        }
+        forwarding::warn_of_changes(&place, self.changes());
     }
 
     /// Prints what is wrong with it, and where.

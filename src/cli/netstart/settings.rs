@@ -18,6 +18,8 @@ pub fn start(directory: &Path, check: bool) -> Result<String, Failed> {
         return Ok(String::new());
     }
     let wanted = read(&path)?;
+    let place = format!("{}: {}", super::NAME, path.display());
+    forwarding::warn_of_settings(&place, &wanted);
     let running = sysctl::read().map_err(|refusal| at(&path, &refusal))?;
     let running = running.settings;
     let become_ = with(running, &wanted);
@@ -35,7 +37,6 @@ pub fn start(directory: &Path, check: bool) -> Result<String, Failed> {
     if changes.is_empty() {
         return Ok(String::new());
     }
-    forwarding::warn_of_settings(super::NAME, &changes);
     match start::ask(&Request::Set(changes)).map_err(|refusal| at(&path, &refusal))? {
         Reply::Refused(refusal) => Err(at(&path, &refusal)),
         Reply::Settings(_) => Ok(String::new()),

@@ -12,12 +12,16 @@ use std::net::IpAddr;
 
 mod check;
 pub mod client;
+pub mod handed;
 mod parents;
 mod planes;
-mod ready;
+pub(super) mod ready;
 pub mod serve;
 mod settings;
 mod taps;
+
+/// Counts the forms of orders and outcomes. A parent serves an engine of another version only if it has the same one.
+pub const LANGUAGE: u32 = 1;
 
 /// A numbered effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +182,8 @@ pub enum How {
     Leave,
     /// It takes the configuration, and demotes itself.
     Anew,
+    /// It says whether it could go on, and ends: another one still does.
+    Look,
 }
 
 /// Why an effect was not carried out.

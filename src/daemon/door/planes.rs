@@ -32,6 +32,14 @@ impl Planes {
         }
     }
 
+    /// With what another program of ours has made.
+    pub(super) fn with(file: PathBuf, qdiscs: BTreeSet<u32>) -> Self {
+        Self {
+            qdiscs,
+            ..Self::at(file)
+        }
+    }
+
     fn load(&mut self) -> Result<Loaded, Error> {
         self.spare.take().map_or_else(Loaded::new, Ok)
     }

@@ -29,9 +29,9 @@ use std::os::unix::net::UnixListener;
 #[derive(Debug)]
 pub struct Door {
     pub(super) netlink: Netlink,
-    place: Place,
+    pub(super) place: Place,
     /// The instance lock; held until the end.
-    lock: Option<Flock<fs::File>>,
+    pub(super) lock: Option<Flock<fs::File>>,
     /// The number that only our links carry, so that one request deletes them all.
     pub(super) group: u32,
     pub(super) taps: BTreeMap<String, Held>,
@@ -39,22 +39,24 @@ pub struct Door {
     pub(super) settings: Settings,
     pub(super) planes: Planes,
     /// What the first engine got and each of its successors gets.
-    lasting: Option<Lasting>,
+    pub(super) lasting: Option<Lasting>,
     /// What a next engine is to do.
     pub how: How,
     /// An engine said that it is ready.
     pub ready: bool,
+    /// The same, to be looked at once.
+    pub began: bool,
     /// Goes out with the next outcome.
     pub(super) said: Said,
 }
 
 /// What outlives an engine beside interfaces and sockets.
 #[derive(Debug)]
-struct Lasting {
+pub(super) struct Lasting {
     /// What there is does not change while we are here, and to find out takes a load of the programs.
-    offer: Option<Said>,
-    listener: UnixListener,
-    records: Records,
+    pub(super) offer: Option<Said>,
+    pub(super) listener: UnixListener,
+    pub(super) records: Records,
 }
 
 #[derive(Debug)]
@@ -62,7 +64,7 @@ pub(super) struct Held {
     pub(super) tap: Tap,
     pub(super) index: u32,
     /// So that a death takes the interface before the programs (T30).
-    pub(super) _first_to_go: OwnedFd,
+    pub(super) first_to_go: OwnedFd,
 }
 
 #[derive(Debug)]
@@ -108,8 +110,25 @@ impl Door {
             lasting: None,
             how: How::GoOn,
             ready: false,
+            began: false,
             said: Said::Nothing,
         })
+    }
+
+    /// Where it is, once an engine has opened it.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        self.lock.as_ref().map(|_| &self.place)
+    }
+
+    /// The state that the engines keep, to be looked at.
+    ///
+    /// # Errors
+    /// There is none yet, or it cannot be opened.
+    pub fn records(&self) -> io::Result<OwnedFd> {
+        let lasting = self.lasting.as_ref();
+        let lasting = lasting.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        lasting.records.for_looking().map_err(io::Error::other)
     }
 
     /// Performs the order in this message and answers it. False: nobody hears the answer.
@@ -142,7 +161,7 @@ impl Door {
             Effect::Ready => {
                 // A manager that does not listen gives up on us by itself.
                 let _ = ready::notify();
-                self.ready = true;
+                (self.ready, self.began) = (true, true);
                 Ok((0, Vec::new()))
             }
             Effect::Count => self.count(),
@@ -321,6 +340,7 @@ impl Door {
     fn leave(&mut self) {
         if self.lock.is_some() {
             let _ = fs::remove_file(self.place.socket());
+            let _ = fs::remove_file(self.place.upgrades());
             let _ = fs::remove_file(self.place.lock());
             let _ = fs::remove_dir(self.place.directory());
             self.lock = None;

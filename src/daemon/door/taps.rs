@@ -54,7 +54,7 @@ impl Door {
         let held = Held {
             tap,
             index,
-            _first_to_go: first,
+            first_to_go: first,
         };
         self.taps.insert(name.to_owned(), held);
         Ok((index, vec![copy]))

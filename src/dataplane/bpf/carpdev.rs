@@ -1,12 +1,14 @@
 //! The privileged half: a carpdev's programs, loaded, attached and fed with addresses; must not know gates or leases.
 
 use super::hook::{self, Hooked, Means};
-use super::object::{Object, Program};
+use super::object::{self, Object, Program};
 use crate::dataplane::Counters;
 use crate::linux::Error;
 use crate::linux::bpf::{Hook, Place};
 use crate::linux::netlink::{Classifying, Netlink};
+use crate::linux::pass::Parcel;
 use crate::wire::MacAddr;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -62,7 +64,72 @@ pub struct Carpdev {
     qdiscs: BTreeSet<u32>,
 }
 
+/// A [`Carpdev`] on its way to another program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    index: u32,
+    means: Means,
+    object: object::Passed,
+    half: bool,
+    own: Vec<hook::Passed>,
+    bridge: Option<(u32, Vec<hook::Passed>)>,
+    units: Vec<(u32, hook::Passed)>,
+    vhids: BTreeSet<u8>,
+    qdiscs: BTreeSet<u32>,
+}
+
 impl Carpdev {
+    /// For a program that takes the place of this one.
+    pub fn pass(&self, parcel: &mut Parcel) -> Passed {
+        let mut all =
+            |hooks: &[Hooked]| -> Vec<_> { hooks.iter().map(|hook| hook.pass(parcel)).collect() };
+        let own = all(&self.own);
+        let bridge = self
+            .bridge
+            .as_ref()
+            .map(|(index, hooks)| (*index, all(hooks)));
+        let units = self.units.iter();
+        Passed {
+            index: self.index,
+            means: self.means,
+            half: self.half,
+            own,
+            bridge,
+            units: units
+                .map(|(unit, hook)| (*unit, hook.pass(parcel)))
+                .collect(),
+            vhids: self.vhids.clone(),
+            qdiscs: self.qdiscs.clone(),
+            object: self.object.pass(parcel),
+        }
+    }
+
+    /// What another program has passed. Its programs go on as they are.
+    ///
+    /// # Errors
+    /// A descriptor is not there, or is something else.
+    pub fn inherited(passed: Passed) -> Result<Self, Error> {
+        let all = |hooks: Vec<hook::Passed>| -> Result<Vec<Hooked>, Error> {
+            hooks.into_iter().map(Hooked::inherited).collect()
+        };
+        let bridge = passed
+            .bridge
+            .map(|(index, hooks)| Ok::<_, Error>((index, all(hooks)?)));
+        let units = passed.units.into_iter();
+        let units = units.map(|(unit, hook)| Ok((unit, Hooked::inherited(hook)?)));
+        Ok(Self {
+            index: passed.index,
+            means: passed.means,
+            object: Object::inherited(passed.object)?,
+            half: passed.half,
+            own: all(passed.own)?,
+            bridge: bridge.transpose()?,
+            units: units.collect::<Result<_, Error>>()?,
+            vhids: passed.vhids,
+            qdiscs: passed.qdiscs,
+        })
+    }
+
     /// Attaches the programs to the interface `index`. They pass everything on until there are ports.
     ///
     /// # Errors

@@ -3,11 +3,13 @@
 use crate::linux::Error;
 use crate::linux::bpf::{Hook, LastingLink, Place, attach_tcx};
 use crate::linux::netlink::{Classifying, Mark, Netlink};
+use crate::linux::pass::{Number, Parcel};
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// How programs are attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Means {
     /// Links, which go with their descriptors.
     Tcx,
@@ -27,6 +29,17 @@ const fn mark(carpdev: u32) -> Mark<'static> {
         handle: carpdev,
         name: NAME,
     }
+}
+
+/// A [`Hooked`] on its way to another program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Passed {
+    Link(Number),
+    Filter {
+        index: u32,
+        hook: Hook,
+        carpdev: u32,
+    },
 }
 
 /// A program at its place, until [`Hooked::release`].
@@ -62,6 +75,36 @@ impl Hooked {
             index,
             hook,
             carpdev,
+        })
+    }
+
+    pub(super) fn pass(&self, parcel: &mut Parcel) -> Passed {
+        match *self {
+            Self::Link(ref link) => Passed::Link(parcel.put(link)),
+            Self::Filter {
+                index,
+                hook,
+                carpdev,
+            } => Passed::Filter {
+                index,
+                hook,
+                carpdev,
+            },
+        }
+    }
+
+    pub(super) fn inherited(passed: Passed) -> Result<Self, Error> {
+        Ok(match passed {
+            Passed::Link(queue) => Self::Link(LastingLink::inherited(queue.take()?)),
+            Passed::Filter {
+                index,
+                hook,
+                carpdev,
+            } => Self::Filter {
+                index,
+                hook,
+                carpdev,
+            },
         })
     }
 

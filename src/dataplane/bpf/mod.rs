@@ -12,5 +12,9 @@ mod hook;
 mod object;
 pub(super) mod ports;
 
-pub use carpdev::{Carpdev, Loaded, Service};
+pub use carpdev::{Carpdev, Loaded, Passed, Service};
 pub use hook::{Means, clear, sweep};
+
+/// Counts the layouts of the maps. Programs that are attached go on under another version of this program only if it has the
+/// same one.
+pub const LAYOUT: u32 = 1;

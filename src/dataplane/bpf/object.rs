@@ -1,12 +1,14 @@
 //! The programs and maps of one carpdev, loaded; must not know where they are attached or who holds the gate.
 
 use crate::dataplane::Counters;
+use crate::linux::pass::{Number, Parcel};
 use crate::linux::{Error, memory};
 use crate::wire::MacAddr;
-use aya::maps::{HashMap, Map, MapData, PerCpuArray, PerCpuValues};
+use aya::maps::{HashMap, IterableMap, Map, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::SchedClassifier;
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -42,6 +44,18 @@ impl Program {
             Self::Outward => "outward",
         }
     }
+}
+
+/// An [`Object`] on its way to another program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Passed {
+    programs: [Number; 4],
+    ports: Number,
+    odd: Number,
+    shared: Number,
+    tallies: Number,
+    named: Vec<([u8; 8], u8)>,
+    known: Vec<([u8; 16], u8)>,
 }
 
 /// One instance of the object, for a carpdev and all carpN on it.
@@ -93,6 +107,39 @@ impl Object {
             tallies,
             named: BTreeMap::new(),
             known: BTreeMap::new(),
+        })
+    }
+
+    pub(super) fn pass(&self, parcel: &mut Parcel) -> Passed {
+        Passed {
+            programs: self.programs.each_ref().map(|program| parcel.put(program)),
+            ports: parcel.put(&self.ports),
+            odd: parcel.put(self.odd.map().fd()),
+            shared: parcel.put(self.shared.map().fd()),
+            tallies: parcel.put(self.tallies.map().fd()),
+            named: self.named.iter().map(|(mac, vhid)| (*mac, *vhid)).collect(),
+            known: self.known.iter().map(|(ip, vhid)| (*ip, *vhid)).collect(),
+        }
+    }
+
+    /// The programs stay those that another version has loaded.
+    pub(super) fn inherited(passed: Passed) -> Result<Self, Error> {
+        let map = |number: Number| MapData::from_fd(number.take()?).map_err(refused);
+        let mut programs = Vec::new();
+        for program in passed.programs {
+            programs.push(program.take()?);
+        }
+        let odd = Map::HashMap(map(passed.odd)?);
+        let shared = Map::HashMap(map(passed.shared)?);
+        let tallies = Map::PerCpuArray(map(passed.tallies)?);
+        Ok(Self {
+            programs: programs.try_into().expect("there are four"),
+            ports: passed.ports.take()?,
+            odd: HashMap::try_from(odd).map_err(refused)?,
+            shared: HashMap::try_from(shared).map_err(refused)?,
+            tallies: PerCpuArray::try_from(tallies).map_err(refused)?,
+            named: passed.named.into_iter().collect(),
+            known: passed.known.into_iter().collect(),
         })
     }
 

@@ -51,6 +51,8 @@ struct Table {
     lines: BTreeMap<u32, Arc<Line>>,
     /// For which MACs each carpdev's socket wakes us.
     heard: BTreeMap<u32, Vec<MacAddr>>,
+    /// The thread is not to see it yet.
+    held: bool,
 }
 
 impl Copier {
@@ -82,6 +84,21 @@ impl Copier {
             shared,
             thread: Some(thread),
         })
+    }
+
+    /// From now on the thread leaves everything that is added to wait in its socket or TAP, and sockets hear what they heard.
+    pub(super) fn hold(&self) {
+        self.table().held = true;
+    }
+
+    /// The end of that: what has waited is carried as gates and leases say now.
+    pub(super) fn release(&self) {
+        self.change(|table| {
+            table.held = false;
+            for index in table.carpdevs.keys().copied().collect::<Vec<_>>() {
+                table.listen(index);
+            }
+        });
     }
 
     /// Adds a carpdev with its own MAC and its data socket (opened with virtio headers, filter still shut, not mute),
@@ -212,6 +229,9 @@ impl Copier {
     fn change(&self, change: impl FnOnce(&mut Table)) {
         let mut table = self.table();
         change(&mut table);
+        if table.held {
+            return;
+        }
         self.shared.generation.fetch_add(1, Ordering::Release);
         drop(table);
         self.wake();
@@ -237,7 +257,8 @@ impl Drop for Copier {
 impl Table {
     /// Lets the carpdev's socket hear the MACs of its vhosts that are not shut, and no other.
     fn listen(&mut self, index: u32) {
-        let Some(carpdev) = self.carpdevs.get(&index).filter(|found| !found.deaf) else {
+        let hears = |found: &&Arc<Carpdev>| !found.deaf && !self.held;
+        let Some(carpdev) = self.carpdevs.get(&index).filter(hears) else {
             return;
         };
         let on_it = self
