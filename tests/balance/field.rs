@@ -64,14 +64,23 @@ impl Field {
 
     /// Nothing is configured.
     pub fn bare(count: usize) -> Self {
-        Self::on(&Segment::new(), count)
+        Self::on(&Segment::new(), count, true)
     }
 
-    fn on(segment: &Arc<Segment>, count: usize) -> Self {
+    /// The same where the hosts have the shared addresses alone: what they begin to send comes from those.
+    pub fn of_bare_carpdevs(count: usize) -> Self {
+        let field = Self::on(&Segment::new(), count, false);
+        (0..count).for_each(|host| field.configure(host));
+        field.settle();
+        field
+    }
+
+    fn on(segment: &Arc<Segment>, count: usize, addresses: bool) -> Self {
         let hosts = NAMES.iter().zip(11u8..).take(count).map(|(name, n)| {
             let own = [format!("192.0.2.{n}/24"), format!("2001:db8::{n}/64")];
             let own = own.each_ref().map(String::as_str);
-            let host = Host::on(segment, name, n, &own);
+            let own = if addresses { &own[..] } else { &[] };
+            let host = Host::on(segment, name, n, own);
             host.daemon();
             host
         });
@@ -93,7 +102,7 @@ impl Field {
     pub fn of_nodes(balancing: &str) -> Self {
         let field = match balancing {
             // A switch would learn who sends with the shared MAC.
-            "ip-unicast" => Self::on(&Segment::hub(), 2),
+            "ip-unicast" => Self::on(&Segment::hub(), 2, true),
             _ => Self::bare(2),
         };
         for (host, skews) in field.hosts.iter().zip([[0, 100], [100, 0]]) {

@@ -1,8 +1,10 @@
 //! The same in namespaces: real hosts, a real switch, both families, every data plane.
 
-use crate::field::{Field, Pinging, askers, named, shared, told_mac};
+use crate::field::{Field, Pinging, SHARED6, askers, named, shared, told_mac};
+use crate::support::frames::Frame;
 use crate::support::hosts::{SOON, until};
 use crate::support::plane::first;
+use crate::support::talk::datagrams;
 use carp::carp::balance::{Asker, select};
 use carp::carp::config::{Key, Selector};
 use carp::linux::clock;
@@ -162,6 +164,45 @@ fn askers_are_divided_by_the_ethernet_address_that_they_tell() {
     assert_ne!(shares[0], shares[1], "the two byte orders agree");
 }
 
+/// T2. Fails when a neighbour that a host has asked as the shared address goes on with that host, though it is another one's.
+fn a_neighbour_that_is_asked_as_the_shared_address_goes_on_where_it_belongs() {
+    let field = Field::of_bare_carpdevs(2);
+    let (a, client) = (&field.hosts[0], &field.client);
+    let asker = "2001:db8::101";
+    let (near, far) = (SHARED6.to_string(), asker.parse::<IpAddr>().unwrap());
+    assert_eq!(named(far, 2), 2);
+    let told = || client.neighbour("eth0", &near);
+    let socket = datagrams(client, asker, 7001, None);
+    socket.send_to(b"?", (near.as_str(), 7)).unwrap();
+    assert!(
+        until(SOON, || told() == Some(MacAddr::of_vhid(2))),
+        "{:?}",
+        told()
+    );
+    let (mark, heard) = (clock::now(), client.hears("eth0"));
+    let speaker = datagrams(a, &near, 7002, None);
+    speaker.send_to(b"!", (asker, 7001)).unwrap();
+    let mut byte = [0];
+    // Resolved, and so the client was asked.
+    while byte != *b"!" {
+        socket.recv(&mut byte).unwrap();
+    }
+    let repaints = |f: &Frame| {
+        let asked = f.nd().filter(|nd| {
+            nd.kind == 135 && IpAddr::from(nd.source) == near.parse::<IpAddr>().unwrap()
+        });
+        asked.is_some_and(|nd| nd.lladdr == Some(MacAddr::of_vhid(1)))
+    };
+    heard.expect(mark, SOON, "question as the shared address", repaints);
+    let right = || told() == Some(MacAddr::of_vhid(2));
+    assert!(
+        until(Duration::from_secs(2), right),
+        "{:?}: {:#?}",
+        told(),
+        heard.frames()
+    );
+}
+
 /// A switch brings what is sent to a multicast MAC, and to one that it never learns, to both hosts; a hub brings everything.
 fn nodes_of_one_interface_divide_the_packets() {
     for (mode, mac) in [
@@ -212,6 +253,7 @@ crate::support::planes! {
     nodes_of_one_interface_divide_their_askers,
     nodes_of_one_interface_divide_the_packets,
     askers_are_divided_by_the_ethernet_address_that_they_tell,
+    a_neighbour_that_is_asked_as_the_shared_address_goes_on_where_it_belongs,
     each_asker_has_one_answer_from_the_host_that_the_rule_names,
     the_askers_of_a_dead_host_move_and_come_back_and_the_others_lose_nothing,
     a_split_ends_with_its_heal,
