@@ -14,6 +14,8 @@ mod field;
 #[path = "engine/rig.rs"]
 #[allow(dead_code)]
 mod rig;
+#[path = "balance/routers.rs"]
+mod routers;
 #[path = "balance/rule.rs"]
 mod rule;
 #[path = "balance/segment.rs"]

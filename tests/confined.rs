@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use support::hosts::{Host, Segment, own_mac};
+use support::hosts::{Host, SOON, Segment, own_mac, until};
 use support::privilege;
 
 /// Set in the process that attacks.
@@ -81,6 +81,9 @@ const ATTACKS: &[(&str, fn())] = &[
     ("pair sockets", || drop(Channel::pair())),
 ];
 
+/// For these libc blocks all signals, and whoever is told of one that is blocked is just ended.
+const MUTE: [&str; 2] = ["execute a program", "start a thread"];
+
 #[test]
 fn an_attacker_in_the_engine_is_ended_whatever_he_tries() {
     if privilege::run_elsewhere() {
@@ -89,7 +92,8 @@ fn an_attacker_in_the_engine_is_ended_whatever_he_tries() {
     if let Ok(name) = std::env::var(ATTACK) {
         let (_, attack) = ATTACKS.iter().find(|(known, _)| *known == name).unwrap();
         let mut missing = confine::begin().unwrap();
-        confine::finish(&mut missing);
+        let log = std::io::stderr().as_fd().try_clone_to_owned().unwrap();
+        confine::finish(&mut missing, Some((log, "attack: ".to_owned())));
         // Not by way of std's lock and buffers.
         let _ = nix::unistd::write(std::io::stderr(), b"confined\n");
         attack();
@@ -102,6 +106,9 @@ fn an_attacker_in_the_engine_is_ended_whatever_he_tries() {
         let done = child.env(ATTACK, name).output().unwrap();
         let said = String::from_utf8_lossy(&done.stderr);
         assert!(said.contains("confined"), "{name}: {said}");
+        let number = said.split("no engine may make system call ").nth(1);
+        let number = number.and_then(|rest| rest.trim().parse::<u16>().ok());
+        assert!(number.is_some() || MUTE.contains(name), "{name}: {said}");
         assert_eq!(
             done.status.signal(),
             Some(libc::SIGSYS),
@@ -159,6 +166,40 @@ fn the_engine_of_a_daemon_is_confined() {
     assert!(cores.starts_with('0'), "{cores}");
     let of = |pid| std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
     assert_ne!(of(engine), of(parent), "it sees the host's network");
+}
+
+/// What its parent keeps, and that what it starts gets no less than before.
+#[test]
+fn the_parent_of_a_daemon_keeps_what_it_needs() {
+    if privilege::run_elsewhere() {
+        return;
+    }
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24"]);
+    a.daemon();
+    let read = |pid, file| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+    let value = |text: &str, key: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(key));
+        line.unwrap_or_else(|| panic!("no {key}")).trim().to_owned()
+    };
+    let own = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let status = || read(a.pid(), "status");
+    // CAP_KILL, CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF of capability.h.
+    let kept = 1_u64 << 5 | 1 << 12 | 1 << 13 | 1 << 39;
+    let held = |key: &str| u64::from_str_radix(&value(&status(), key), 16).unwrap();
+    assert!(until(SOON, || held("CapEff:") & !kept == 0), "{}", status());
+    assert_eq!(held("CapEff:") & !(1 << 39), kept & !(1 << 39));
+    assert_eq!((held("CapPrm:"), held("CapInh:")), (held("CapEff:"), 0));
+    assert_eq!(value(&status(), "CapBnd:"), value(&own, "CapBnd:"));
+    let cores = value(&read(a.pid(), "limits"), "Max core file size");
+    assert!(cores.starts_with('0'), "{cores}");
+    // With them it does all that it did.
+    a.ok("ifconfig carp1 vhid 1 carpdev eth0 advbase 0 advskew 20 192.0.2.1/24");
+    assert!(until(SOON, || a.has_address("carp1", "192.0.2.1")));
+    // Programs were loaded after the rest was given up.
+    assert!(!a.said().contains("eth0: data plane"), "{}", a.said());
+    a.terminate();
+    assert_eq!(a.carrier("carp1"), None);
 }
 
 /// A door, and what is said to it as an engine might.

@@ -10,6 +10,8 @@
     clippy::cast_precision_loss
 )]
 
+#[path = "sim/askers.rs"]
+mod askers;
 #[path = "sim/attack.rs"]
 mod attack;
 #[path = "sim/cast.rs"]

@@ -63,35 +63,82 @@ impl Engine {
         }
     }
 
+    /// A neighbour answers what this host's kernel has asked as a shared address. It has taken the question for news of where
+    /// that address is (T2): if it belongs to another vhid it is told so at once.
+    pub(super) fn advertised(
+        &mut self,
+        now: Instant,
+        carpdev: Carpdev,
+        answer: &nd::Advertisement,
+    ) {
+        let neighbour = Asker {
+            ip: answer.target.into(),
+            mac: answer.target_link_layer.unwrap_or(answer.src_mac),
+        };
+        let corrected = answer.solicited.then(|| {
+            let mut sets = self.sets(now, carpdev, answer.dst.into()).into_iter();
+            sets.find_map(|(first, mut set)| {
+                let asked = *set.iter().find(|member| member.mac == answer.dst_mac)?;
+                let right = chosen(first, &mut set, neighbour)?;
+                (right.mac != asked.mac && self.is_master(asked)).then_some((asked, right))
+            })
+        });
+        if let Some((asked, right)) = corrected.flatten()
+            && let Some(mut turn) = self.turn(now, asked.unit, asked.vhid)
+        {
+            turn.correct(answer, right.mac);
+        }
+    }
+
     /// The MASTER here that is to answer, if it is this host's part.
     fn owner(&self, now: Instant, asked: Question) -> Option<(Unit, Vhid)> {
         let own_mac = self.world.parents.get(&asked.carpdev)?.mac;
+        let sets = self.sets(now, asked.carpdev, asked.target);
+        let mut sets = sets.into_iter();
+        sets.find_map(|(first, set)| self.selected(first, set, asked, own_mac))
+    }
+
+    /// Who shares an address, ascending by vhid, with the interface whose settings count for all of them: everybody here with
+    /// net.inet.carp.arpbalance, else each interface by itself.
+    fn sets(
+        &self,
+        now: Instant,
+        carpdev: Carpdev,
+        target: IpAddr,
+    ) -> Vec<(&Interface, Vec<Member>)> {
+        let Some(parent) = self.world.parents.get(&carpdev) else {
+            return Vec::new();
+        };
         let holding = self.world.interfaces.iter().filter(|(_, interface)| {
-            interface.carpdev == Some(asked.carpdev)
-                && addresses(&interface.config).any(|address| address == asked.target)
+            interface.carpdev == Some(carpdev)
+                && addresses(&interface.config).any(|address| address == target)
         });
         let members = holding.map(|(unit, interface)| {
             let member = |vhid| Member {
                 unit: *unit,
                 vhid,
-                mac: interface.config.mac(vhid, Some(own_mac)),
-                order: interface.ranks.get(&asked.target).copied().unwrap_or(0),
+                mac: interface.config.mac(vhid, Some(parent.mac)),
+                order: interface.ranks.get(&target).copied().unwrap_or(0),
             };
             let answering = interface.answering(now);
             (interface, answering.map(member).collect::<Vec<_>>())
         });
         if !self.world.settings.arpbalance {
-            let mut sets = members;
-            return sets.find_map(|(first, set)| self.selected(first, set, asked, own_mac));
+            return members.collect();
         }
         let (interfaces, sets): (Vec<_>, Vec<_>) = members.unzip();
         let mut set = sets.concat();
         set.sort_by_key(|member| member.vhid);
-        // Its settings count for all.
-        let first = set.first()?.vhid;
-        let has = |i: &&&Interface| i.vhosts.iter().any(|vhost| vhost.vhid == first);
-        let first = interfaces.iter().find(has)?;
-        self.selected(first, set, asked, own_mac)
+        let lowest = set.first().map(|member| member.vhid);
+        let has = |i: &&Interface| i.vhosts.iter().any(|vhost| Some(vhost.vhid) == lowest);
+        let first = interfaces.into_iter().find(has);
+        first.map(|first| (first, set)).into_iter().collect()
+    }
+
+    fn is_master(&self, member: Member) -> bool {
+        let interface = self.world.interfaces.get(&member.unit);
+        let mut vhosts = interface.into_iter().flat_map(|i| &i.vhosts);
+        vhosts.any(|v| v.vhid == member.vhid && v.phase == Phase::Master)
     }
 
     /// The member of `set`, ascending by vhid, that the asker belongs to, if it is MASTER here and was asked.
@@ -102,21 +149,13 @@ impl Engine {
         asked: Question,
         own_mac: MacAddr,
     ) -> Option<(Unit, Vhid)> {
-        let selector = first.selector();
-        if matches!(selector, Selector::Mac { order: true, .. }) {
-            set.sort_by_key(|member| Reverse(member.order));
-        }
-        let place = balance::select(selector, &first.config.key, asked.asker, set.len())?;
-        let chosen = *set.get(place)?;
+        let chosen = chosen(first, &mut set, asked.asker)?;
         let to = asked.to;
         // On a segment that brings every frame everywhere a probe may go to the MAC of another one of them.
         let reached = to.is_multicast() || to == own_mac || set.iter().any(|m| m.mac == to);
         // Another MASTER of the group may ask; its MAC is ours, and what was sent there would come to nobody.
         let foreign = asked.from != chosen.mac;
-        let interface = self.world.interfaces.get(&chosen.unit)?;
-        let mut vhosts = interface.vhosts.iter();
-        let master = vhosts.any(|v| v.vhid == chosen.vhid && v.phase == Phase::Master);
-        (reached && foreign && master).then_some((chosen.unit, chosen.vhid))
+        (reached && foreign && self.is_master(chosen)).then_some((chosen.unit, chosen.vhid))
     }
 
     /// Finds out anew which addresses have their askers divided.
@@ -165,6 +204,16 @@ impl Interface {
         };
         self.config.hash.unwrap_or(usual)
     }
+}
+
+/// The member of `set`, ascending by vhid, that an asker belongs to.
+fn chosen(first: &Interface, set: &mut [Member], asker: Asker) -> Option<Member> {
+    let selector = first.selector();
+    if matches!(selector, Selector::Mac { order: true, .. }) {
+        set.sort_by_key(|member| Reverse(member.order));
+    }
+    let place = balance::select(selector, &first.config.key, asker, set.len())?;
+    set.get(place).copied()
 }
 
 /// One of those that share an address.

@@ -63,7 +63,10 @@ impl Engine {
             }
             Ok(frame::Frame::Arp(packet)) => self.arp(now, carpdev, &packet),
             Ok(frame::Frame::Solicitation(asked)) => self.solicitation(now, carpdev, &asked),
-            Ok(frame::Frame::NeighbourAdvertisement(_) | frame::Frame::Other) => {}
+            Ok(frame::Frame::NeighbourAdvertisement(answer)) => {
+                self.advertised(now, carpdev, &answer);
+            }
+            Ok(frame::Frame::Other) => {}
             Err(error) => self.count(error),
         }
     }

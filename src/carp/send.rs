@@ -299,6 +299,21 @@ impl Turn<'_> {
         self.answer(answer.emit());
     }
 
+    /// Tells a neighbour, unasked and alone, that `shared` is at `mac`.
+    pub(super) fn correct(&mut self, answer: &nd::Advertisement, mac: MacAddr) {
+        let Some((carpdev, parent)) = self.carpdev.zip(self.parent) else {
+            return;
+        };
+        let correction = nd::Advertisement {
+            // No switch may learn another MASTER's MAC here.
+            src_mac: parent.mac,
+            dst_mac: answer.src_mac,
+            dst: answer.src,
+            ..nd::Advertisement::unsolicited(mac, answer.dst, parent.router)
+        };
+        self.send(carpdev, Sending::Answer, correction.emit());
+    }
+
     fn told_mac(&self) -> MacAddr {
         let carpdev = self.parent.map(|parent| parent.mac);
         self.config.told_mac(self.vhost.vhid, carpdev)

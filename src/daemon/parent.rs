@@ -1,6 +1,6 @@
 //! The process that keeps the privilege: starts the engine's, serves its door, passes signals on; must not know the protocol.
 
-use super::confine::Nowhere;
+use super::confine::{self, Nowhere};
 use super::crashes::{Crashes, Next};
 use super::door::How;
 use super::door::serve::Door;
@@ -33,6 +33,7 @@ const QUIET: Duration = Duration::from_millis(200);
 /// # Errors
 /// What kept it from starting, or the door from working.
 pub(super) fn keep(options: Options, log: &Log) -> io::Result<ExitCode> {
+    confine::check()?;
     let keeper = Keeper {
         options,
         log,
@@ -40,6 +41,7 @@ pub(super) fn keep(options: Options, log: &Log) -> io::Result<ExitCode> {
         nowhere: Nowhere::new(),
         spare: None,
         former: None,
+        confined: false,
         upgrades: Upgrades::new(),
         relief: None,
     };
@@ -67,6 +69,7 @@ pub(super) fn take_over(options: Options, letter: Number) -> io::Result<ExitCode
         nowhere,
         spare: None,
         former: None,
+        confined: false,
         upgrades,
         relief: Some(Relief::new(speaks)),
     };
@@ -90,6 +93,8 @@ struct Keeper<'a> {
     spare: Option<Process>,
     /// It was relieved, and may not have ended yet.
     former: Option<Process>,
+    /// It has given up what it needs no longer.
+    confined: bool,
     upgrades: Upgrades,
     /// The engine that serves is of another program, and is to give way.
     relief: Option<Relief>,
@@ -235,6 +240,11 @@ impl Keeper<'_> {
         {
             let text = format!("no upgrade can be asked for: {e}");
             self.log.line(level::ERR, &text);
+        }
+        if door.ready && !std::mem::replace(&mut self.confined, true) {
+            for line in confine::parent() {
+                self.log.line(level::NOTICE, &line);
+            }
         }
         Ok(answered)
     }

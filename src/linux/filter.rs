@@ -102,8 +102,8 @@ impl Filter {
         Self::exact(program)
     }
 
-    /// ARP requests for one of `v4` and neighbour solicitations for one of `v6`, whatever their Ethernet destination.
-    /// With more addresses than a program can hold: all requests and solicitations.
+    /// ARP requests for one of `v4` and neighbour solicitations for one of `v6`, whatever their Ethernet destination, and
+    /// neighbour advertisements to one of `v6`, as far as its last quarter tells. With more addresses than a program can hold: all of each.
     #[must_use]
     pub fn neighbours(v4: &[Ipv4Addr], v6: &[Ipv6Addr]) -> Self {
         if v4.is_empty() && v6.is_empty() {
@@ -128,6 +128,19 @@ impl Filter {
                 ip.load(LD_B, 14 + 6);
                 ip.refuse_unless(58);
                 ip.load(LD_B, 14 + 40);
+                ip.section(136, |answer| {
+                    if exact {
+                        // A quarter of the address will do for the few that there are.
+                        answer.load(LD_W, 14 + 24 + 12);
+                        for address in v6 {
+                            let [.., a, b, c, d] = address.octets();
+                            answer.pass_if(u32::from_be_bytes([a, b, c, d]));
+                        }
+                        answer.refuse();
+                    } else {
+                        answer.pass();
+                    }
+                });
                 ip.refuse_unless(135);
                 if exact {
                     for address in v6 {

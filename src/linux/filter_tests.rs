@@ -174,10 +174,14 @@ fn neighbours_pass_for_the_listed_targets_only() {
     }
     for address in &v6 {
         assert!(passes(&filter, &seen(icmp6(135, *address))));
+        let mut answer = icmp6(136, *address);
+        answer[38..54].fill(0xff);
         assert!(
-            !passes(&filter, &seen(icmp6(136, *address))),
-            "nor is an advertisement"
+            !passes(&filter, &seen(answer.clone())),
+            "nor is an advertisement to others"
         );
+        answer[38..54].copy_from_slice(&address.octets());
+        assert!(passes(&filter, &seen(answer)), "but to a shared address");
     }
     assert!(!passes(
         &filter,
@@ -197,7 +201,7 @@ fn neighbours_pass_for_the_listed_targets_only() {
 
 #[test]
 fn neighbours_beyond_a_program_look_at_no_address() {
-    let (v4, v6) = addresses(340);
+    let (v4, v6) = addresses(300);
     assert!(Filter::neighbours(&v4, &v6).program.len() <= 4096);
     assert!(!passes(
         &Filter::neighbours(&v4, &v6),
@@ -205,7 +209,7 @@ fn neighbours_beyond_a_program_look_at_no_address() {
     ));
     assert!(passes(
         &Filter::neighbours(&v4, &v6),
-        &seen(icmp6(135, v6[339]))
+        &seen(icmp6(135, v6[299]))
     ));
     let (v4, v6) = addresses(500);
     let filter = Filter::neighbours(&v4, &v6);
@@ -213,7 +217,8 @@ fn neighbours_beyond_a_program_look_at_no_address() {
     assert!(passes(&filter, &seen(arp(1, Ipv4Addr::LOCALHOST))));
     assert!(passes(&filter, &seen(icmp6(135, Ipv6Addr::LOCALHOST))));
     assert!(!passes(&filter, &seen(arp(2, v4[0]))));
-    assert!(!passes(&filter, &seen(icmp6(136, v6[0]))));
+    assert!(passes(&filter, &seen(icmp6(136, v6[0]))));
+    assert!(!passes(&filter, &seen(icmp6(137, v6[0]))));
 }
 
 #[test]

@@ -64,16 +64,28 @@ impl Field {
 
     /// Nothing is configured.
     pub fn bare(count: usize) -> Self {
-        let segment = Segment::new();
+        Self::on(&Segment::new(), count, true)
+    }
+
+    /// The same where the hosts have the shared addresses alone: what they begin to send comes from those.
+    pub fn of_bare_carpdevs(count: usize) -> Self {
+        let field = Self::on(&Segment::new(), count, false);
+        (0..count).for_each(|host| field.configure(host));
+        field.settle();
+        field
+    }
+
+    fn on(segment: &Arc<Segment>, count: usize, addresses: bool) -> Self {
         let hosts = NAMES.iter().zip(11u8..).take(count).map(|(name, n)| {
             let own = [format!("192.0.2.{n}/24"), format!("2001:db8::{n}/64")];
             let own = own.each_ref().map(String::as_str);
-            let host = Host::on(&segment, name, n, &own);
+            let own = if addresses { &own[..] } else { &[] };
+            let host = Host::on(segment, name, n, own);
             host.daemon();
             host
         });
         let hosts: Vec<Host> = hosts.collect();
-        let client = Host::on(&segment, "c", CLIENT, &[]);
+        let client = Host::on(segment, "c", CLIENT, &[]);
         for asker in askers() {
             let prefix = if asker.is_ipv4() { 24 } else { 64 };
             client.address("eth0", &format!("{asker}/{prefix}"));
@@ -88,7 +100,11 @@ impl Field {
 
     /// Two hosts, each with one carpN of two vhids that is balanced so.
     pub fn of_nodes(balancing: &str) -> Self {
-        let field = Self::bare(2);
+        let field = match balancing {
+            // A switch would learn who sends with the shared MAC.
+            "ip-unicast" => Self::on(&Segment::hub(), 2, true),
+            _ => Self::bare(2),
+        };
         for (host, skews) in field.hosts.iter().zip([[0, 100], [100, 0]]) {
             host.ok("sysctl net.inet.carp.preempt=1");
             let nodes = format!("carpnodes 1:{},2:{}", skews[0], skews[1]);
@@ -208,8 +224,17 @@ impl Field {
     }
 }
 
+/// What an asker tells of itself: a MAC of its own.
+pub fn told_mac(asker: IpAddr) -> MacAddr {
+    let last = match asker {
+        IpAddr::V4(ip) => ip.octets()[3],
+        IpAddr::V6(ip) => ip.octets()[15],
+    };
+    MacAddr([2, 0, 0, 1 + u8::from(asker.is_ipv6()), last, CLIENT])
+}
+
 fn question(asker: IpAddr, to: Option<MacAddr>) -> Vec<u8> {
-    let mac = own_mac(CLIENT);
+    let mac = told_mac(asker);
     match asker {
         IpAddr::V4(ip) => frames::arp_request((mac, ip), SHARED4, to.unwrap_or(MacAddr([0xff; 6]))),
         IpAddr::V6(ip) => frames::solicitation((mac, ip), SHARED6, to),

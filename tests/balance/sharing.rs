@@ -110,6 +110,49 @@ fn who_looks_whether_the_address_is_taken_hears_one_host_and_repaints_nobody() {
     assert!(!na.overriding && !na.solicited);
 }
 
+/// T2. The question named the vhid whose MAC the answer goes to; only its MASTER puts that right, and only where it is wrong.
+#[test]
+fn a_neighbour_that_was_asked_as_the_shared_address_is_told_where_it_belongs() {
+    let mut segment = settled(3, None);
+    let place = |asker: Asker| named(asker, Selector::Source, 3);
+    for asker in Asker::all() {
+        let IpAddr::V6(ip) = asker.0 else { continue };
+        let answer = nd::Advertisement {
+            src_mac: asker.mac(),
+            dst_mac: MacAddr::of_vhid(1),
+            src: ip,
+            dst: SHARED6,
+            target: ip,
+            router: false,
+            solicited: true,
+            overriding: true,
+            target_link_layer: Some(asker.mac()),
+        };
+        let unasked = nd::Advertisement {
+            solicited: false,
+            ..answer
+        };
+        for (host, heard, right) in [(0, answer, place(asker)), (0, unasked, 0), (1, answer, 0)] {
+            segment.hosts[host].frame(segment.now, &heard.emit());
+            let said = std::mem::take(&mut segment.hosts[host].frames);
+            if right == 0 {
+                assert!(said.is_empty(), "{asker:?}: {said:?}");
+                continue;
+            }
+            let [(_, Sending::Answer, bytes)] = said.as_slice() else {
+                panic!("{asker:?}: {said:?}")
+            };
+            let expected = nd::Advertisement {
+                src_mac: MacAddr([2, 0, 0, 0, 0, 1]),
+                dst_mac: asker.mac(),
+                dst: ip,
+                ..nd::Advertisement::unsolicited(MacAddr::of_vhid(right as u8 + 1), SHARED6, false)
+            };
+            assert_eq!(*bytes, expected.emit());
+        }
+    }
+}
+
 #[test]
 fn nothing_is_announced_that_would_repaint_an_asker() {
     let mut segment = settled(3, None);

@@ -1,8 +1,12 @@
 //! The same in namespaces: real hosts, a real switch, both families, every data plane.
 
-use crate::field::{Field, Pinging, askers, named, shared};
+use crate::field::{Field, Pinging, SHARED6, askers, named, shared, told_mac};
+use crate::support::frames::Frame;
 use crate::support::hosts::{SOON, until};
 use crate::support::plane::first;
+use crate::support::talk::datagrams;
+use carp::carp::balance::{Asker, select};
+use carp::carp::config::{Key, Selector};
 use carp::linux::clock;
 use carp::wire::MacAddr;
 use std::collections::BTreeMap;
@@ -38,7 +42,7 @@ fn own(vhid: u8) -> usize {
 }
 
 fn each_asker_has_one_answer_from_the_host_that_the_rule_names() {
-    for count in if first() { 2..=4 } else { 2..=2 } {
+    for count in if first() { 2..=4 } else { 3..=4 } {
         let field = Field::new(count);
         one_answer_each(&field, false, own);
         one_answer_each(&field, true, own);
@@ -46,7 +50,7 @@ fn each_asker_has_one_answer_from_the_host_that_the_rule_names() {
 }
 
 fn the_askers_of_a_dead_host_move_and_come_back_and_the_others_lose_nothing() {
-    let field = Field::new(if first() { 3 } else { 2 });
+    let field = Field::new(if first() { 4 } else { 3 });
     let mark = clock::now();
     let pinging = Pinging::start(&field);
     std::thread::sleep(Duration::from_millis(500));
@@ -133,11 +137,78 @@ fn nodes_of_one_interface_divide_their_askers() {
     }
 }
 
-/// A switch brings what is sent to a multicast MAC, and to one that it never learns, to both hosts.
+/// All hosts take the hash of the same Ethernet address with the same key, in either byte order.
+fn askers_are_divided_by_the_ethernet_address_that_they_tell() {
+    let field = Field::new(if first() { 3 } else { 2 });
+    let mut shares = Vec::new();
+    for (word, big_endian) in [("mac", false), ("mac,be", true)] {
+        for host in &field.hosts {
+            host.ok(&format!("ifconfig carp1 hash {word}"));
+        }
+        let selector = Selector::Mac {
+            big_endian,
+            order: false,
+        };
+        let key = Key::from_pass(b"secret");
+        let mut counts = vec![0; field.hosts.len()];
+        for (ip, answers) in field.ask(false) {
+            let mac = told_mac(ip);
+            let place = select(selector, &key, Asker { ip, mac }, counts.len()).unwrap();
+            let vhid = u8::try_from(place).unwrap() + 1;
+            assert_eq!(answers, [(place, MacAddr::of_vhid(vhid))], "{word}: {ip}");
+            counts[place] += 1;
+        }
+        assert!(counts.iter().all(|count| *count > 0), "{word}: {counts:?}");
+        shares.push(counts);
+    }
+    assert_ne!(shares[0], shares[1], "the two byte orders agree");
+}
+
+/// T2. Fails when a neighbour that a host has asked as the shared address goes on with that host, though it is another one's.
+fn a_neighbour_that_is_asked_as_the_shared_address_goes_on_where_it_belongs() {
+    let field = Field::of_bare_carpdevs(2);
+    let (a, client) = (&field.hosts[0], &field.client);
+    let asker = "2001:db8::101";
+    let (near, far) = (SHARED6.to_string(), asker.parse::<IpAddr>().unwrap());
+    assert_eq!(named(far, 2), 2);
+    let told = || client.neighbour("eth0", &near);
+    let socket = datagrams(client, asker, 7001, None);
+    socket.send_to(b"?", (near.as_str(), 7)).unwrap();
+    assert!(
+        until(SOON, || told() == Some(MacAddr::of_vhid(2))),
+        "{:?}",
+        told()
+    );
+    let (mark, heard) = (clock::now(), client.hears("eth0"));
+    let speaker = datagrams(a, &near, 7002, None);
+    speaker.send_to(b"!", (asker, 7001)).unwrap();
+    let mut byte = [0];
+    // Resolved, and so the client was asked.
+    while byte != *b"!" {
+        socket.recv(&mut byte).unwrap();
+    }
+    let repaints = |f: &Frame| {
+        let asked = f.nd().filter(|nd| {
+            nd.kind == 135 && IpAddr::from(nd.source) == near.parse::<IpAddr>().unwrap()
+        });
+        asked.is_some_and(|nd| nd.lladdr == Some(MacAddr::of_vhid(1)))
+    };
+    heard.expect(mark, SOON, "question as the shared address", repaints);
+    let right = || told() == Some(MacAddr::of_vhid(2));
+    assert!(
+        until(Duration::from_secs(2), right),
+        "{:?}: {:#?}",
+        told(),
+        heard.frames()
+    );
+}
+
+/// A switch brings what is sent to a multicast MAC, and to one that it never learns, to both hosts; a hub brings everything.
 fn nodes_of_one_interface_divide_the_packets() {
     for (mode, mac) in [
         ("ip", MacAddr([1, 0, 0x5e, 0, 1, 1])),
         ("ip-stealth", MacAddr::of_vhid(1)),
+        ("ip-unicast", MacAddr::of_vhid(1)),
     ] {
         let field = Field::of_nodes(mode);
         let text = field.hosts[0].ok("ifconfig carp1");
@@ -181,6 +252,8 @@ fn folded(asker: IpAddr) -> usize {
 crate::support::planes! {
     nodes_of_one_interface_divide_their_askers,
     nodes_of_one_interface_divide_the_packets,
+    askers_are_divided_by_the_ethernet_address_that_they_tell,
+    a_neighbour_that_is_asked_as_the_shared_address_goes_on_where_it_belongs,
     each_asker_has_one_answer_from_the_host_that_the_rule_names,
     the_askers_of_a_dead_host_move_and_come_back_and_the_others_lose_nothing,
     a_split_ends_with_its_heal,

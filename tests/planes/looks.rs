@@ -2,48 +2,20 @@
 
 use super::support::frames::{Frame, echo_request};
 use super::support::hosts::{Host, SOON, Segment, own_mac, until};
+use super::support::nft::{counted, nft, took};
 use super::support::plane::in_kernel;
 use super::support::scene::{SHARED, SHARED6, Scene, join};
 use super::support::talk::{Service, who};
 use super::{VIRTUAL, bare};
 use carp::linux::clock;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Loads rules on a host.
-fn nft(host: &Host, rules: &str) {
-    assert!(took(host, rules), "{rules}");
-}
-
-/// The same where the kernel may lack what they need.
-fn took(host: &Host, rules: &str) -> bool {
-    let mut command = Command::new("nft");
-    command.args(["-f", "-"]).stdin(Stdio::piped());
-    let mut child = host.place.run(|| command.spawn().unwrap());
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(rules.as_bytes())
-        .unwrap();
-    child.wait().unwrap().success()
-}
-
 /// Packets of a named counter.
 fn count(host: &Host, name: &str) -> u64 {
     counted(host, "inet", name)
-}
-
-fn counted(host: &Host, family: &str, name: &str) -> u64 {
-    let mut command = Command::new("nft");
-    command.args(["list", "counter", family, "seen", name]);
-    let done = host.place.run(|| command.output().unwrap());
-    let text = String::from_utf8(done.stdout).unwrap();
-    let words: Vec<_> = text.split_whitespace().collect();
-    let at = words.iter().position(|word| *word == "packets").unwrap();
-    words[at + 1].parse().unwrap()
 }
 
 /// Counts what comes for the shared address by carp1 and by eth0.

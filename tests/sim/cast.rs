@@ -61,6 +61,7 @@ pub fn nodes(scenario: &Scenario, random: &mut Random) -> Vec<Node> {
                 preempt: plan.preempt,
                 log: 0,
                 replay: plan.replay,
+                arpbalance: scenario.shares,
                 // Of address lists the rules written down here know only the present ones.
                 grace: 0,
                 ..Settings::default()

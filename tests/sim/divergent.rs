@@ -46,6 +46,7 @@ pub fn pair<const N: usize>(
             members: members.collect(),
         }],
         faults: faults.to_vec(),
+        shares: false,
         calm_at: 40 * SECOND,
         attack: None,
         repeats: Vec::new(),

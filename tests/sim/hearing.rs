@@ -124,7 +124,7 @@ impl Witness {
         let over = takes_over(mine, theirs, self.settings.preempt);
         match self.courses[at].stage {
             Stage::Init => {}
-            Stage::Backup => match over.filter(|_| !hesitates) {
+            Stage::Backup => match over.filter(|reason| !hesitates && !self.waits(now, *reason)) {
                 Some(reason) => self.arm(now, at, reason),
                 None => self.wait(now, at, family, theirs),
             },
@@ -151,6 +151,16 @@ impl Witness {
             }
             Stage::Master => {}
         }
+    }
+
+    /// Not all of its interfaces may be there yet.
+    fn waits(&mut self, now: u64, reason: Reason) -> bool {
+        let waits =
+            self.settings.arpbalance && now < self.unsettled && reason == Reason::Preempting;
+        if waits {
+            self.rules.insert("waited for more interfaces");
+        }
+        waits
     }
 
     /// Its MASTER was heard.

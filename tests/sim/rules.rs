@@ -9,6 +9,7 @@ use carp::carp::config::{Settings, State};
 use carp::carp::{Gate, Reason};
 use carp::wire::Family;
 use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 const MS: u64 = 1_000_000;
 const GRACE: u64 = 500 * MS;
@@ -151,6 +152,8 @@ pub struct Witness {
     pub courses: Vec<Course>,
     pub ports: Vec<Port>,
     pub settings: Settings,
+    /// With arpbalance: until then it preempts nobody, since another interface may follow.
+    pub unsettled: u64,
     pub demotion: u8,
     /// Told to end: nothing new is taken.
     ending: bool,
@@ -182,6 +185,7 @@ impl Witness {
             confs,
             ports: vec![none; ports],
             settings: Settings::default(),
+            unsettled: 0,
             demotion: 0,
             ending: false,
             due: Vec::new(),
@@ -192,6 +196,19 @@ impl Witness {
             succeeded: Vec::new(),
             wrong: None,
         }
+    }
+
+    /// The addresses of a carpN that it has alone: the others' askers are divided, and nothing is said of those unasked.
+    pub fn undivided(&self, at: usize) -> impl Iterator<Item = IpAddr> + '_ {
+        let own = &self.confs[at];
+        let others = move |ip: &IpAddr| {
+            let mut others =
+                self.confs.iter().enumerate().filter(|(place, conf)| {
+                    *place != at && conf.segment == own.segment && !conf.gone
+                });
+            self.settings.arpbalance && others.any(|(_, conf)| conf.addresses.contains(ip))
+        };
+        own.addresses.iter().copied().filter(move |ip| !others(ip))
     }
 
     pub fn effective_skew(&self, at: usize) -> u8 {
@@ -456,6 +473,9 @@ impl Witness {
             self.stop(now, at, reason);
         }
         self.confs[at] = new.clone();
+        if self.settings.arpbalance && (old.gone || old.skew != new.skew) {
+            self.unsettled = now + 1000 * MS;
+        }
         if new.up && (old.gone || !old.up) {
             self.courses[at].grace = Some(now + GRACE);
         }

@@ -152,6 +152,8 @@ pub struct Scenario {
     pub segments: usize,
     pub hosts: Vec<HostPlan>,
     pub groups: Vec<GroupPlan>,
+    /// `net.inet.carp.arpbalance`: the groups of the first segment have the same addresses, and all hosts.
+    pub shares: bool,
     pub faults: Vec<Fault>,
     pub calm_at: u64,
     pub attack: Option<Attack>,
@@ -188,6 +190,7 @@ impl Scenario {
         let mut faults: Vec<Fault> = (0..random.between(1, 20))
             .map(|_| fault(&mut random, &hosts, &groups, segments))
             .collect();
+        let shares = share(seed, &hosts, base, &mut groups);
         after_departures(seed, &hosts, &groups, &mut faults);
         faults.sort_by_key(|fault| fault.at);
         let (hosts, attack) = replays(seed, hosts);
@@ -198,6 +201,7 @@ impl Scenario {
             segments,
             hosts,
             groups,
+            shares,
             faults,
             calm_at: CALM,
             attack,
@@ -324,6 +328,38 @@ fn deaths(seed: u64, hosts: &[HostPlan], faults: &[Fault]) -> Vec<Death> {
         ));
     }
     deaths
+}
+
+/// In some networks of ours the groups of the first segment share the addresses of the first one, and every host is in all of
+/// them. From numbers of their own.
+fn share(seed: u64, hosts: &[HostPlan], base: Base, groups: &mut Vec<GroupPlan>) -> bool {
+    let mut random = Random::new(seed ^ 0xba1a);
+    let ours = hosts.iter().all(|plan| plan.system.is_none());
+    if !ours || matches!(base, Base::Zero(_)) || !random.chance(20) {
+        return false;
+    }
+    if groups.iter().filter(|group| group.segment == 0).count() < 2 {
+        let vhid = groups.len() as u8 + 1;
+        let members = Vec::new();
+        groups.push(GroupPlan {
+            vhid,
+            members,
+            ..groups[0].clone()
+        });
+    }
+    let first = groups[0].clone();
+    for group in groups.iter_mut().filter(|group| group.segment == 0) {
+        group.addresses.clone_from(&first.addresses);
+        for host in 0..hosts.len() {
+            if !group.members.iter().any(|member| member.host == host) {
+                let base = first.members[0].base;
+                let skew = random.between(0, 254) as u8;
+                group.members.push(MemberPlan { host, base, skew });
+            }
+        }
+        group.members.sort_by_key(|member| member.host);
+    }
+    true
 }
 
 /// While a former MASTER waits for its successor, a tenth of a second. From numbers of their own.

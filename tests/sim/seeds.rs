@@ -33,6 +33,18 @@ fn run(seed: u64) -> Run {
         "seen: two MASTERs for a moment".into(),
         world.society.overlaps,
     );
+    let [one, several, none] = world.askers.asked;
+    for (what, count) in [
+        ("answered by one MASTER", one),
+        ("answered by several, in a split", several),
+        ("answered by none, for want of a MASTER", none),
+        (
+            "without an answer for more than a second",
+            world.askers.waited,
+        ),
+    ] {
+        tally.0.insert(format!("askers: {what}"), count);
+    }
     Run {
         tally,
         hash: world.transcript.hash(),
@@ -188,11 +200,18 @@ fn covered(tally: &Tally) {
         "of a demoted host",
     ];
     let deaths = deaths.iter().map(|what| format!("death: {what}"));
+    let askers = [
+        "answered by one MASTER",
+        "answered by several, in a split",
+        "without an answer for more than a second",
+    ];
+    let askers = askers.iter().map(|what| format!("askers: {what}"));
     let missing: Vec<String> = faults
         .chain(reasons)
         .chain(rules)
         .chain(attacks)
         .chain(deaths)
+        .chain(askers)
         .filter(|what| tally.count(what) == 0)
         .collect();
     assert!(missing.is_empty(), "never seen: {missing:?}");

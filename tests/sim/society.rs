@@ -129,6 +129,12 @@ impl Society {
         }
     }
 
+    /// How often equal MASTERs gave up together, in the group where that was most often.
+    pub fn collisions(&self) -> u64 {
+        let watches = self.watches.iter();
+        watches.map(|watch| watch.collisions).max().unwrap_or(0)
+    }
+
     /// The longest time that a group which had a MASTER was without one.
     pub fn vacancy(&self, group: usize) -> u64 {
         self.watches[group].vacancy

@@ -1,6 +1,7 @@
 //! The simulated network: one queue of events, and the hosts that they happen to; reads no clock and draws all it needs from
 //! the seed.
 
+use crate::askers::Askers;
 use crate::cast::{self, garbled};
 use crate::heir::{Death, Kept};
 use crate::host::{Arming, Conf, Fact, Host, Packet};
@@ -79,6 +80,7 @@ pub struct World {
     pub nodes: Vec<Node>,
     pub segments: Vec<Segment>,
     pub society: Society,
+    pub askers: Askers,
     pub transcript: Transcript,
     pub tally: Tally,
     pub random: Random,
@@ -111,6 +113,7 @@ impl World {
             nodes: Vec::new(),
             segments,
             society: Society::new(&scenario),
+            askers: Askers::new(&scenario),
             transcript: Transcript::new(kept),
             tally: Tally::default(),
             random,
@@ -158,6 +161,9 @@ impl World {
             }
             self.happen(event.what).map_err(|what| self.failed(what))?;
             let judged = self.society.judge(self.now, &self.nodes, &self.segments);
+            judged.map_err(|what| self.failed(what))?;
+            let collisions = self.society.collisions();
+            let judged = self.askers.judge(self.now, &self.nodes, collisions);
             judged.map_err(|what| self.failed(what))?;
             if self.queue.len() > QUEUE {
                 return Err(self.failed(format!("{} events wait", self.queue.len())));
@@ -283,7 +289,14 @@ impl World {
                 .map(|(s, p)| Fact::Card(s, *p)),
         );
         let there = ours.confs.iter().enumerate().filter(|(_, c)| !c.gone);
-        facts.extend(there.map(|(at, c)| Fact::Configure(at, Box::new(c.clone()))));
+        let mut there: Vec<_> = there.collect();
+        if self.scenario.shares && !there.is_empty() {
+            // Whoever shares must come to the same answers in any order.
+            let first = host % there.len();
+            there.rotate_left(first);
+        }
+        let configured = |(at, c): (usize, &Conf)| Fact::Configure(at, Box::new(c.clone()));
+        facts.extend(there.into_iter().map(configured));
         self.transcript
             .note(self.now, Some(host), || "boots".into());
         facts.into_iter().try_for_each(|fact| self.tell(host, fact))
@@ -538,10 +551,12 @@ impl World {
     /// For faults: all that can be asked of a fault's moment.
     fn begin(&mut self, fault: Fault) -> Result<(), String> {
         self.tally.add(format!("fault: {:?}", fault.what));
+        self.askers.disturbed(self.now);
         crate::faults::begin(self, fault)
     }
 
     fn end(&mut self, fault: Fault) -> Result<(), String> {
+        self.askers.disturbed(self.now);
         crate::faults::end(self, fault)
     }
 }

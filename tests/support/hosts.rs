@@ -45,6 +45,14 @@ impl Segment {
         Arc::new(Self { place, bridge })
     }
 
+    /// The same that learns nothing: what somebody sends reaches all others.
+    pub fn hub() -> Arc<Self> {
+        let segment = Self::new();
+        let make = || Netlink::open().unwrap().make_hub(segment.bridge).unwrap();
+        segment.place.run(make);
+        segment
+    }
+
     /// Plugs a cable from `host` in: `interface` there, `port` here.
     fn plug(&self, host: &Namespace, port: &str, interface: &str, mac: MacAddr) {
         self.place.run(|| {

@@ -6,6 +6,7 @@ pub mod craft;
 pub mod driver;
 pub mod frames;
 pub mod hosts;
+pub mod nft;
 pub mod pcap;
 pub mod peer;
 pub mod plane;

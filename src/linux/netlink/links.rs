@@ -147,6 +147,11 @@ impl Netlink {
         )
     }
 
+    /// Has a bridge forget at once behind which port an Ethernet address is: a hub, which brings everything everywhere.
+    pub fn make_hub(&self, bridge: u32) -> Result<()> {
+        self.set_bridge(bridge, vec![InfoBridge::AgeingTime(0)])
+    }
+
     fn set_bridge(&self, bridge: u32, options: Vec<InfoBridge>) -> Result<()> {
         let mut request = about(bridge);
         let info = vec![
@@ -154,13 +159,8 @@ impl Netlink {
             LinkInfo::Data(InfoData::Bridge(options)),
         ];
         request.attributes.push(LinkAttribute::LinkInfo(info));
-        self.ask(
-            "set multicast snooping of",
-            numbered(bridge),
-            &Rtm::NewLink(request),
-            0,
-        )
-        .map(drop)
+        self.ask("set up", numbered(bridge), &Rtm::NewLink(request), 0)
+            .map(drop)
     }
 
     /// Removes an interface. It is gone when this returns.
