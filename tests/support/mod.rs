@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod craft;
 pub mod driver;
+pub mod forger;
 pub mod frames;
 pub mod hosts;
 pub mod nft;
