@@ -5,15 +5,16 @@
 mod support;
 
 use carp::daemon::confine;
-use carp::daemon::door::{Effect, Order, Outcome};
+use carp::daemon::door::Effect;
 use carp::linux::channel::Channel;
 use carp::wire::MacAddr;
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
-use support::hosts::{Host, Segment, own_mac};
+use std::process::Command;
+use support::forger::Forger;
+use support::hosts::{Host, SOON, Segment, own_mac, until};
 use support::privilege;
 
 /// Set in the process that attacks.
@@ -81,6 +82,9 @@ const ATTACKS: &[(&str, fn())] = &[
     ("pair sockets", || drop(Channel::pair())),
 ];
 
+/// For these libc blocks all signals, and whoever is told of one that is blocked is just ended.
+const MUTE: [&str; 2] = ["execute a program", "start a thread"];
+
 #[test]
 fn an_attacker_in_the_engine_is_ended_whatever_he_tries() {
     if privilege::run_elsewhere() {
@@ -89,7 +93,8 @@ fn an_attacker_in_the_engine_is_ended_whatever_he_tries() {
     if let Ok(name) = std::env::var(ATTACK) {
         let (_, attack) = ATTACKS.iter().find(|(known, _)| *known == name).unwrap();
         let mut missing = confine::begin().unwrap();
-        confine::finish(&mut missing);
+        let log = std::io::stderr().as_fd().try_clone_to_owned().unwrap();
+        confine::finish(&mut missing, Some((log, "attack: ".to_owned())));
         // Not by way of std's lock and buffers.
         let _ = nix::unistd::write(std::io::stderr(), b"confined\n");
         attack();
@@ -102,6 +107,9 @@ fn an_attacker_in_the_engine_is_ended_whatever_he_tries() {
         let done = child.env(ATTACK, name).output().unwrap();
         let said = String::from_utf8_lossy(&done.stderr);
         assert!(said.contains("confined"), "{name}: {said}");
+        let number = said.split("no engine may make system call ").nth(1);
+        let number = number.and_then(|rest| rest.trim().parse::<u16>().ok());
+        assert!(number.is_some() || MUTE.contains(name), "{name}: {said}");
         assert_eq!(
             done.status.signal(),
             Some(libc::SIGSYS),
@@ -161,45 +169,38 @@ fn the_engine_of_a_daemon_is_confined() {
     assert_ne!(of(engine), of(parent), "it sees the host's network");
 }
 
-/// A door, and what is said to it as an engine might.
-struct Forger {
-    door: Child,
-    channel: Channel,
-    said: u64,
-}
-
-impl Forger {
-    fn on(host: &Host) -> Self {
-        let (channel, far) = Channel::pair().unwrap();
-        let mut command = host.command(&["door"]);
-        command.stdin(OwnedFd::from(far)).stderr(Stdio::null());
-        let door = host.place.run(|| command.spawn().unwrap());
-        Self {
-            door,
-            channel,
-            said: 0,
-        }
+/// What its parent keeps, and that what it starts gets no less than before.
+#[test]
+fn the_parent_of_a_daemon_keeps_what_it_needs() {
+    if privilege::run_elsewhere() {
+        return;
     }
-
-    fn ask(&mut self, effect: Effect) -> Outcome {
-        self.said += 1;
-        let order = Order {
-            id: self.said,
-            effect,
-        };
-        self.channel
-            .send(&serde_json::to_vec(&order).unwrap(), &[])
-            .unwrap();
-        let (answer, _) = self.channel.recv().unwrap().unwrap();
-        serde_json::from_slice(&answer).unwrap()
-    }
-}
-
-impl Drop for Forger {
-    fn drop(&mut self) {
-        let _ = self.door.kill();
-        let _ = self.door.wait();
-    }
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24"]);
+    a.daemon();
+    let read = |pid, file| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+    let value = |text: &str, key: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(key));
+        line.unwrap_or_else(|| panic!("no {key}")).trim().to_owned()
+    };
+    let own = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let status = || read(a.pid(), "status");
+    // CAP_KILL, CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF of capability.h.
+    let kept = 1_u64 << 5 | 1 << 12 | 1 << 13 | 1 << 39;
+    let held = |key: &str| u64::from_str_radix(&value(&status(), key), 16).unwrap();
+    assert!(until(SOON, || held("CapEff:") & !kept == 0), "{}", status());
+    assert_eq!(held("CapEff:") & !(1 << 39), kept & !(1 << 39));
+    assert_eq!((held("CapPrm:"), held("CapInh:")), (held("CapEff:"), 0));
+    assert_eq!(value(&status(), "CapBnd:"), value(&own, "CapBnd:"));
+    let cores = value(&read(a.pid(), "limits"), "Max core file size");
+    assert!(cores.starts_with('0'), "{cores}");
+    // With them it does all that it did.
+    a.ok("ifconfig carp1 vhid 1 carpdev eth0 advbase 0 advskew 20 192.0.2.1/24");
+    assert!(until(SOON, || a.has_address("carp1", "192.0.2.1")));
+    // Programs were loaded after the rest was given up.
+    assert!(!a.said().contains("eth0: data plane"), "{}", a.said());
+    a.terminate();
+    assert_eq!(a.carrier("carp1"), None);
 }
 
 #[test]
@@ -315,6 +316,6 @@ fn a_forged_order_is_refused_and_changes_nothing() {
         .send(b"{\"id\":1,\"effect\":\"Reboot\"}", &[a.place.as_fd()])
         .unwrap();
     assert!(forger.channel.recv().unwrap().is_none());
-    let _ = forger.door.wait();
+    assert!(forger.ends());
     assert_eq!(a.carrier("carp1"), None);
 }

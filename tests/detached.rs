@@ -3,12 +3,15 @@
 
 mod support;
 
+use carp::lab::asker::{Asker, Asking};
 use carp::linux::clock;
+use carp::wire::Family;
 use std::fs::{self, Permissions};
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use support::frames::Frame;
-use support::hosts::{Host, SOON, Segment, until};
+use support::hosts::{Host, SOON, Segment, own_mac, until};
 use support::scene::{SHARED, SHARED6, Scene};
 
 /// `netstart` with a directory of the host's own; its output and what it said on standard error, without the directory.
@@ -93,7 +96,9 @@ fn a_file_without_carpdev_detaches() {
     let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24"]);
     a.daemon();
     let file = "vhid 1\npass secret\ninet 192.0.2.1 255.255.255.0\nup\n";
-    write(&a, "hostname.carp1", &format!("carpdev eth0\n{file}"));
+    // Some tools write the address first.
+    let whole = "inet 192.0.2.1 255.255.255.0 NONE\nvhid 1 pass secret carpdev eth0\nup\n";
+    write(&a, "hostname.carp1", whole);
     assert_eq!(netstart(&a, &[]), (String::new(), String::new()));
     a.master("carp1");
 
@@ -113,6 +118,62 @@ fn a_file_without_carpdev_detaches() {
     assert_eq!(a.ok("dump -k carp1"), file);
     a.ok("ifconfig carp1 carpdev eth0");
     a.master("carp1");
+}
+
+/// Its kernel would, for an address that is still on carpN when the port is gone.
+#[test]
+fn a_carpdev_that_is_left_does_not_answer_by_itself() {
+    support::privileged!();
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24"]);
+    let c = Host::on(&segment, "c", 0x0c, &["192.0.2.13/24", "2001:db8::13/64"]);
+    a.daemon();
+    a.ok(&format!("ifconfig carp1 vhid 1 carpdev eth0 {SHARED}/24"));
+    let asking = Asking {
+        interface: c.index("eth0"),
+        mac: own_mac(0x0c),
+        inet: "192.0.2.13".parse().unwrap(),
+        inet6: "2001:db8::13".parse().unwrap(),
+    };
+    let shared: [IpAddr; 2] = [SHARED.parse().unwrap(), SHARED6.parse().unwrap()];
+    let often = Duration::from_millis(2);
+    let asker = Asker::start(&c.place, asking, &shared, often).unwrap();
+    let (from_a, start) = (a.sends("eth0"), clock::now());
+    for _ in 0..8 {
+        let from = clock::now();
+        a.master("carp1");
+        let answered = || !asker.answers(Family::Inet, from, clock::now()).is_empty();
+        assert!(until(SOON, answered));
+        a.ok("ifconfig carp1 -carpdev");
+        std::thread::sleep(Duration::from_millis(100));
+        a.ok("ifconfig carp1 carpdev eth0");
+    }
+    let mine = from_a.after(start, |f| f.claims(shared[0]) && f.src() == own_mac(0x0a));
+    assert!(mine.is_empty(), "{mine:?}");
+}
+
+#[test]
+fn a_master_moves_from_one_carpdev_to_another() {
+    support::privileged!();
+    let (left, right) = (Segment::new(), Segment::new());
+    let a = Host::on(&left, "a", 0x0a, &["192.0.2.11/24"]);
+    a.plug(&right, "eth1", 0x1a);
+    a.daemon();
+    a.ok(&format!("ifconfig carp1 vhid 1 carpdev eth0 {SHARED}/24"));
+    a.master("carp1");
+    let (from_eth0, from_eth1) = (a.sends("eth0"), a.sends("eth1"));
+    let start = clock::now();
+    a.ok("ifconfig carp1 carpdev eth1");
+    assert!(a.ok("ifconfig carp1").contains(" carpdev eth1 "));
+    assert_eq!(a.state("carp1"), "BACKUP", "it has to listen there first");
+    let goodbye = |f: &Frame| f.advert().is_some_and(|ad| ad.goodbye());
+    assert_eq!(from_eth0.after(start, goodbye).len(), 1);
+    a.master("carp1");
+    assert!(from_eth1.after(start, goodbye).is_empty());
+    let moved = from_eth1.expect(start, SOON, "an advertisement", |f| f.advert().is_some());
+    let late = |f: &Frame| f.advert().is_some();
+    assert!(from_eth0.after(moved.at, late).is_empty());
+    assert!(!a.said().contains("demoted group"), "{}", a.said());
 }
 
 /// Two that would be in each other's way on one carpdev are not while one of them has none.

@@ -23,6 +23,8 @@ mod garbage;
 mod grace;
 #[path = "engine/groups.rs"]
 mod groups;
+#[path = "engine/heir.rs"]
+mod heir;
 #[path = "engine/lease.rs"]
 mod lease;
 #[path = "engine/leaving.rs"]

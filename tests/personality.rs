@@ -302,6 +302,70 @@ fn the_second_field_of_the_carp_line_is_the_state() {
     }
 }
 
+/// Shapes of what stands in monitoring and failover scripts; `$C` is the program.
+#[test]
+fn scripts_from_the_field_find_their_fields() {
+    let mut there = interface(0, State::Master);
+    there.carpdev = Some("lo".into());
+    for (personality, script, out) in [
+        // Statistics and supervision on OpenBSD.
+        (
+            "openbsd",
+            r#"$C ifconfig carp | awk '$1 ~ /^carp[0-9]+:/ {n = $1} $1 == "carp:" {print n, $4, $6, $8, $10} $1 == "status:" {print $2}'"#,
+            "carp0: lo 1 1 100\nmaster\n",
+        ),
+        (
+            "openbsd",
+            "$C ifconfig carp0 | grep -q MASTER && echo yes",
+            "yes\n",
+        ),
+        (
+            "openbsd",
+            "$C ifconfig carp | grep -c 'carp: MASTER'",
+            "1\n",
+        ),
+        (
+            "openbsd",
+            "for i in $($C ifconfig -l carp); do echo $i; done",
+            "carp0\n",
+        ),
+        (
+            "freebsd9",
+            "$C ifconfig carp0 | awk '/carp:/{print $2, $4, $6, $8}'",
+            "MASTER 1 1 100\n",
+        ),
+        (
+            "netbsd",
+            "$C ifconfig carp0 | sed -n 's/.*carp: \\([A-Z]*\\).*/\\1/p'",
+            "MASTER\n",
+        ),
+        // Checks of FreeBSD 10 and pfSense: all vhids of all interfaces, by the words metric and carp.
+        (
+            "freebsd",
+            r"$C ifconfig -a | sed -n '/metric/{s/:.*//;h;};/carp:/{H;x;s/\n.*carp: \([A-Z]*\) vhid \([0-9]*\).*/ \1 \2/p;}'",
+            "lo MASTER 1\n",
+        ),
+        (
+            "freebsd",
+            "$C ifconfig lo | grep carp | cut -d' ' -f2",
+            "MASTER\n",
+        ),
+        (
+            "freebsd",
+            "$C ifconfig lo | awk '/vhid 1$/ && $1 == \"inet\" {print $2}'",
+            "192.0.2.1\n",
+        ),
+    ] {
+        let fake = Fake::answering(vec![Reply::Interfaces(vec![there.clone()])]);
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", script]);
+        shell.env("C", env!("CARGO_BIN_EXE_carp"));
+        shell.env("CARP_RUN", fake.directory.path());
+        shell.env("CARP_PERSONALITY", personality);
+        assert_eq!(finish(shell, b""), ran(out, "", 0), "{script}");
+    }
+}
+
 #[test]
 fn names_are_listed_where_the_system_lists_them() {
     let there = || Reply::Interfaces(vec![interface(0, State::Backup)]);

@@ -1,5 +1,6 @@
-//! What the engine's process gives up, as far as it has it and the kernel lets it; must not know what it does afterwards.
+//! What each process gives up, as far as it has it and the kernel lets it; must not know what it does afterwards.
 
+use crate::linux::capabilities::{self, Capability};
 use crate::linux::netns::Namespace;
 use crate::linux::sandbox::{self, User};
 use crate::linux::{Error, syscalls};
@@ -28,15 +29,70 @@ pub fn begin() -> io::Result<Vec<String>> {
     };
     wish("sees this network", leave_network());
     wish("may map all memory", sandbox::bound_memory(MEMORY));
-    let user = sandbox::may_change_user().then(|| {
-        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        User::named(USER, &passwd)
-    });
-    // In a user namespace that has no other there is none to become.
-    let alone = user.is_some_and(|user| !sandbox::is_mapped(user));
-    sandbox::drop_privilege(user.filter(|_| !alone)).map_err(io::Error::other)?;
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let user = User::named(USER, &passwd);
+    let user = match sandbox::may_become(user) {
+        Ok(()) => Some(user),
+        Err(e) => {
+            wish("has no user of its own", Err(e));
+            None
+        }
+    };
+    sandbox::drop_privilege(user).map_err(io::Error::other)?;
     wish("may open files", sandbox::close_files());
     Ok(missing)
+}
+
+/// What a parent needs to the end: interfaces, sockets and programs, and a word to engines of another user.
+const PARENT: [Capability; 4] = [
+    Capability::Kill,
+    Capability::NetAdmin,
+    Capability::NetRaw,
+    Capability::Bpf,
+];
+/// Without these there is no carp interface.
+const NEEDED: [Capability; 2] = [Capability::NetAdmin, Capability::NetRaw];
+/// What engines give up their rights with; root's get it by being executed.
+const GIVING_UP: [Capability; 4] = [
+    Capability::Setgid,
+    Capability::Setuid,
+    Capability::Setpcap,
+    Capability::SysAdmin,
+];
+
+/// Whether the daemon has what it cannot do without.
+///
+/// # Errors
+/// EPERM, and what is missing.
+pub(super) fn check() -> io::Result<()> {
+    let missing = NEEDED.into_iter().filter(|one| !capabilities::has(&[*one]));
+    let missing: Vec<String> = missing.map(|one| one.to_string()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let why = format!("the daemon needs {}", missing.join(" and "));
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
+}
+
+/// The parent's part, once its run directory is made: capabilities, core files. The bounding set stays, for engines and for what
+/// an admin has it run. What it keeps that it should not, one line each.
+pub(super) fn parent() -> Vec<String> {
+    let mut kept = PARENT.to_vec();
+    if !capabilities::come_by_executing() {
+        kept.extend(GIVING_UP);
+    } else if !capabilities::is_known(Capability::Bpf) {
+        kept.push(Capability::SysAdmin);
+    }
+    let mut missing = Vec::new();
+    for (what, done) in [
+        ("keeps its capabilities", capabilities::keep_only(&kept)),
+        ("may leave a core file", sandbox::hide_memory()),
+    ] {
+        if let Err(e) = done {
+            missing.push(format!("the parent {what}: {e}"));
+        }
+    }
+    missing
 }
 
 /// A network namespace with nothing in it, for all engines of a parent: to make one and to remove it takes the kernel its time.
@@ -83,8 +139,10 @@ fn leave_network() -> Result<(), Error> {
 }
 
 /// When everything is open, and before anybody is listened to.
-pub fn finish(missing: &mut Vec<String>) {
-    if let Err(e) = syscalls::confine() {
+/// `log` hears what ended it should it try something else: where, and how a line begins.
+pub fn finish(missing: &mut Vec<String>, log: Option<(OwnedFd, String)>) {
+    let told = log.map(|(log, head)| (log, head + "no engine may make system call "));
+    if let Err(e) = syscalls::confine(told) {
         missing.push(format!("the engine may use all system calls: {e}"));
     }
 }

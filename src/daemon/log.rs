@@ -1,5 +1,7 @@
 //! Lines for the log: syslog when nobody watches, standard error in the foreground; must not know what they are about.
 
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 
 /// Syslog levels by their numbers (RFC 5424 section 6.2.1).
@@ -18,6 +20,8 @@ pub mod level {
 
 /// LOG_DAEMON, shifted.
 const DAEMON: u8 = 3 << 3;
+/// How a line begins on standard error.
+const FOREGROUND: &str = "carpd: ";
 
 /// Where lines go.
 #[derive(Debug)]
@@ -51,6 +55,20 @@ impl Log {
         socket.map_or(Self::Nowhere, Self::Syslog)
     }
 
+    /// A way to it that stays when this one is gone, and what a line begins with there; `None`: nowhere.
+    #[must_use]
+    pub fn way(&self, level: u8) -> Option<(OwnedFd, String)> {
+        let (to, head) = match self {
+            Self::Foreground => (
+                io::stderr().as_fd().try_clone_to_owned(),
+                FOREGROUND.to_owned(),
+            ),
+            Self::Syslog(socket) => (socket.as_fd().try_clone_to_owned(), head(level)),
+            Self::Nowhere => return None,
+        };
+        Some((to.ok()?, head))
+    }
+
     /// One line; control characters are escaped, since names and packets of others are in it.
     pub fn line(&self, level: u8, text: &str) {
         let text: String = text
@@ -64,17 +82,19 @@ impl Log {
             })
             .collect();
         match self {
-            Self::Foreground => eprintln!("carpd: {text}"),
+            Self::Foreground => eprintln!("{FOREGROUND}{text}"),
             Self::Syslog(socket) => {
-                let line = format!(
-                    "<{}>carpd[{}]: {text}",
-                    DAEMON | level.min(7),
-                    std::process::id()
-                );
+                let line = head(level) + &text;
                 // A full log must not stop the protocol.
                 let _ = socket.send(line.as_bytes());
             }
             Self::Nowhere => {}
         }
     }
+}
+
+/// How a line begins for syslog.
+fn head(level: u8) -> String {
+    let process = std::process::id();
+    format!("<{}>carpd[{process}]: ", DAEMON | level.min(7))
 }

@@ -42,6 +42,7 @@ use crate::dataplane::{Counters, Plane};
 use crate::linux::clock;
 use crate::linux::frames::Frames;
 use crate::linux::monitor::Monitor;
+use crate::time::Instant;
 use carpdev::Attached;
 use door::client::Client;
 use door::{Effect, Outcome};
@@ -132,14 +133,14 @@ enum Ending {
 }
 
 /// How an engine gives way to another one: it ends without a word when nobody waits for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Relief {
     /// Not at all.
     No,
     /// Front ends are still in.
     Asked,
-    /// Orders may be under way.
-    Vacant,
+    /// Since then there are none; orders may be under way.
+    Vacant(Instant),
     /// However that is.
     Overdue,
 }

@@ -1,6 +1,6 @@
 //! The process that keeps the privilege: starts the engine's, serves its door, passes signals on; must not know the protocol.
 
-use super::confine::Nowhere;
+use super::confine::{self, Nowhere};
 use super::crashes::{Crashes, Next};
 use super::door::How;
 use super::door::serve::Door;
@@ -33,12 +33,15 @@ const QUIET: Duration = Duration::from_millis(200);
 /// # Errors
 /// What kept it from starting, or the door from working.
 pub(super) fn keep(options: Options, log: &Log) -> io::Result<ExitCode> {
+    confine::check()?;
     let keeper = Keeper {
         options,
         log,
         signals: Signals::take()?,
         nowhere: Nowhere::new(),
         spare: None,
+        former: None,
+        confined: false,
         upgrades: Upgrades::new(),
         relief: None,
     };
@@ -65,6 +68,8 @@ pub(super) fn take_over(options: Options, letter: Number) -> io::Result<ExitCode
         signals: Signals::take()?,
         nowhere,
         spare: None,
+        former: None,
+        confined: false,
         upgrades,
         relief: Some(Relief::new(speaks)),
     };
@@ -86,6 +91,10 @@ struct Keeper<'a> {
     nowhere: Nowhere,
     /// It has begun and waits for the answer to its first order, so that it goes on at once.
     spare: Option<Process>,
+    /// It was relieved, and may not have ended yet.
+    former: Option<Process>,
+    /// It has given up what it needs no longer.
+    confined: bool,
     upgrades: Upgrades,
     /// The engine that serves is of another program, and is to give way.
     relief: Option<Relief>,
@@ -128,7 +137,7 @@ impl Keeper<'_> {
             }
         };
         door.close();
-        if let Some(spare) = self.spare {
+        for spare in [self.spare, self.former].into_iter().flatten() {
             // It ends when nobody answers its first order.
             let _ = spare.end();
         }
@@ -165,12 +174,15 @@ impl Keeper<'_> {
             // It said what no engine of ours says.
             engine.signal(Signal::SIGKILL);
         }
-        let status = engine.end()?;
         let told = matches!(served, Ok(true));
         // One that dies before it is told is relieved as well.
         if self.relief.take().is_some() && !told {
+            // It has nothing left to do, and its end is not waited for now.
+            engine.signal(Signal::SIGKILL);
+            self.former = Some(engine);
             return Ok(End::Relieved);
         }
+        let status = engine.end()?;
         Ok(match status.code() {
             Some(PANICKED) | None if !told => End::Died(status),
             code => End::Code(code.unwrap_or(1)),
@@ -208,6 +220,9 @@ impl Keeper<'_> {
 
     /// The host is busy if it fails; then the next one starts when it is needed.
     fn start_spare(&mut self) {
+        if let Some(former) = self.former.take() {
+            let _ = former.end();
+        }
         self.spare = Process::start(self.options, &self.nowhere, true).ok();
     }
 
@@ -226,6 +241,11 @@ impl Keeper<'_> {
             let text = format!("no upgrade can be asked for: {e}");
             self.log.line(level::ERR, &text);
         }
+        if door.ready && !std::mem::replace(&mut self.confined, true) {
+            for line in confine::parent() {
+                self.log.line(level::NOTICE, &line);
+            }
+        }
         Ok(answered)
     }
 
@@ -240,9 +260,12 @@ impl Keeper<'_> {
         if !self.upgrades.go_on(&present) {
             return;
         }
-        if let Some(spare) = self.spare.take() {
-            spare.signal(Signal::SIGKILL);
-            let _ = spare.end();
+        for idle in [self.spare.take(), self.former.take()]
+            .into_iter()
+            .flatten()
+        {
+            idle.signal(Signal::SIGKILL);
+            let _ = idle.end();
         }
         let why = self.upgrades.execute(&present);
         self.log.line(level::ERR, &why);

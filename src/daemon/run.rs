@@ -2,7 +2,7 @@
 
 use super::{Daemon, Ending, Event, Relief};
 use crate::carp::Input;
-use crate::linux::clock::TimerFd;
+use crate::linux::clock::{self, TimerFd};
 use crate::linux::monitor::{self, Monitor};
 use crate::linux::readiness::Readiness;
 use std::collections::BTreeSet;
@@ -16,6 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long front ends may take to get their replies, and orders their outcomes, before another engine goes on.
 const RELIEF: Duration = Duration::from_millis(700);
+
+/// Another engine goes on when nothing is due for so long, or, should that not be for a while, right after something was.
+const CALM: Duration = Duration::from_millis(10);
+const RESTLESS: Duration = Duration::from_millis(100);
 
 /// The two queues: advertisements are always taken first.
 pub(super) struct Queues {
@@ -47,6 +51,7 @@ pub(super) async fn run(
             Some(event) = queues.events.recv() => Some(event),
             else => return Ok(()),
         };
+        let beat = event.is_none();
         // Time first, always: a MASTER that slept past its lease must know before it reads its queue.
         daemon.tell(Input::Time);
         if let Some(event) = event
@@ -60,7 +65,7 @@ pub(super) async fn run(
             daemon.settle();
         }
         daemon.keep();
-        if daemon.ending == Ending::Over || daemon.gives_way() {
+        if daemon.ending == Ending::Over || daemon.gives_way(beat) {
             return Ok(());
         }
     }
@@ -90,7 +95,7 @@ impl Daemon {
             }
             Event::End => return Ok(self.end()),
             Event::Relieved => self.relieved(),
-            Event::Vacant => self.relief = self.relief.max(Relief::Vacant),
+            Event::Vacant => self.relief = Relief::Vacant(clock::now()),
             Event::Overdue => self.relief = Relief::Overdue,
         }
         Ok(true)
@@ -98,7 +103,10 @@ impl Daemon {
 
     /// Nobody else is let in. It goes on as ever until those who are in have their replies and orders their outcomes.
     fn relieved(&mut self) {
-        self.relief = self.relief.max(Relief::Asked);
+        if self.relief != Relief::No {
+            return;
+        }
+        self.relief = Relief::Asked;
         let (entrance, events) = (self.entrance.clone(), self.events.clone());
         tokio::task::spawn_local(async move {
             let overdue = tokio::time::timeout(RELIEF, entrance.shut()).await.is_err();
@@ -111,17 +119,25 @@ impl Daemon {
         });
     }
 
-    /// The next engine waits, and this one has nothing in hand.
-    fn gives_way(&mut self) -> bool {
+    /// The next engine waits, and this one has nothing in hand: when it has hung up the other one goes on. `beat`: it has just done
+    /// what was due, which is the best moment where something always is.
+    fn gives_way(&mut self, beat: bool) -> bool {
+        let now = clock::now();
+        let timeout = self.engine.timeout();
+        let calm = timeout.is_none_or(|next| next >= now + CALM);
         let free = match self.relief {
             Relief::No | Relief::Asked => false,
-            Relief::Vacant => self.pending.is_empty(),
+            Relief::Vacant(since) => {
+                self.pending.is_empty() && (calm || beat && now >= since + RESTLESS)
+            }
             Relief::Overdue => true,
         };
         if !free || self.ending != Ending::No {
             return false;
         }
+        self.plane.stop();
         self.keep_counters();
+        self.door.hang_up();
         true
     }
 

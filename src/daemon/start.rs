@@ -169,7 +169,7 @@ fn engine(start: Start, channel: Channel) -> Result<(), Started> {
             .as_ref()
             .is_some_and(|heir| heir.how == How::Look)
         {
-            return examine(opened.records);
+            return examine(&start.log, opened.records);
         }
         let offer = offered(&mut door, &outcomes).await?;
         let choice = choose(start.options.dataplane, &offer).map_err(Started::Failed)?;
@@ -180,8 +180,8 @@ fn engine(start: Start, channel: Channel) -> Result<(), Started> {
 }
 
 /// Goes on from the records as far as that touches nothing, as confined as an engine is.
-fn examine(records: Records) -> Result<(), Started> {
-    confine::finish(&mut Vec::new());
+fn examine(log: &Log, records: Records) -> Result<(), Started> {
+    confine::finish(&mut Vec::new(), log.way(level::CRIT));
     let (whole, units) = Kept::new(records)
         .examine()
         .map_err(|why| Started::Failed(refusal(&why, why.clone())))?;
@@ -272,7 +272,7 @@ async fn begin(
         fs::File::from(caller)
     });
     let mut missing = start.missing;
-    confine::finish(&mut missing);
+    confine::finish(&mut missing, daemon.log.way(level::CRIT));
     for line in missing {
         daemon.log.line(level::NOTICE, &line);
     }

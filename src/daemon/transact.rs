@@ -49,8 +49,8 @@ enum What {
         config: Box<Config>,
         state: Option<State>,
         created: bool,
-        /// The engine has been told that there is no carpdev any more.
-        detached: bool,
+        /// The engine has been told to leave the carpdev.
+        departing: bool,
     },
     /// Waits until the engine lets go, then for the name to be free.
     Destroy { ordered: bool },
@@ -82,7 +82,7 @@ impl Daemon {
                         config,
                         state,
                         created: false,
-                        detached: false,
+                        departing: false,
                     };
                     self.transaction = Some(Transaction { unit, what, reply });
                     self.step();
@@ -132,23 +132,31 @@ impl Daemon {
         }
     }
 
-    /// A MASTER that is to lose its carpdev says goodbye and serves until that is over; only then its port goes.
+    /// A MASTER that is to leave its carpdev says goodbye there and serves until that is over. Its port goes when its
+    /// addresses are gone: without it the carpdev's kernel would answer for them.
     fn departs(&mut self) -> bool {
         let Some(Transaction { unit, what, .. }) = &mut self.transaction else {
             return false;
         };
         let What::Become {
-            config, detached, ..
+            config, departing, ..
         } = what
         else {
             return false;
         };
-        let serves = |interface: &Interface| interface.owning && interface.carpdev.is_some();
-        if config.carpdev.is_some() || !self.interfaces.get(unit).is_some_and(serves) {
-            return false;
+        let unit = *unit;
+        let name = config.carpdev.as_deref();
+        let next = name.and_then(|name| self.kernel.named(name));
+        let next = next.map(|link| link.index);
+        let serves = |interface: &Interface| {
+            interface.owning && interface.carpdev.is_some() && interface.carpdev != next
+        };
+        if !self.interfaces.get(&unit).is_some_and(serves) {
+            return *departing && self.under_way(&Purpose::Disarm(unit));
         }
-        if !std::mem::replace(detached, true) {
-            let (unit, config) = (*unit, Some(((**config).clone(), None)));
+        if !std::mem::replace(departing, true) {
+            // As it will be: a successor of this engine attaches it to what stands there.
+            let config = Some(((**config).clone(), None));
             self.tell(Input::Configure { unit, config });
         }
         true

@@ -143,6 +143,11 @@ impl Plane {
         self.copier.release();
     }
 
+    /// Moves nothing any more: somebody else goes on with the same carpdevs and ports.
+    pub fn stop(&mut self) {
+        self.copier.stop();
+    }
+
     /// Changes a port; its counters and TAP stay, and gate and lease of each vhost that stays.
     pub fn change_port(&mut self, port: Port) {
         let Some(held) = self.ports.get_mut(&port.id) else {

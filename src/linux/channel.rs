@@ -2,8 +2,8 @@
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv,
-    recvmsg, sendmsg, setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType,
+    recv, recvmsg, sendmsg, setsockopt, shutdown, socketpair, sockopt,
 };
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -96,6 +96,12 @@ impl Channel {
         }
         message.truncate(received);
         Ok(Some((message, descriptors)))
+    }
+
+    /// The far end sees the end after what was sent, whoever else holds this one.
+    pub fn hang_up(&self) {
+        // It can fail only when the far end was faster.
+        let _ = shutdown(self.0.as_raw_fd(), Shutdown::Both);
     }
 
     /// Whether `send` and `recv` answer `WouldBlock` instead of waiting.

@@ -6,6 +6,7 @@
 #![doc = include_str!("traps.md")]
 
 pub mod bpf;
+pub mod capabilities;
 pub mod channel;
 pub mod clock;
 pub mod descriptor;
@@ -23,6 +24,7 @@ pub mod random;
 pub mod raw;
 pub mod readiness;
 pub mod records;
+pub mod refusal;
 pub mod sandbox;
 pub mod syscalls;
 pub mod sysctl;

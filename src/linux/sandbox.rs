@@ -1,5 +1,6 @@
 //! What a process gives up, and what it takes over from the one that started it; must not know what it does afterwards.
 
+use super::capabilities::{self, Capability};
 use super::{Error, Result};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, RestrictionStatus, Ruleset, RulesetAttr, RulesetError,
@@ -16,25 +17,6 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-
-/// _LINUX_CAPABILITY_VERSION_3 of capability.h: two words a set.
-const VERSION_3: u32 = 0x2008_0522;
-
-/// capset(2)'s header.
-#[repr(C)]
-struct CapabilityHeader {
-    version: u32,
-    pid: libc::c_int,
-}
-
-/// capset(2)'s sets, one word of each.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct CapabilitySets {
-    effective: u32,
-    permitted: u32,
-    inheritable: u32,
-}
 
 /// What ps(1) and top(1) call this process, instead of the `exe` of /proc/self/exe; at most 15 bytes.
 pub fn be_called(name: &CStr) {
@@ -54,25 +36,22 @@ pub fn be_called(name: &CStr) {
 pub fn drop_privilege(user: Option<User>) -> Result<()> {
     let failed = |errno: Errno| Error::new("drop privilege", "", errno);
     prctl::set_no_new_privs().map_err(failed)?;
-    drop_bounding_set().map_err(failed)?;
+    capabilities::empty_bounding_set().map_err(failed)?;
     if let Some(User { uid, gid }) = user {
         setgroups(&[]).map_err(failed)?;
         setresgid(gid, gid, gid).map_err(failed)?;
         setresuid(uid, uid, uid).map_err(failed)?;
     }
-    clear_ambient_set().map_err(failed)?;
-    let header = CapabilityHeader {
-        version: VERSION_3,
-        pid: 0,
-    };
-    let sets = [CapabilitySets {
-        effective: 0,
-        permitted: 0,
-        inheritable: 0,
-    }; 2];
-    // SAFETY: both point to live structures of the layout and number that version 3 of the interface reads.
-    let outcome = unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) };
-    Errno::result(outcome).map_err(failed)?;
+    capabilities::clear().map_err(failed)?;
+    hide_memory()
+}
+
+/// No core file, and no look into memory by others (ptrace(2), /proc).
+///
+/// # Errors
+/// The kernel refused.
+pub fn hide_memory() -> Result<()> {
+    let failed = |errno: Errno| Error::new("hide memory", "", errno);
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(failed)?;
     prctl::set_dumpable(false).map_err(failed)
 }
@@ -106,23 +85,22 @@ impl User {
     }
 }
 
-/// Whether this process may become another user, and could still end one that has: in a container it may have been given neither.
-#[must_use]
-pub fn may_change_user() -> bool {
-    // CAP_KILL, CAP_SETGID and CAP_SETUID of capability.h.
-    const NEEDED: u32 = 1 << 5 | 1 << 6 | 1 << 7;
-    let header = CapabilityHeader {
-        version: VERSION_3,
-        pid: 0,
-    };
-    let mut sets = [CapabilitySets {
-        effective: 0,
-        permitted: 0,
-        inheritable: 0,
-    }; 2];
-    // SAFETY: both point to live structures of the layout and number that version 3 of the interface reads and writes.
-    let outcome = unsafe { libc::syscall(libc::SYS_capget, &raw const header, sets.as_mut_ptr()) };
-    outcome == 0 && sets[0].effective & NEEDED == NEEDED
+/// Whether this process may become this user, who is of its user namespace, and could still be ended by its parent then.
+///
+/// # Errors
+/// EPERM: a capability is missing, or a user namespace maps too little: which.
+pub fn may_become(user: User) -> Result<()> {
+    let denied = |what: String| Err(Error::new("become another user", what, Errno::EPERM));
+    for needed in [Capability::Kill, Capability::Setgid, Capability::Setuid] {
+        if !capabilities::has(&[needed]) {
+            return denied(format!("without {needed}"));
+        }
+    }
+    if !is_mapped(user) {
+        let uid = user.uid;
+        return denied(format!("with uid {uid} in this user namespace"));
+    }
+    Ok(())
 }
 
 /// Whether this number is a user's own in the user namespace of this process: all whom it does not know share one.
@@ -133,8 +111,7 @@ pub fn knows_user(uid: u32) -> bool {
 }
 
 /// Whether this user and group exist in the user namespace of this process, and lists of groups may be given up there.
-#[must_use]
-pub fn is_mapped(user: User) -> bool {
+fn is_mapped(user: User) -> bool {
     let listed =
         std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() != "deny");
     listed && maps("uid_map", user.uid.as_raw()) && maps("gid_map", user.gid.as_raw())
@@ -175,34 +152,6 @@ pub fn close_files() -> Result<()> {
         return Err(Error::new("close", "file system", Errno::ENOSYS));
     }
     Ok(())
-}
-
-fn drop_bounding_set() -> nix::Result<()> {
-    for capability in 0..libc::c_ulong::from(u8::MAX) {
-        // SAFETY: takes numbers only. An unknown capability, the end of the list, is EINVAL.
-        let held = unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) };
-        match Errno::result(held) {
-            Err(Errno::EINVAL) => return Ok(()),
-            Err(errno) => return Err(errno),
-            Ok(0) => continue,
-            Ok(_) => {}
-        }
-        // SAFETY: takes numbers only.
-        let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
-        match Errno::result(dropped) {
-            // Without CAP_SETPCAP the bound stays; with no new privileges it bounds nothing.
-            Err(Errno::EPERM) => return Ok(()),
-            outcome => outcome.map(drop)?,
-        }
-    }
-    Ok(())
-}
-
-fn clear_ambient_set() -> nix::Result<()> {
-    let clear = libc::c_long::from(libc::PR_CAP_AMBIENT_CLEAR_ALL);
-    // SAFETY: takes numbers only.
-    let outcome = unsafe { libc::prctl(libc::PR_CAP_AMBIENT, clear, 0, 0, 0) };
-    Errno::result(outcome).map(drop)
 }
 
 /// Moves the calling thread, and those it starts from now on, into a network namespace with nothing in it.

@@ -2,14 +2,20 @@
 //!
 //! Anything else ends the process. In particular it opens, makes and executes nothing, has no socket but those it was given, and
 //! gets no memory that can be executed.
+//!
+//! Which of several calls a C library makes for one purpose differs: the list has those of glibc 2.31 to 2.41 and of musl 1.2.
+//! What they need to start a thread (clone3, rseq, set_robust_list) is not among them: all threads are there before. Nor is what
+//! open would be needed for; glibc before 2.35 reads the number of processors from a file when a second thread first allocates,
+//! which is before, too.
 
-use super::{Error, Result};
+use super::{Error, Result, refusal};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, apply_filter_all_threads,
 };
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 
 /// The low 32 bits of one argument are this.
 type Only = (u8, u32);
@@ -54,6 +60,21 @@ const ALLOWED: &[(libc::c_long, &[Only], &str)] = &[
     (libc::SYS_ppoll, &[], "answers to dumps"),
     (libc::SYS_timerfd_settime, &[], "the protocol's timer"),
     (libc::SYS_futex, &[], "the table of the copier"),
+    (
+        libc::SYS_sched_yield,
+        &[],
+        "a queue whose other end is just at it",
+    ),
+    (
+        libc::SYS_sched_getaffinity,
+        &[],
+        "glibc 2.35: how many arenas; 2.41: and states of the vdso's getrandom",
+    ),
+    (
+        libc::SYS_prctl,
+        &[(0, PR_SET_VMA)],
+        "glibc 2.39: names for memory, if its tunables say so",
+    ),
     (libc::SYS_clock_gettime, &[], "where the vdso has to ask"),
     (
         libc::SYS_clock_nanosleep,
@@ -125,6 +146,17 @@ const ALLOWED: &[(libc::c_long, &[Only], &str)] = &[
     (libc::SYS_epoll_wait, &[], "the loops"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_poll, &[], "answers to dumps"),
+    (
+        libc::SYS_rt_sigaction,
+        &[(0, SIGABRT)],
+        "abort(3) of glibc and musl: the default",
+    ),
+    (libc::SYS_nanosleep, &[], "sleep(3) of musl before 1.2"),
+    (
+        libc::SYS_epoll_pwait2,
+        &[],
+        "the loops, should they want nanoseconds",
+    ),
 ];
 
 /// These get memory: only without leave to execute it.
@@ -142,6 +174,9 @@ const SO_ATTACH_FILTER: u32 = libc::SO_ATTACH_FILTER.cast_unsigned();
 const SO_SNDBUF: u32 = libc::SO_SNDBUF.cast_unsigned();
 const SO_PEERCRED: u32 = libc::SO_PEERCRED.cast_unsigned();
 const SO_ERROR: u32 = libc::SO_ERROR.cast_unsigned();
+// linux/prctl.h; not in the libc crate for every target.
+const PR_SET_VMA: u32 = 0x5356_4d41;
+const SIGABRT: u32 = libc::SIGABRT.cast_unsigned();
 const PACKET_STATISTICS: u32 = libc::PACKET_STATISTICS.cast_unsigned();
 // Numbers of ioctl(2) are 32 bits wide on every Linux.
 #[allow(clippy::cast_possible_truncation)]
@@ -152,17 +187,25 @@ const TUNATTACHFILTER: u32 = libc::TUNATTACHFILTER as u32;
 const TUNDETACHFILTER: u32 = libc::TUNDETACHFILTER as u32;
 
 /// From now on this process, all its threads, may only do what is on the list, and never get more. No new privileges must
-/// have been given up before, see [`drop_privilege`](super::sandbox::drop_privilege).
+/// have been given up before, see [`drop_privilege`](super::sandbox::drop_privilege). Whatever else it tries ends it by SIGSYS,
+/// and a line that begins as `log` says and ends with the number of the call is written there first.
 ///
 /// # Errors
 /// A kernel without seccomp; nothing has changed then.
-pub fn confine() -> Result<()> {
+pub fn confine(log: Option<(OwnedFd, String)>) -> Result<()> {
     let failed = |error| Error::new("install", "seccomp filter", io::Error::other(error));
-    let program = program().map_err(failed)?;
+    // Without anybody to tell the kernel ends it by itself; one that tells gets no second chance, see there.
+    let told = log.is_some_and(|(log, before)| refusal::tell(log, &before).is_ok());
+    let refused = if told {
+        SeccompAction::Trap
+    } else {
+        SeccompAction::KillProcess
+    };
+    let program = program(refused).map_err(failed)?;
     apply_filter_all_threads(&program).map_err(failed)
 }
 
-fn program() -> std::result::Result<BpfProgram, seccompiler::Error> {
+fn program(refused: SeccompAction) -> std::result::Result<BpfProgram, seccompiler::Error> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     for (call, arguments, _) in ALLOWED {
         let rules = rules.entry(*call).or_default();
@@ -172,6 +215,10 @@ fn program() -> std::result::Result<BpfProgram, seccompiler::Error> {
             rules.push(SeccompRule::new(conditions)?);
         }
     }
+    // abort(3), of this process only: what it would be told by otherwise is that it was refused that.
+    let own = condition(0, SeccompCmpOp::Eq, std::process::id())?;
+    let abort = condition(2, SeccompCmpOp::Eq, SIGABRT)?;
+    rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![own, abort])?]);
     let executable = u64::from(libc::PROT_EXEC.cast_unsigned());
     for call in MEMORY {
         let plain = condition(PROTECTION, SeccompCmpOp::MaskedEq(executable), 0)?;
@@ -179,7 +226,7 @@ fn program() -> std::result::Result<BpfProgram, seccompiler::Error> {
     }
     let filter = SeccompFilter::new(
         rules,
-        SeccompAction::KillProcess,
+        refused,
         SeccompAction::Allow,
         std::env::consts::ARCH.try_into()?,
     )?;
@@ -205,6 +252,6 @@ mod tests {
             let bare = ALLOWED.iter().any(|(c, a, _)| c == call && a.is_empty());
             assert!(arguments.is_empty() || !bare, "{call}");
         }
-        assert!(program().is_ok());
+        assert!(program(SeccompAction::KillProcess).is_ok());
     }
 }

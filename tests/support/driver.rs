@@ -96,6 +96,14 @@ impl Host {
         assert!(until(SOON, up), "{}: no daemon: {}", self.name, self.said());
     }
 
+    /// Starts what becomes a daemon, and does not wait for it.
+    pub fn launch(&self, mut command: Command) {
+        let log = std::fs::File::create(self.log()).unwrap();
+        command.stderr(log);
+        let child = self.place.run(|| command.spawn().unwrap());
+        *self.daemon.lock().unwrap() = Some(child);
+    }
+
     fn log(&self) -> PathBuf {
         self.run.join("stderr")
     }

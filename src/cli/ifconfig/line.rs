@@ -10,6 +10,7 @@ use super::words::{self, Sense};
 use crate::carp::config::{InputMode, State};
 use crate::cli::{because, plain};
 use crate::control::{Change, Family, Refusal};
+use ipnetwork::IpNetwork;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::ffi::OsStrExt;
@@ -197,6 +198,26 @@ impl Line<'_> {
         Ok(())
     }
 
+    /// Another one than the network's is none.
+    fn broadcast(&self, network: IpNetwork) -> Result<(), Refusal> {
+        let right = address::broadcast(network);
+        let Some(typed) = self.broadcast.filter(|_| self.broadcast != right) else {
+            return Ok(());
+        };
+        // Many a how-to has it so.
+        let mask = u32::from(typed).leading_ones() + u32::from(typed).trailing_zeros() == 32;
+        let why = match right {
+            _ if mask && self.second => {
+                format!(
+                    "{typed} stands in the place of a broadcast address; netmask {typed} is the mask"
+                )
+            }
+            Some(right) => format!("the broadcast address of {network} is {right}"),
+            None => "this network has no broadcast address".to_owned(),
+        };
+        Err(because("SIOCAIFADDR: Invalid argument", why))
+    }
+
     /// The address comes last, whatever stood behind it.
     fn finish(mut self) -> Result<Vec<Typed>, Refusal> {
         match (self.fate, self.address) {
@@ -206,14 +227,7 @@ impl Line<'_> {
             (Fate::Delete, address) => self.change(Change::Delete(address)),
             (_, Some(address)) => {
                 let network = address::network(address, self.length)?;
-                let right = address::broadcast(network);
-                if self.broadcast.is_some() && self.broadcast != right {
-                    let why = right.map_or(
-                        "this network has no broadcast address".to_owned(),
-                        |right| format!("the broadcast address of {network} is {right}"),
-                    );
-                    return Err(because("SIOCAIFADDR: Invalid argument", why));
-                }
+                self.broadcast(network)?;
                 self.change(Change::Address {
                     address: network,
                     alias: self.fate == Fate::Beside,

@@ -271,6 +271,29 @@ fn wrong_words_and_values_have_openbsds_text() {
 }
 
 #[test]
+fn a_mask_behind_an_address_is_told_from_a_wrong_broadcast_address() {
+    let why = |text: &str| match line(&format!("carp1 {text}")) {
+        Err(Error::Refused(refusal)) => refusal.why.unwrap(),
+        other => panic!("{text}: {other:?}"),
+    };
+    for (text, expected) in [
+        (
+            "10.0.0.1 255.255.255.0",
+            "netmask 255.255.255.0 is the mask",
+        ),
+        (
+            "10.0.0.1/24 255.255.255.0",
+            "netmask 255.255.255.0 is the mask",
+        ),
+        ("10.0.0.1/24 10.0.0.0", "of 10.0.0.1/24 is 10.0.0.255"),
+        ("10.0.0.1/24 broadcast 255.255.255.0", "is 10.0.0.255"),
+        ("10.0.0.1/32 10.0.0.255", "of 10.0.0.1/32 is 10.0.0.1"),
+    ] {
+        assert!(why(text).ends_with(expected), "{text}: {}", why(text));
+    }
+}
+
+#[test]
 fn names_that_are_no_carp_interface_are_refused() {
     for (text, expected) in [
         ("eth0", "eth0: no such interface"),

@@ -53,6 +53,11 @@ impl Client {
         }
     }
 
+    /// Says that there will be no more orders; what waits unsent is dropped.
+    pub fn hang_up(&self) {
+        self.channel.get_ref().hang_up();
+    }
+
     /// The reading side.
     #[must_use]
     pub fn outcomes(&self) -> Outcomes {

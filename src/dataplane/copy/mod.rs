@@ -243,14 +243,21 @@ impl Copier {
     }
 }
 
-impl Drop for Copier {
-    fn drop(&mut self) {
+impl Copier {
+    /// Ends the thread between two frames. What comes from now on waits for another copier, if there is one.
+    pub(super) fn stop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
         self.shared.generation.fetch_add(1, Ordering::Release);
         self.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Copier {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
