@@ -5,14 +5,15 @@
 mod support;
 
 use carp::daemon::confine;
-use carp::daemon::door::{Effect, Order, Outcome};
+use carp::daemon::door::Effect;
 use carp::linux::channel::Channel;
 use carp::wire::MacAddr;
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use support::forger::Forger;
 use support::hosts::{Host, SOON, Segment, own_mac, until};
 use support::privilege;
 
@@ -202,47 +203,6 @@ fn the_parent_of_a_daemon_keeps_what_it_needs() {
     assert_eq!(a.carrier("carp1"), None);
 }
 
-/// A door, and what is said to it as an engine might.
-struct Forger {
-    door: Child,
-    channel: Channel,
-    said: u64,
-}
-
-impl Forger {
-    fn on(host: &Host) -> Self {
-        let (channel, far) = Channel::pair().unwrap();
-        let mut command = host.command(&["door"]);
-        command.stdin(OwnedFd::from(far)).stderr(Stdio::null());
-        let door = host.place.run(|| command.spawn().unwrap());
-        Self {
-            door,
-            channel,
-            said: 0,
-        }
-    }
-
-    fn ask(&mut self, effect: Effect) -> Outcome {
-        self.said += 1;
-        let order = Order {
-            id: self.said,
-            effect,
-        };
-        self.channel
-            .send(&serde_json::to_vec(&order).unwrap(), &[])
-            .unwrap();
-        let (answer, _) = self.channel.recv().unwrap().unwrap();
-        serde_json::from_slice(&answer).unwrap()
-    }
-}
-
-impl Drop for Forger {
-    fn drop(&mut self) {
-        let _ = self.door.kill();
-        let _ = self.door.wait();
-    }
-}
-
 #[test]
 fn a_forged_order_is_refused_and_changes_nothing() {
     if privilege::run_elsewhere() {
@@ -356,6 +316,6 @@ fn a_forged_order_is_refused_and_changes_nothing() {
         .send(b"{\"id\":1,\"effect\":\"Reboot\"}", &[a.place.as_fd()])
         .unwrap();
     assert!(forger.channel.recv().unwrap().is_none());
-    let _ = forger.door.wait();
+    assert!(forger.ends());
     assert_eq!(a.carrier("carp1"), None);
 }

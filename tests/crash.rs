@@ -1,5 +1,5 @@
 //! An engine that dies has a successor that goes on in its place; a parent that dies takes all with it. `CARP_CRASHES=100` kills
-//! more.
+//! more. What a machine makes of it at that moment is printed with `--nocapture`.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -18,6 +18,7 @@ use support::frames::Frame;
 use support::hosts::{Host, SOON, Segment, until};
 use support::plane;
 use support::scene::{SHARED, SHARED6, Scene, join, join_timed};
+use support::stream::{Stream, sent_again};
 
 /// Between two deaths of one host's engines, so that they are no crash loop.
 const SPACING: Duration = Duration::from_millis(1250);
@@ -80,8 +81,11 @@ fn dead_engines_cost_no_packet_and_move_nothing() {
     let stalls = StallMeter::start().unwrap();
     let period = Duration::from_millis(1);
     let prober = Prober::start(&scene.c.place, scene.c.index("eth0"), &targets, period).unwrap();
-    std::thread::sleep(Duration::from_secs(2));
+    let stream = Stream::start(&scene.c, &scene.a, SHARED);
+    std::thread::sleep(Duration::from_secs(3));
     let begun = clock::now();
+    let calm = stream.course(begun - Duration::from_secs(2), begun);
+    let again = sent_by(&scene);
     for _ in 0..deaths() {
         for host in [&scene.a, &scene.b] {
             kill(engine(host), Signal::SIGKILL).unwrap();
@@ -90,6 +94,8 @@ fn dead_engines_cost_no_packet_and_move_nothing() {
     }
     std::thread::sleep(Duration::from_millis(500));
     let end = clock::now();
+    let course = stream.course(begun, end);
+    let again: u64 = sent_by(&scene) - again;
     // Until the last replies are in.
     std::thread::sleep(Duration::from_secs(1));
     let adverts = from_a.after(begun, |f| advert(f) && f.at < end);
@@ -99,10 +105,15 @@ fn dead_engines_cost_no_packet_and_move_nothing() {
         .map(|family| figures::reach(&prober.probes(family, begun, end), period));
     let lost: u64 = reaches.iter().map(|reach| reach.lost).sum();
     eprintln!(
-        "{}: {} deaths of each: {lost} lost of {}, advertisements at most {late:?} late, longest stall {stall:?}",
+        "{}: {} deaths of each: {lost} lost of {}, advertisements at most {late:?} late, longest stall {stall:?}; \
+         TCP {:.1} MB/s of {:.1}, still for {:?} at most ({:?} before), {again} segments sent again",
         plane::current(),
         deaths(),
         reaches.iter().map(|reach| reach.sent).sum::<u64>(),
+        course.rate / 1e6,
+        calm.rate / 1e6,
+        course.pause,
+        calm.pause,
     );
     stays(
         &scene,
@@ -110,11 +121,20 @@ fn dead_engines_cost_no_packet_and_move_nothing() {
         &from_b.after(begun, |f| f.advert().is_some()),
     );
     assert!(late <= LATE + stall, "{late:?} late, stall {stall:?}");
+    assert!(
+        course.rate > calm.rate / 2.0,
+        "TCP {course:?}, {calm:?} before"
+    );
     // Nobody copies while there is no engine.
     assert!(
         lost == 0 || !plane::in_kernel(),
         "{reaches:?}, stall {stall:?}"
     );
+}
+
+/// Both ends of the stream, together.
+fn sent_by(scene: &Scene) -> u64 {
+    sent_again(&scene.c) + sent_again(&scene.a)
 }
 
 /// a is MASTER and b is BACKUP as before, and neither was anything else meanwhile.

@@ -152,6 +152,30 @@ fn a_carpdev_that_is_left_does_not_answer_by_itself() {
     assert!(mine.is_empty(), "{mine:?}");
 }
 
+#[test]
+fn a_master_moves_from_one_carpdev_to_another() {
+    support::privileged!();
+    let (left, right) = (Segment::new(), Segment::new());
+    let a = Host::on(&left, "a", 0x0a, &["192.0.2.11/24"]);
+    a.plug(&right, "eth1", 0x1a);
+    a.daemon();
+    a.ok(&format!("ifconfig carp1 vhid 1 carpdev eth0 {SHARED}/24"));
+    a.master("carp1");
+    let (from_eth0, from_eth1) = (a.sends("eth0"), a.sends("eth1"));
+    let start = clock::now();
+    a.ok("ifconfig carp1 carpdev eth1");
+    assert!(a.ok("ifconfig carp1").contains(" carpdev eth1 "));
+    assert_eq!(a.state("carp1"), "BACKUP", "it has to listen there first");
+    let goodbye = |f: &Frame| f.advert().is_some_and(|ad| ad.goodbye());
+    assert_eq!(from_eth0.after(start, goodbye).len(), 1);
+    a.master("carp1");
+    assert!(from_eth1.after(start, goodbye).is_empty());
+    let moved = from_eth1.expect(start, SOON, "an advertisement", |f| f.advert().is_some());
+    let late = |f: &Frame| f.advert().is_some();
+    assert!(from_eth0.after(moved.at, late).is_empty());
+    assert!(!a.said().contains("demoted group"), "{}", a.said());
+}
+
 /// Two that would be in each other's way on one carpdev are not while one of them has none.
 #[test]
 fn a_vhid_is_free_again_without_its_carpdev() {

@@ -8,6 +8,8 @@
 //! | the words of ifconfig | `texts::command_lines` | `texts::raw_command_lines` |
 //! | `engine.handle` | `engine::any_story` | `engine::raw_frames` |
 //!
+//! What orders do to a real door is tried in `tests/orders.rs`.
+//!
 //! The lines of /etc/hostname.carpN, once something reads them, belong into `texts`: their words are those of ifconfig.
 //!
 //! Each test runs for [`TIME`]. For a long run set `BOLERO_RANDOM_TEST_TIME_MS`, such as

@@ -403,6 +403,7 @@ Commands:
   dump      Show the running configuration as the files that netstart reads
   import    Turn files of FreeBSD and NetBSD into hostname.carpN files
   daemon    Serve this network namespace, in the foreground, logging to standard error
+  upgrade   Have the running daemon go on as the program that is installed now, without a packet lost
   demo      Build a network in namespaces and show a failover in it
   help      Print this message or the help of the given subcommand(s)
 

@@ -155,11 +155,8 @@ impl Daemon {
             return *departing && self.under_way(&Purpose::Disarm(unit));
         }
         if !std::mem::replace(departing, true) {
-            let config = Config {
-                carpdev: None,
-                ..(**config).clone()
-            };
-            let config = Some((config, None));
+            // As it will be: a successor of this engine attaches it to what stands there.
+            let config = Some(((**config).clone(), None));
             self.tell(Input::Configure { unit, config });
         }
         true

@@ -145,6 +145,8 @@ impl World {
         };
         let ports: Vec<_> = ours.ports.iter().copied().enumerate().collect();
         self.perform(host, effects)?;
+        // What is due comes before anything new, as always.
+        self.tell(host, Fact::Time)?;
         ports
             .into_iter()
             .try_for_each(|(segment, port)| self.tell(host, Fact::Card(segment, port)))

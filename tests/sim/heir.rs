@@ -40,6 +40,9 @@ impl Death {
     }
 }
 
+/// What is left of an engine.
+pub type Estate = (Whole, Vec<(Unit, Common, Vec<Single>)>);
+
 /// The records, as values.
 #[derive(Debug, Default)]
 pub struct Kept {
@@ -71,7 +74,7 @@ impl Kept {
     }
 
     /// What a successor reads: texts have been made of it.
-    pub fn read(&self) -> Option<(Whole, Vec<(Unit, Common, Vec<Single>)>)> {
+    pub fn read(&self) -> Option<Estate> {
         let whole: Whole = read(self.whole.as_ref()?);
         let units = whole.units().iter().filter_map(|unit| {
             let common: Common = read(self.units.get(unit)?);

@@ -296,7 +296,7 @@ fn replays(seed: u64, mut hosts: Vec<HostPlan>) -> (Vec<HostPlan>, Option<Attack
 
 /// In half of all networks, at any moment and close to what else happens to a host. From numbers of their own.
 fn deaths(seed: u64, hosts: &[HostPlan], faults: &[Fault]) -> Vec<Death> {
-    let mut random = Random::new(seed ^ 0xdea_d);
+    let mut random = Random::new(seed ^ 0xdead);
     let ours: Vec<usize> = (0..hosts.len())
         .filter(|host| hosts[*host].system.is_none())
         .collect();

@@ -331,7 +331,12 @@ impl World {
         }
         ours.witness.clock = ours.unix(now).as_secs();
         ours.witness.replayed = replayed;
-        let before = ours.dying.map(|death| (death, ours.witness.clone()));
+        // One that was told to end has no successor.
+        let dying = ours
+            .dying
+            .take()
+            .filter(|_| !matches!(fact, Fact::Shutdown));
+        let before = dying.map(|death| (death, ours.witness.clone()));
         let mut effects =
             invariants::check(ours, local.as_nanos(), &fact, actions, &mut self.rounds)
                 .map_err(|what| format!("h{host}: {what}"))?;

@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod craft;
 pub mod driver;
+pub mod forger;
 pub mod frames;
 pub mod hosts;
 pub mod nft;
@@ -12,6 +13,7 @@ pub mod peer;
 pub mod plane;
 pub mod privilege;
 pub mod scene;
+pub mod stream;
 pub mod talk;
 pub mod wire;
 
