@@ -7,8 +7,12 @@
 mod support;
 
 use bolero::TypeGenerator;
+use carp::control::path::Place;
 use carp::daemon::Dataplane;
-use carp::daemon::door::Effect;
+use carp::daemon::door::serve::Door;
+use carp::daemon::door::{Effect, Order, Outcome};
+use carp::linux::channel::Channel;
+use carp::linux::clock;
 use carp::wire::MacAddr;
 use ipnetwork::IpNetwork;
 use std::net::IpAddr;
@@ -227,7 +231,7 @@ fn any_orders_leave_what_is_not_the_doors() {
                     forger.ask(effect);
                     continue;
                 };
-                let order = carp::daemon::door::Order { id: 1, effect };
+                let order = Order { id: 1, effect };
                 let mut bytes = serde_json::to_vec(&order).unwrap();
                 let length = bytes.len();
                 bytes[usize::from(at) % length] = with;
@@ -243,4 +247,65 @@ fn any_orders_leave_what_is_not_the_doors() {
             let left = host.net(|net| net.links().unwrap());
             assert!(!left.iter().any(|link| link.name.starts_with("carp")));
         });
+}
+
+/// What the second process costs: the same order to a door in this one, over the same kind of socket.
+#[test]
+fn an_order_to_another_process_costs_little_more() {
+    if privilege::run_elsewhere() {
+        return;
+    }
+    let segment = Segment::new();
+    let host = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24"]);
+    let orders = [
+        Effect::Open,
+        Effect::Create {
+            name: "carp1".to_owned(),
+            mac: MacAddr::of_vhid(1),
+        },
+    ];
+    let disarm = Effect::Disarm {
+        name: "carp1".to_owned(),
+    };
+    let mut near = host.place.run(|| {
+        let place = Place::new(&host.run, host.place.inode());
+        let mut door = Door::new(place, 4711).unwrap();
+        let (here, there) = Channel::pair().unwrap();
+        let mut ask = |effect: &Effect| {
+            let effect = effect.clone();
+            let order = serde_json::to_vec(&Order { id: 1, effect }).unwrap();
+            let begun = clock::now();
+            here.send(&order, &[]).unwrap();
+            let (order, _) = there.recv().unwrap().unwrap();
+            assert!(door.answer(&there, &order).unwrap());
+            let answered = here.recv().unwrap().unwrap();
+            let took = clock::now().since(begun);
+            let outcome: Outcome = serde_json::from_slice(&answered.0).unwrap();
+            assert!(outcome.result.is_ok(), "{outcome:?}");
+            took
+        };
+        for order in &orders {
+            ask(order);
+        }
+        let took: Vec<Duration> = (0..200).map(|_| ask(&disarm)).collect();
+        ask(&Effect::Close);
+        took
+    });
+    let mut forger = Forger::on(&host);
+    for order in orders {
+        assert!(forger.ask(order).result.is_ok());
+    }
+    let far = (0..200).map(|_| {
+        let begun = clock::now();
+        forger.ask(disarm.clone());
+        clock::now().since(begun)
+    });
+    let mut far: Vec<Duration> = far.collect();
+    near.sort_unstable();
+    far.sort_unstable();
+    let [near, far] = [near, far].map(|took| took[took.len() / 2]);
+    eprintln!("an order in this process {near:?}, to another one {far:?}, as medians of 200");
+    // Two changes of the process; a busy machine takes its time for them.
+    assert!(far < near + Duration::from_millis(20), "{near:?} {far:?}");
+    forger.hang_up();
 }
