@@ -27,6 +27,13 @@ pub(super) struct Queues {
     pub events: mpsc::Receiver<Event>,
 }
 
+impl Queues {
+    /// Nothing that was read waits here; what was not read stays in its socket for the next engine.
+    fn are_empty(&self) -> bool {
+        self.adverts.is_empty() && self.events.is_empty()
+    }
+}
+
 /// Runs until nothing is left.
 pub(super) async fn run(
     mut daemon: Daemon,
@@ -65,7 +72,7 @@ pub(super) async fn run(
             daemon.settle();
         }
         daemon.keep();
-        if daemon.ending == Ending::Over || daemon.gives_way(beat) {
+        if daemon.ending == Ending::Over || daemon.gives_way(beat, queues.are_empty()) {
             return Ok(());
         }
     }
@@ -120,15 +127,16 @@ impl Daemon {
     }
 
     /// The next engine waits, and this one has nothing in hand: when it has hung up the other one goes on. `beat`: it has just done
-    /// what was due, which is the best moment where something always is.
-    fn gives_way(&mut self, beat: bool) -> bool {
+    /// what was due, which is the best moment where something always is. `idle`: it has read nothing that it has not looked at.
+    fn gives_way(&mut self, beat: bool, idle: bool) -> bool {
         let now = clock::now();
         let timeout = self.engine.timeout();
         let calm = timeout.is_none_or(|next| next >= now + CALM);
         let free = match self.relief {
             Relief::No | Relief::Asked => false,
             Relief::Vacant(since) => {
-                self.pending.is_empty() && (calm || beat && now >= since + RESTLESS)
+                let rests = calm || beat && now >= since + RESTLESS;
+                idle && rests && self.pending.is_empty()
             }
             Relief::Overdue => true,
         };

@@ -149,7 +149,6 @@ struct Wanted {
     vhid: u8,
     #[generator(0..255)]
     advskew: u8,
-    #[generator(0..255)]
     advbase: u8,
     #[generator(bolero::produce::<Vec<u8>>().with().len(0..22usize))]
     pass: Vec<u8>,
@@ -224,8 +223,7 @@ impl Wanted {
         let second = node(self.vhid.saturating_add(1), self.metric).filter(|_| several);
         Config {
             up: self.up,
-            // An address needs one.
-            carpdev: (self.carpdev || !addresses.is_empty()).then(|| "eth0".to_owned()),
+            carpdev: self.carpdev.then(|| "eth0".to_owned()),
             nodes: first.into_iter().chain(second).collect(),
             balancing: if several { balancing } else { Balancing::None },
             hash: Selector::ALL.get(usize::from(self.hash)).copied(),

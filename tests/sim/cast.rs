@@ -101,7 +101,6 @@ pub fn garbled(random: &mut Random, packet: &Packet) -> Packet {
         asks: None,
         sent: packet.sent,
         id: packet.id,
-        before: packet.before,
         maker: packet.maker,
     }
 }

@@ -60,7 +60,13 @@ impl World {
         for part in torn.parts() {
             kept.write(engine, *part);
         }
-        let said = frames % (effects.frames.len() as u64 + 1);
+        // What is said is said before anything is kept.
+        let count = effects.frames.len() as u64;
+        let said = if torn.parts().is_empty() {
+            frames % (count + 1)
+        } else {
+            count
+        };
         effects.frames.truncate(said as usize);
         effects.arms.clear();
         self.tally.add(torn.name());

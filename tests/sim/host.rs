@@ -35,8 +35,6 @@ pub struct Packet {
     pub sent: u64,
     /// Which one: copies have the same.
     pub id: u64,
-    /// The one before it of this host, group and family.
-    pub before: u64,
     pub maker: Maker,
 }
 

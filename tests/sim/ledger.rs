@@ -6,8 +6,8 @@
 //! * Any other one of a sender known to this boot must be believed. One of a sender that was never heard may be rejected as
 //!   long as it is behind what was heard: it has not heard the group either.
 //! * The first copy of an advertisement of another system must be believed, early or late; a further one may be rejected if
-//!   the system's counters vary, and must not be if they are constant. A live host may be set back to a number that it used
-//!   (it goes on from what it hears): who has not heard the one before may take that for a replay, once.
+//!   the system's counters vary, and must not be if they are constant. A live host may count up to a number that it or
+//!   another one used (it goes on from what it hears): who has not heard from what may take that for a replay.
 //! * An engine that goes on for one that died does not know what that said last. So it may take for its own, and reject, what
 //!   another host says under the same identity, until that is eight rounds ahead.
 
@@ -20,6 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const HOUR: u64 = 2 * 3600;
 /// So far behind its own other family.
 const SLACK: u64 = 64;
+/// So many numbers of a host that counts up may be lost on the way.
+const FOLLOW: u64 = 64;
 /// What an engine may have said before it died without keeping it.
 const UNKEPT: u64 = 17;
 /// 2025 begins, in seconds since 1970: positions count half seconds from there.
@@ -55,6 +57,8 @@ pub struct Ledger {
     /// The own identity, and up to where a dead engine may have said something.
     doubt: Option<(u64, u64)>,
     numbers: BTreeSet<u64>,
+    /// Of whomever, heard and sent.
+    seen: BTreeSet<u64>,
 }
 
 /// Identity and position in a counter of ours.
@@ -67,15 +71,16 @@ impl Ledger {
         match packet.maker {
             Maker::Constant => Wanted::Believed,
             Maker::Varying if self.strangers.contains(&packet.id) => Wanted::Either,
-            Maker::Varying if self.was_set_back(packet, ad) => Wanted::Either,
+            Maker::Varying if self.was_set_back(ad) => Wanted::Either,
             Maker::Varying => Wanted::Believed,
             Maker::Stamped => self.wants_stamped(ad),
         }
     }
 
-    /// A number that was used before, in either family, of a sender whose last advertisement did not arrive.
-    fn was_set_back(&self, packet: &Packet, ad: &Ad) -> bool {
-        self.numbers.contains(&ad.counter) && !self.strangers.contains(&packet.before)
+    /// A number that was used before, in either family, and none that it can have been counted up from has arrived.
+    fn was_set_back(&self, ad: &Ad) -> bool {
+        let bases = ad.counter.saturating_sub(FOLLOW)..ad.counter;
+        self.numbers.contains(&ad.counter) && self.seen.range(bases).next().is_none()
     }
 
     fn wants_stamped(&self, ad: &Ad) -> Wanted {
@@ -107,6 +112,7 @@ impl Ledger {
 
     /// It arrived, and was believed or not.
     pub fn hear(&mut self, packet: &Packet, ad: &Ad, believed: bool) {
+        self.seen.insert(ad.counter);
         match packet.maker {
             Maker::Varying => {
                 self.strangers.insert(packet.id);
@@ -127,6 +133,7 @@ impl Ledger {
     }
 
     pub fn note(&mut self, counter: u64, family: Family) {
+        self.seen.insert(counter);
         let (identity, position) = read(counter);
         let latest = &mut self.latest.entry(identity).or_default()[family as usize];
         *latest = latest.max(&mut Some(position)).take();

@@ -92,7 +92,6 @@ impl World {
                 asks: None,
                 sent: self.now,
                 id: 0,
-                before: 0,
                 maker: if matches!(system, System::O6 | System::O7) {
                     Maker::Constant
                 } else {
@@ -125,7 +124,6 @@ impl World {
             asks: Some(address),
             sent: self.now,
             id: 0,
-            before: 0,
             maker: Maker::Varying,
         };
         self.transmit(None, packet);

@@ -3,6 +3,7 @@
 use crate::heir::Death;
 use crate::peers::System;
 use crate::random::Random;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub const MS: u64 = 1_000_000;
@@ -355,6 +356,14 @@ fn share(seed: u64, hosts: &[HostPlan], base: Base, groups: &mut Vec<GroupPlan>)
                 let base = first.members[0].base;
                 let skew = random.between(0, 254) as u8;
                 group.members.push(MemberPlan { host, base, skew });
+            }
+        }
+        // Equal ones step back together, as the BSDs do, and nobody answers for a dead time: as often as a demoted MASTER has
+        // them take over in the same instant.
+        let mut taken = BTreeSet::new();
+        for member in &mut group.members {
+            while !taken.insert(member.skew) {
+                member.skew = random.between(0, 254) as u8;
             }
         }
         group.members.sort_by_key(|member| member.host);

@@ -17,9 +17,8 @@ use crate::society::Society;
 use crate::transcript::{Tally, Transcript};
 use carp::carp::config::State;
 use carp::carp::{Action, Engine, Reason};
-use carp::wire::Family;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::rc::Rc;
 
 /// Events that wait, over all hosts; far more than any run needs.
@@ -90,7 +89,6 @@ pub struct World {
     pub boots: u64,
     frames: u64,
     /// The latest frame of each host, vhid and family.
-    streams: BTreeMap<(usize, u8, bool), u64>,
     pub recorder: Recorder,
     /// Who became MASTER and who ceased to be, when.
     pub changes: Vec<(u64, usize, bool)>,
@@ -122,7 +120,6 @@ impl World {
             rounds: 0,
             boots: 0,
             frames: 0,
-            streams: BTreeMap::new(),
             recorder: Recorder::default(),
             changes: Vec::new(),
             scenario,
@@ -453,7 +450,6 @@ impl World {
                     asks: None,
                     sent: self.now,
                     id: 0,
-                    before: 0,
                     maker,
                 };
                 self.transmit(Some(host), packet);
@@ -502,11 +498,9 @@ impl World {
 
     /// Puts a frame on its segment.
     pub fn transmit(&mut self, from: Option<usize>, mut packet: Packet) {
-        if let Some(ad) = packet.ad {
+        if packet.ad.is_some() {
             self.frames += 1;
             packet.id = self.frames;
-            let stream = (packet.from, ad.vhid, ad.family == Family::Inet);
-            packet.before = self.streams.insert(stream, packet.id).unwrap_or(0);
         }
         self.transcript.mix(self.now, packet.from, &packet.bytes);
         let family = packet.ad.map(|ad| ad.family);

@@ -193,9 +193,13 @@ impl Members {
             return;
         }
         let leapt = take(&mut self.candidates, identity);
-        let known = take(&mut self.known, identity).or(leapt);
+        let known = take(&mut self.known, identity);
         let mut member = known.unwrap_or(Member::new(identity));
-        member.hear(counter);
+        // The leap, too, is of no more use.
+        let leaps = leapt.map_or([None; 2], |leapt| leapt.last);
+        for counter in leaps.into_iter().flatten().chain([counter]) {
+            member.hear(counter);
+        }
         push(&mut self.known, member, MEMBERS);
     }
 
@@ -272,8 +276,12 @@ mod tests {
 
     /// A group in which identity 7 has come to `NOW`, and 9 was heard once at `FAR`.
     fn group() -> Members {
+        heard(&[(7, NOW), (9, FAR)])
+    }
+
+    fn heard(said: &[(u64, u64)]) -> Members {
         let mut members = Members::new(3);
-        for (identity, position) in [(7, NOW), (9, FAR)] {
+        for &(identity, position) in said {
             let stamp = stamp(identity, position);
             let heard = Heard {
                 now: Instant::ZERO,
@@ -288,6 +296,15 @@ mod tests {
             members.learn(&heard, verdict, &mut Random(1));
         }
         members
+    }
+
+    #[test]
+    fn a_leap_that_was_confirmed_is_a_recording_from_then_on() {
+        let members = heard(&[(7, NOW), (7, FAR), (7, FAR + 1)]);
+        for (position, family) in [(FAR, Family::Inet), (FAR + 1, Family::Inet6)] {
+            let verdict = members.judge(stamp(7, position), family, CLOCK);
+            assert_eq!(verdict, Some(Verdict::Old(7)), "{position}");
+        }
     }
 
     /// A number of another system looks like a stamp once in a million: it is taken for a recording only where a recording
