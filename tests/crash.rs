@@ -207,6 +207,18 @@ fn the_next_engine_knows_what_the_last_one_knew() {
         assert_eq!(shown(), before, "{signal}: {}", a.said());
         assert_eq!(counted(), count, "{signal}");
     }
+    // Of what changes all the time at most a second is lost.
+    let sent = || {
+        let text = a.ok("netstat -s -p carp");
+        let mut lines = text.lines();
+        let line = lines.find(|l| l.contains("packets sent (IPv4)"));
+        let words = line.and_then(|line| line.split_whitespace().next());
+        words.unwrap().parse::<u64>().unwrap()
+    };
+    let begun = sent();
+    assert!(until(SOON, || sent() >= begun + 6), "{}", a.said());
+    strike(&a, Signal::SIGKILL);
+    assert!(sent() >= begun + 3, "{} of {begun}", sent());
     // And it can do what the first one could.
     a.ok("ifconfig carp3 inet alias 192.0.2.33/24");
     assert!(

@@ -5,10 +5,13 @@ use super::{Daemon, Ending};
 use crate::carp::config::Unit;
 use crate::carp::kept::{Common, Part, Single, Whole};
 use crate::dataplane::Counters;
+use crate::linux::clock;
 use crate::linux::records::{RECORD_MAX, Records};
+use crate::time::Instant;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::time::Duration;
 use zeroize::{Zeroize, Zeroizing};
 
 /// A carpN with its vhosts, as kept.
@@ -29,15 +32,21 @@ pub(super) struct Kept {
     records: Records,
     /// A record in the making. It never grows: a key would stay behind.
     buffer: Zeroizing<Vec<u8>>,
+    /// When the protocol's counters were kept last: they alone change without need.
+    counted: Instant,
     /// The log knows that it does not work.
     told: bool,
 }
+
+/// So many counts may be lost with an engine.
+const COUNTS: Duration = Duration::from_secs(1);
 
 impl Kept {
     pub(super) fn new(records: Records) -> Self {
         Self {
             records,
             buffer: Zeroizing::new(vec![0; RECORD_MAX]),
+            counted: Instant::ZERO,
             told: false,
         }
     }
@@ -126,7 +135,13 @@ impl Daemon {
         if self.ending != Ending::No {
             return;
         }
-        for part in self.engine.changed_parts() {
+        let mut parts = self.engine.changed_parts();
+        let now = clock::now();
+        if !parts.is_empty() && now.since(self.kept.counted) >= COUNTS {
+            self.kept.counted = now;
+            parts.insert(Part::Whole);
+        }
+        for part in parts {
             if let Err(e) = self.keep_part(part)
                 && !self.kept.told
             {
