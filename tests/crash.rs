@@ -11,7 +11,6 @@ use carp::linux::clock;
 use carp::time::Instant;
 use carp::wire::Family;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use std::net::IpAddr;
 use std::time::Duration;
 use support::frames::Frame;
@@ -30,31 +29,13 @@ const LATE: Duration = Duration::from_millis(60);
 /// So long packets for an unanswered question are kept at one a millisecond, with some reserve.
 const KEPT: Duration = Duration::from_millis(80);
 
-/// A number of /proc/PID/stat, counted from the state, which is 0.
-fn stat(pid: Pid, field: usize) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = text.rsplit_once(") ")?;
-    rest.split(' ').nth(field)?.parse().ok()
-}
-
-/// The engine of a host that serves; the one that waits is younger.
-fn engine(host: &Host) -> Pid {
-    let parent = u64::try_from(host.pid().as_raw()).unwrap();
-    let children = host
-        .processes()
-        .into_iter()
-        .filter(|pid| stat(*pid, 1) == Some(parent));
-    let oldest = children.min_by_key(|pid| (stat(*pid, 19), pid.as_raw()));
-    oldest.expect("a daemon has an engine")
-}
-
 /// Ends the engine and waits until another one answers.
 #[track_caller]
 fn strike(host: &Host, signal: Signal) {
-    let victim = engine(host);
+    let victim = host.engine();
     kill(victim, signal).unwrap();
     let next = || {
-        stat(victim, 1).is_none() && host.finish(&mut host.command(&["ifconfig"])).code == Some(0)
+        kill(victim, None).is_err() && host.finish(&mut host.command(&["ifconfig"])).code == Some(0)
     };
     assert!(until(SOON, next), "no engine goes on: {}", host.said());
 }
@@ -70,10 +51,7 @@ fn longest_gap(adverts: &[Frame]) -> Duration {
 }
 
 fn deaths() -> usize {
-    let asked = std::env::var("CARP_CRASHES")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    asked.unwrap_or(if plane::first() { 20 } else { 5 })
+    plane::rounds("CARP_CRASHES")
 }
 
 /// Engines of a, the MASTER, and of b, the BACKUP, die in turn under probes.
@@ -94,7 +72,7 @@ fn dead_engines_cost_no_packet_and_move_nothing() {
     let sent_before = sent_again(&d);
     for _ in 0..deaths() {
         for host in [&scene.a, &scene.b] {
-            kill(engine(host), Signal::SIGKILL).unwrap();
+            kill(host.engine(), Signal::SIGKILL).unwrap();
             std::thread::sleep(SPACING / 2);
         }
     }
@@ -246,9 +224,9 @@ fn a_crash_loop_says_goodbye_and_demotes() {
     scene.b.until_state("carp1", "BACKUP");
     let from_a = scene.a.sends("eth0");
     for _ in 0..LOOP {
-        let victim = engine(&scene.a);
+        let victim = scene.a.engine();
         kill(victim, Signal::SIGKILL).unwrap();
-        assert!(until(SOON, || stat(victim, 1).is_none()));
+        assert!(until(SOON, || kill(victim, None).is_err()));
         assert!(until(SOON, || scene.a.processes().len() > 1));
     }
     let goodbye = |f: &Frame| f.advert().is_some_and(|seen| seen.goodbye());

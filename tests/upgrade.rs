@@ -82,10 +82,7 @@ fn advert(frame: &Frame) -> bool {
 }
 
 fn rounds() -> usize {
-    let asked = std::env::var("CARP_UPGRADES")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    asked.unwrap_or(if plane::first() { 20 } else { 5 })
+    plane::rounds("CARP_UPGRADES")
 }
 
 /// The MASTER and the BACKUP are upgraded in turn under probes.

@@ -47,6 +47,13 @@ pub fn in_kernel() -> bool {
     matches!(current(), Dataplane::Tcx | Dataplane::Clsact)
 }
 
+/// How often something that takes long is done: what `variable` asks for, or enough to see that it holds.
+pub fn rounds(variable: &str) -> usize {
+    let asked = std::env::var(variable).ok();
+    let asked = asked.and_then(|text| text.parse().ok());
+    asked.unwrap_or(if first() { 20 } else { 5 })
+}
+
 /// This test has the plane that `auto` prefers: the others make fewer rounds of what takes long.
 pub fn first() -> bool {
     let best = if offered(Dataplane::Tcx).is_ok() {
