@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
  * The data plane in the kernel. One instance of this object serves a carpdev and every carpN on it; the contract is in
- * ../mod.rs, the layout of the maps also in map.rs and serve.rs beside this file.
+ * ../mod.rs, the layout of the maps also in ports.rs and object.rs beside this file.
  *
  * Numbers are little-endian in the committed object, as on every machine that carp runs on.
  */
