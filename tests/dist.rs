@@ -1,9 +1,11 @@
 //! What is shipped beside the program: completions as it writes them, in shells that take them; service files.
 #![allow(clippy::unwrap_used)]
 
+mod fake_daemon;
 mod support;
 
 use carp::cli::ifconfig::words::{Sense, WORDS};
+use fake_daemon::Directory;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -165,6 +167,33 @@ fn scripts_are_right_for_a_shell() {
             "{output:?}"
         );
     }
+}
+
+/// Fails when netstart may find no daemon yet: it would start one, which the service knows nothing of.
+#[test]
+fn openrc_waits_for_its_daemon() {
+    let directory = Directory::new();
+    let at = |name: &str| directory.path().join(name);
+    let (stub, log) = (at("carp"), at("log"));
+    let answers = format!(
+        "#!/bin/sh\necho \"$1\" >>{0}\n[ $(wc -l <{0}) -ge 3 ]\n",
+        log.display()
+    );
+    fs::write(&stub, answers).unwrap();
+    fake_daemon::mode(&stub, 0o755);
+    let script = fs::read_to_string(shipped("openrc/carpd")).unwrap();
+    let script = script.replace("/usr/bin/carp", stub.to_str().unwrap()) + "\nstart_post\n";
+    let test = "openrc_waits_for_its_daemon";
+    assert!(
+        ran(test, "/bin/sh", &["-c", &script])
+            .unwrap()
+            .status
+            .success()
+    );
+    assert_eq!(
+        fs::read_to_string(log).unwrap(),
+        "upgrade\nupgrade\nupgrade\nnetstart\n"
+    );
 }
 
 /// Only that nothing of it is installed here may be found.
