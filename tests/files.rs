@@ -245,7 +245,7 @@ fn a_wrong_file_changes_nothing_of_its_interface_and_the_others_go_on() {
     site.write("hostname.carp1~", "nonsense");
     site.write(
         "sysctl.conf",
-        "net.inet.carp.log=2\nnet.inet.card.allow=1\nnet.inet.carp.preempt\n",
+        "net.inet.carp.log = 2 # c\nnet.inet.card.allow=1\nnet.inet.carp.preempt 1\nnet.inet.carp.grace=1 2\n",
     );
     let said = site.refused("netstart");
     let lines: Vec<_> = said.lines().collect();
@@ -265,7 +265,11 @@ fn a_wrong_file_changes_nothing_of_its_interface_and_the_others_go_on() {
         lines[3],
         "netstart: sysctl.conf:3: net.inet.carp.preempt: no value"
     );
-    assert_eq!(lines.len(), 4, "{said}");
+    assert_eq!(
+        lines[4],
+        "netstart: sysctl.conf:4: net.inet.carp.grace: value is invalid: 1 2"
+    );
+    assert_eq!(lines.len(), 5, "{said}");
     assert_eq!(
         site.refused("netstart carp9"),
         "netstart: hostname.carp9: No such file or directory\n"

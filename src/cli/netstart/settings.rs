@@ -44,17 +44,20 @@ pub fn start(directory: &Path, check: bool) -> Result<String, Failed> {
     }
 }
 
-/// One `name=value` a line, `#` begins a comment, blanks do not count.
+/// One `name=value` a line, `#` begins a comment, blanks around name and value do not count.
 fn read(path: &Path) -> Result<Vec<Setting>, Failed> {
     let text = files::read(path).map_err(super::refused)?;
     let text = String::from_utf8_lossy(&text.bytes);
     let (mut settings, mut failed) = (Vec::new(), false);
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default();
-        let word: String = line.split_whitespace().collect();
-        if word.is_empty() {
+        let Some(first) = line.split_whitespace().next() else {
             continue;
-        }
+        };
+        let word = match line.split_once('=') {
+            Some((name, value)) => format!("{}={}", name.trim(), value.trim()),
+            None => first.to_owned(),
+        };
         match assignment(&word) {
             Ok(setting) => settings.push(setting),
             Err(refusal) => {
