@@ -63,16 +63,18 @@ struct tally {
 	u64 drops;
 };
 
+/* What the clock of the leases said when it was last read, in which tick, and for how many frames more that will do. */
+struct reading {
+	u64 time;
+	u32 tick;
+	u32 left;
+};
+
+/* Of a carpN on one processor. */
 struct counters {
 	struct tally in;
 	struct tally out;
-};
-
-/* What the clock of the leases said when it was last read, in which tick, and how many frames have used it since. */
-struct reading {
-	u64 time;
-	u64 tick;
-	u64 frames;
+	struct reading reading;
 };
 
 /* IPv4 addresses as ::ffff:a.b.c.d, in network order. */
@@ -86,7 +88,6 @@ SECTION("maps") struct map_def odd = { MAP_HASH, sizeof(u64), 4, 256, NO_PREALLO
 /* Shared address -> vhid. */
 SECTION("maps") struct map_def shared = { MAP_HASH, sizeof(struct address), 4, 8192, NO_PREALLOC, 0, 0 };
 SECTION("maps") struct map_def tallies = { MAP_PERCPU_ARRAY, 4, sizeof(struct counters), 256, 0, 0, 0 };
-SECTION("maps") struct map_def readings = { MAP_PERCPU_ARRAY, 4, sizeof(struct reading), 1, 0, 0, 0 };
 
 INLINE struct address mapped(const u8 *ip)
 {
@@ -113,28 +114,25 @@ INLINE u64 unit_of(const struct port *port)
 	return *(const volatile u64 *)&port->unit;
 }
 
-INLINE int leased(const struct port *port)
+INLINE int leased(const struct port *port, struct reading *reading)
 {
-	u32 only = 0;
-	u64 lease = *(const volatile u64 *)&port->lease, tick = jiffies64(), now;
-	struct reading *reading = map_lookup(&readings, &only);
-	if (!reading)
-		return 0;
-	if (LIKELY(reading->tick == tick && reading->frames < FRAMES && reading->time + SLACK < lease)) {
-		reading->frames++;
+	u64 lease = *(const volatile u64 *)&port->lease, now;
+	u32 tick = (u32)jiffies64();
+	if (LIKELY(reading->left && reading->tick == tick && reading->time + SLACK < lease)) {
+		reading->left--;
 		return 1;
 	}
 	now = ktime_get_boot_ns();
 	reading->time = now;
 	reading->tick = tick;
-	reading->frames = 0;
+	reading->left = FRAMES;
 	return now < lease;
 }
 
 /* Past the lease a gate is shut. */
-INLINE u8 gate_now(const struct port *port, u64 head)
+INLINE u8 gate_now(const struct port *port, u64 head, struct reading *reading)
 {
-	return GATE(head) != SHUT && leased(port) ? GATE(head) : SHUT;
+	return GATE(head) != SHUT && leased(port, reading) ? GATE(head) : SHUT;
 }
 
 INLINE void passed(struct tally *tally, u32 bytes)
@@ -311,23 +309,23 @@ INLINE int share_of(const struct __sk_buff *skb, u64 mac, u8 count)
 }
 
 /* The same for what leaves; but what waits, waits without a lease, too. */
-INLINE u8 gate_out(const struct port *port)
+INLINE u8 gate_out(const struct port *port, struct reading *reading)
 {
 	u64 head = head_of(port);
-	return GATE(head) == INWARD ? INWARD : gate_now(port, head);
+	return GATE(head) == INWARD ? INWARD : gate_now(port, head, reading);
 }
 
 /* Who speaks for a carpN: its first vhost, or when another lets more pass, that one. */
-INLINE struct port *speaker(struct port *first, u8 *gate)
+INLINE struct port *speaker(struct port *first, u8 *gate, struct reading *reading)
 {
 	u64 unit = unit_of(first);
-	*gate = gate_out(first);
+	*gate = gate_out(first, reading);
 	if (LIKELY(*gate == OPEN || COUNT(unit) < 2))
 		return first;
 	struct port *deputy = entry(DEPUTY(unit));
 	if (!deputy)
 		return first;
-	u8 theirs = gate_out(deputy);
+	u8 theirs = gate_out(deputy, reading);
 	if (theirs <= *gate)
 		return first;
 	*gate = theirs;
@@ -337,12 +335,13 @@ INLINE struct port *speaker(struct port *first, u8 *gate)
 /* The vhost that has a frame to the MAC of the first of several that share it; 0 when the frame is none of theirs. */
 INLINE struct port *selected(const struct __sk_buff *skb, struct port *first, u64 mac, u32 *slot)
 {
+	struct reading fresh = { 0 };
 	u8 gate;
 	int place = share_of(skb, mac, COUNT(unit_of(first)));
 	if (place == THEIRS)
 		return 0;
 	if (place == NO_PACKET)
-		return speaker(first, &gate);
+		return speaker(first, &gate, &fresh);
 	/* One that is cut has no vhost: entry 0 of a carpdev has no gate. */
 	*slot = place < 0 ? 0 : member(first, place);
 	return entry(*slot);
@@ -380,7 +379,7 @@ SECTION("classifier/ingress") int ingress(struct __sk_buff *skb)
 	if (!counters)
 		return NEXT;
 	u64 head = head_of(port);
-	if (gate_now(port, head) == SHUT || asks == UNCLEAR) {
+	if (gate_now(port, head, &counters->reading) == SHUT || asks == UNCLEAR) {
 		counters->in.drops++;
 		return bridged ? NEXT : DROP;
 	}
@@ -444,7 +443,8 @@ INLINE void ask_as(struct __sk_buff *skb, struct port *first, struct port *speak
 /* Said here, by a MASTER past its lease: what an engine had begun to say before it was stopped. */
 INLINE int late(const struct __sk_buff *skb, const struct port *port)
 {
-	return port && !skb->ingress_ifindex && GATE(head_of(port)) != SHUT && !leased(port);
+	struct reading fresh = { 0 };
+	return port && !skb->ingress_ifindex && GATE(head_of(port)) != SHUT && !leased(port, &fresh);
 }
 
 /*
@@ -456,6 +456,7 @@ SECTION("classifier/egress") int egress(struct __sk_buff *skb)
 	if (LIKELY(skb->protocol != NET16(PROTO_ARP)) || tagged(skb))
 		return NEXT;
 	u8 frame[ETH + ARP_LENGTH], gate;
+	struct reading fresh = { 0 };
 	if (skb_load_bytes(skb, 0, frame, sizeof frame))
 		return NEXT;
 	struct address sender = mapped(frame + SENDER_IP);
@@ -478,7 +479,7 @@ SECTION("classifier/egress") int egress(struct __sk_buff *skb)
 		skb_store_bytes(skb, SENDER_IP, &own, 4, 0);
 		return NEXT;
 	}
-	struct port *who = speaker(first, &gate);
+	struct port *who = speaker(first, &gate, &fresh);
 	if (gate != OPEN)
 		return DROP;
 	u64 source = head_of(who);
@@ -540,7 +541,7 @@ SECTION("classifier/outward") int outward(struct __sk_buff *skb)
 	if (!slot || !first || !counters)
 		return NEXT;
 	u8 gate;
-	struct port *who = speaker(first, &gate);
+	struct port *who = speaker(first, &gate, &counters->reading);
 	u64 head = head_of(first), source = head_of(who), own = head_of(carpdev);
 	/* It waits for the next gate: the copier takes it from there. */
 	if (gate == INWARD)

@@ -17,4 +17,4 @@ pub use hook::{Means, clear, sweep};
 
 /// Counts the layouts of the maps. Programs that are attached go on under another version of this program only if it has the
 /// same one.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
