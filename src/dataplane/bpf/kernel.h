@@ -56,6 +56,7 @@ static long (*const redirect)(u32 ifindex, u64 flags) = (void *)23;
 static long (*const skb_load_bytes)(const struct __sk_buff *skb, u32 at, void *to,
 				    u32 length) = (void *)26;
 static long (*const skb_change_type)(struct __sk_buff *skb, u32 type) = (void *)32;
+static u64 (*const jiffies64)(void) = (void *)118;
 static u64 (*const ktime_get_boot_ns)(void) = (void *)125;
 static long (*const check_mtu)(void *skb, u32 ifindex, u32 *length, int difference,
 			       u64 flags) = (void *)163;
