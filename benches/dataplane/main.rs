@@ -1,5 +1,6 @@
 //! What a frame costs on its way to and from a shared address: on an alias of carpdev, on a macvlan, and on carpN over
-//! each of our data planes, in paired rounds; and on a TAP with programs that do nothing but redirect, the floor under ours.
+//! each of our data planes, in paired rounds; and on a TAP with programs that do nothing but redirect, and on one with
+//! threads that do nothing but read and write, the floors under ours.
 //!
 //! `cargo bench --bench dataplane -- [--json] [--rounds N] [--seconds S] [--groups N]... [--plane NAME]...
 //! [--measure NAME]...`; all of it takes half an hour on a machine that has nothing else to do, `--rounds 1 --groups 1` a
@@ -22,6 +23,7 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod bare;
 mod floor;
 mod load;
 mod measure;

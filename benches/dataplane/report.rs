@@ -106,7 +106,7 @@ impl Report {
                     ratio: figure.ratio,
                     to_alias: against(one, Plane::Alias, number, figure.ratio),
                     to_macvlan: against(one, Plane::Macvlan, number, figure.ratio),
-                    to_floor: against(one, Plane::Floor, number, figure.ratio),
+                    to_floor: against(one, one.plane.floor(), number, figure.ratio),
                     stall_ms: stalls.max().unwrap_or(Duration::ZERO).as_secs_f64() * 1e3,
                 });
             }

@@ -1,5 +1,6 @@
 //! A client, a host with the shared addresses and a server behind it, for one data plane; must not know what is measured.
 
+use crate::bare::Bare;
 use crate::floor::Floor;
 use crate::support::hosts::{Host, Segment, until};
 use carp::linux::netlink::{MacvlanMode, Netlink};
@@ -32,6 +33,8 @@ pub enum Plane {
     Macvlan,
     /// A TAP and two programs that only redirect: ours without what ours is for.
     Floor,
+    /// A TAP and two threads that only read and write: ours without what ours is for.
+    Bare,
     /// Ours: eBPF, attached by tcx links.
     Tcx,
     /// The same, frames staying on carpdev: `input accept`.
@@ -44,15 +47,24 @@ pub enum Plane {
 
 impl Plane {
     /// All of them, those that ours are compared with first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Alias,
         Self::Macvlan,
         Self::Floor,
+        Self::Bare,
         Self::Tcx,
         Self::Accept,
         Self::Clsact,
         Self::Copy,
     ];
+
+    /// The least that a plane of its kind can cost.
+    pub const fn floor(self) -> Self {
+        match self {
+            Self::Copy => Self::Bare,
+            _ => Self::Floor,
+        }
+    }
 
     /// As on the command line.
     pub const fn name(self) -> &'static str {
@@ -60,6 +72,7 @@ impl Plane {
             Self::Alias => "alias",
             Self::Macvlan => "macvlan",
             Self::Floor => "floor",
+            Self::Bare => "bare",
             Self::Tcx => "tcx",
             Self::Accept => "accept",
             Self::Clsact => "clsact",
@@ -75,6 +88,7 @@ pub struct Scene {
     pub host: Host,
     pub server: Host,
     floors: Vec<Floor>,
+    bares: Vec<Bare>,
 }
 
 impl Scene {
@@ -95,11 +109,12 @@ impl Scene {
             host,
             server,
             floors: Vec::new(),
+            bares: Vec::new(),
         };
         let there = match plane {
             Plane::Alias => scene.alias(groups),
             Plane::Macvlan => scene.macvlan(groups),
-            Plane::Floor => scene.floor(groups),
+            Plane::Floor | Plane::Bare => scene.least(groups),
             Plane::Tcx => scene.carp(groups, "tcx", ""),
             Plane::Accept => scene.carp(groups, "tcx", " input accept"),
             Plane::Clsact => scene.carp(groups, "clsact", ""),
@@ -132,14 +147,15 @@ impl Scene {
         true
     }
 
-    /// One on each segment: a program that looks at nothing cannot tell two groups of one carpdev apart.
-    fn floor(&mut self, groups: u8) -> bool {
+    /// One on each segment: what looks at nothing cannot tell two groups of one carpdev apart.
+    fn least(&mut self, groups: u8) -> bool {
         for (carpdev, _, vhid, address) in addresses(groups) {
-            let name = format!("floor-{carpdev}");
-            if vhid == 1 {
-                let mac = MacAddr::of_vhid(vhid);
-                self.floors
-                    .push(Floor::lay(&self.host, carpdev, &name, mac));
+            let name = format!("least-{carpdev}");
+            let (host, mac) = (&self.host, MacAddr::of_vhid(vhid));
+            if vhid == 1 && self.plane == Plane::Bare {
+                self.bares.push(Bare::lay(host, carpdev, &name, mac));
+            } else if vhid == 1 {
+                self.floors.push(Floor::lay(host, carpdev, &name, mac));
             }
             self.host.address(&name, &address);
         }
