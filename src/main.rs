@@ -35,7 +35,7 @@ enum Front {
     Netstart(netstart::Args),
     /// Show the running configuration as the files that netstart reads
     Dump(dump::Args),
-    /// Turn files of FreeBSD and NetBSD into hostname.carpN files
+    /// Turn files of the BSDs into hostname.carpN files
     Import(import::Args),
     /// Serve this network namespace, in the foreground, logging to standard error
     Daemon(Daemon),

@@ -4,8 +4,12 @@
 mod fake_daemon;
 mod support;
 
+use carp::control::socket::{REQUEST_MAX, read_frame, reply_frame};
+use carp::control::{Reply, Request};
 use carp::linux::netns::Namespace;
 use fake_daemon::{Directory, Ran, copied, ran, run};
+use std::io::Write;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::thread;
@@ -77,6 +81,59 @@ fn a_line_may_meet_a_daemon_on_its_way_out() {
         );
     }
     place.is_left_empty();
+}
+
+/// A daemon that hangs up on who asks first, and answers the others with these; its socket stays behind, as of one killed.
+fn hangs_up(place: &Place, replies: Vec<Reply>) -> thread::JoinHandle<Vec<Request>> {
+    let socket = place.net.run(|| place.directory.place().socket());
+    let _ = std::fs::remove_file(&socket);
+    let listener = UnixListener::bind(socket).unwrap();
+    thread::spawn(move || {
+        let asked = |stream: &mut UnixStream| {
+            serde_json::from_slice(&read_frame(stream, REQUEST_MAX).unwrap()).unwrap()
+        };
+        let mut requests = vec![asked(&mut listener.accept().unwrap().0)];
+        for reply in replies {
+            let (mut stream, _) = listener.accept().unwrap();
+            requests.push(asked(&mut stream));
+            stream.write_all(&reply_frame(&reply).unwrap()).unwrap();
+        }
+        requests
+    })
+}
+
+#[test]
+fn a_line_may_meet_a_daemon_that_is_killed() {
+    support::privileged!();
+    let place = Place::new();
+    let killed = hangs_up(&place, Vec::new());
+    assert_eq!(
+        place.run("ifconfig carp1"),
+        ran("", "ifconfig: carp1: no such interface\n", 1)
+    );
+    killed.join().unwrap();
+    let killed = hangs_up(&place, Vec::new());
+    assert_eq!(place.run("ifconfig carp1 create"), ran("", "", 0));
+    killed.join().unwrap();
+    assert_eq!(place.names(), ["carp1"]);
+    assert_eq!(place.run("ifconfig carp1 destroy"), ran("", "", 0));
+    place.is_left_empty();
+}
+
+#[test]
+fn a_look_is_repeated_for_the_next_engine_and_a_change_is_not() {
+    support::privileged!();
+    let place = Place::new();
+    let shown = hangs_up(&place, vec![Reply::Interfaces(Vec::new())]);
+    assert_eq!(place.run("ifconfig -a"), ran("", "", 0));
+    assert_eq!(
+        shown.join().unwrap(),
+        [Request::Show(None), Request::Show(None)]
+    );
+    let changed = hangs_up(&place, vec![Reply::Done]);
+    let told = "ifconfig: the carp daemon: the connection was closed early\n";
+    assert_eq!(place.run("ifconfig carp1 create"), ran("", told, 1));
+    assert_eq!(changed.join().unwrap()[1..], [Request::Settings]);
 }
 
 #[test]

@@ -225,6 +225,75 @@ fn ranges_and_defaults_are_those_of_the_table() {
     expect_none(wrong);
 }
 
+/// What stands in the first column of a part of the program's help.
+fn helped(arguments: &[&str], part: &str) -> Vec<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_carp"))
+        .args(arguments)
+        .arg("--help")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let part = text.split(part).nth(1).unwrap_or_default();
+    let lines = part.split("\n\n").next().unwrap().lines();
+    let first = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    lines.filter_map(first).collect()
+}
+
+#[test]
+fn front_ends_and_their_options_are_in_the_pages() {
+    let page = |name: &str| fs::read_to_string(house::root().join("man").join(name)).unwrap();
+    let mut wrong = Vec::new();
+    for front in helped(&[], "Commands:\n") {
+        let own = match front.as_str() {
+            "help" => continue,
+            // Its words have tests of their own.
+            "ifconfig" => None,
+            "netstart" | "dump" | "import" => Some(page("carp-netstart.8")),
+            "daemon" => Some(page("carpd.8")),
+            "demo" => Some(page("carp.4")),
+            name => Some(page(&format!("carp-{name}.8"))),
+        };
+        if !page("carp.4").contains(&format!(".It Cm {front}")) {
+            wrong.push(format!("man/carp.4 lacks {front}"));
+        }
+        let Some(own) = own else { continue };
+        let shown: Vec<_> = own
+            .split(".Nm carp Cm ")
+            .skip(1)
+            .filter(|lines| lines.starts_with(front.as_str()))
+            .map(|lines| {
+                lines
+                    .split("\n.Nm")
+                    .next()
+                    .unwrap()
+                    .split("\n.Sh")
+                    .next()
+                    .unwrap()
+            })
+            .collect();
+        // "Options:" of clap are `-x`, `-x, --long` and `--long`; the page has `Fl xyz` and `Fl Fl long`.
+        for option in helped(&[&front], "Options:\n") {
+            let option = option.trim_end_matches([',', '.']);
+            if option == "-h" {
+                continue;
+            }
+            let there = |lines: &str| match option.strip_prefix("--") {
+                Some(long) => lines.contains(&format!("Fl Fl {long}")),
+                None => lines.split("Fl ").skip(1).any(|letters| {
+                    let letters = letters.split(['\n', ' ']);
+                    let mut letters = letters.take_while(|word| !["Ar", "Cm"].contains(word));
+                    letters.any(|letters| letters.contains(&option[1..]))
+                }),
+            };
+            let place: &[&str] = if front == "demo" { &[&own] } else { &shown };
+            if !place.iter().any(|lines| there(lines)) {
+                wrong.push(format!("the page of {front} lacks {option}"));
+            }
+        }
+    }
+    expect_none(wrong);
+}
+
 /// The words that a line of mdoc sets as commands (`Cm`) or as flags (`Fl`, with their minus).
 fn commands(line: &str) -> Vec<String> {
     let mut out = Vec::new();

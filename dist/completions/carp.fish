@@ -6,7 +6,7 @@ complete -c carp -n __fish_use_subcommand -a sysctl -d 'Show and set the names o
 complete -c carp -n __fish_use_subcommand -a netstat -d 'Show the counters of the protocol (-s) or of the interfaces (-i), or the hosts heard (peers)'
 complete -c carp -n __fish_use_subcommand -a netstart -d 'Make the interfaces what the files of /etc/carp say'
 complete -c carp -n __fish_use_subcommand -a dump -d 'Show the running configuration as the files that netstart reads'
-complete -c carp -n __fish_use_subcommand -a import -d 'Turn files of FreeBSD and NetBSD into hostname.carpN files'
+complete -c carp -n __fish_use_subcommand -a import -d 'Turn files of the BSDs into hostname.carpN files'
 complete -c carp -n __fish_use_subcommand -a daemon -d 'Serve this network namespace, in the foreground, logging to standard error'
 complete -c carp -n __fish_use_subcommand -a upgrade -d 'Have the running daemon go on as the program that is installed now, without a packet lost'
 complete -c carp -n __fish_use_subcommand -a demo -d 'Build a network in namespaces and show a failover in it'

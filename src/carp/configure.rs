@@ -81,8 +81,8 @@ impl Engine {
         self.end_old(now, unit, &config, carpdev);
         let interface = self.world.interfaces.entry(unit).or_default();
         let old = std::mem::replace(&mut interface.config, config.clone());
-        interface.carpdev = carpdev;
-        interface.grace = demote::grace(now, &old, &config, interface.grace);
+        let before = std::mem::replace(&mut interface.carpdev, carpdev);
+        interface.grace = demote::grace(now, (&old, before), (&config, carpdev), interface.grace);
         interface.rank_addresses(&mut self.world.ranks);
         if self.world.settings.arpbalance && old.nodes != config.nodes {
             self.world.unsettled = now + UNSETTLED;
@@ -115,9 +115,14 @@ impl Engine {
         let served = !self.world.unserved.contains(&unit);
         let old = self.world.interfaces.get(&unit);
         let same = old.is_none_or(|i| i.carpdev == carpdev && i.config.lladdr == new.lladdr);
+        let moved = old.is_some_and(|i| i.config.carpdev != new.carpdev && i.carpdev != carpdev);
+        let lacks = match Interface::lacks(new, up, served) {
+            // The new one has not come up yet; nothing happened to the old one.
+            Some(Reason::CarpdevDown) if moved => Some(Reason::Reconfigured),
+            lacks => lacks,
+        };
         for vhid in self.vhids(unit) {
             let kept = same && new.nodes.iter().any(|node| node.vhid == vhid);
-            let lacks = Interface::lacks(new, up, served);
             let reason = if kept {
                 lacks
             } else {

@@ -4,7 +4,7 @@
 //! one in each of its groups, and so does every carpN whose advertisements do not leave. A carpN uses the sum of its groups,
 //! which are counted up by hand as well: with all of them in group `carp`, a machine that lost one network gives up all.
 
-use super::config::{Config, DEMOTED, Settings, Unit};
+use super::config::{Carpdev, Config, DEMOTED, Settings, Unit};
 use super::state::World;
 use super::vhost::Vhost;
 use crate::time::Instant;
@@ -238,14 +238,15 @@ pub(super) fn is_urgent(
     turned || from.added != to.added || hand(after) > hand(before)
 }
 
-/// The grace of a carpN that changes from `old` to `new`: anew when it begins to want this carpdev.
+/// The grace of a carpN that changes from `old` to `new`: anew when it begins to want a carpdev, or another one. A carpdev
+/// that was renamed is none.
 pub(super) fn grace(
     now: Instant,
-    old: &Config,
-    new: &Config,
+    (old, before): (&Config, Option<Carpdev>),
+    (new, after): (&Config, Option<Carpdev>),
     present: Option<Instant>,
 ) -> Option<Instant> {
-    let begins = !wanted(old) || old.carpdev != new.carpdev;
+    let begins = !wanted(old) || (old.carpdev != new.carpdev && before != after);
     if begins { Some(now + GRACE) } else { present }
 }
 

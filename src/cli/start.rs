@@ -37,7 +37,7 @@ const KEPT: [&str; 3] = ["CARP_RUN", "XDG_RUNTIME_DIR", "PATH"];
 const PAUSE: Duration = Duration::from_millis(5);
 /// How long a daemon that was started is looked for before it is started again.
 const LOOK: Duration = Duration::from_millis(300);
-/// How long a daemon that ends may need until its socket is gone.
+/// How long a daemon that ends, or was killed, may need until nobody listens on its socket.
 const ENDING: Duration = Duration::from_secs(3);
 /// CAP_NET_ADMIN of capability.h.
 const CAP_NET_ADMIN: u32 = 12;
@@ -54,8 +54,10 @@ pub fn ask(request: &Request) -> Result<Reply, Refusal> {
             client => client.map_err(|error| unanswered(&error))?,
         };
         match client.ask(request) {
-            // The line before this one may have destroyed its last interface: it was about to end, and did nothing.
-            Err(Error::Closed) if Instant::now() < until && ended_in_order() => {}
+            // The line before this one may have destroyed its last interface: it was about to end, and did nothing. If it was
+            // killed, nothing is left of what it did. If only its engine was, the next one may have gone on from there.
+            Err(Error::Closed) if Instant::now() < until && look(&Request::Settings)?.is_none() => {
+            }
             reply => return reply.map_err(|error| unanswered(&error)),
         }
     }
@@ -66,25 +68,15 @@ pub fn ask(request: &Request) -> Result<Reply, Refusal> {
 /// # Errors
 /// The daemon cannot be asked.
 pub fn look(request: &Request) -> Result<Option<Reply>, Refusal> {
-    let asked = Client::find().and_then(|client| client.ask(request));
-    match asked {
-        Err(Error::NotRunning) => Ok(None),
-        // As above.
-        Err(Error::Closed) if ended_in_order() => Ok(None),
-        asked => asked.map(Some).map_err(|error| unanswered(&error)),
-    }
-}
-
-/// Does the daemon that hung up take its socket away, as none does that was killed?
-fn ended_in_order() -> bool {
     let until = Instant::now() + ENDING;
-    while Instant::now() < until {
-        if path::candidates().is_ok_and(|places| places.is_empty()) {
-            return true;
+    loop {
+        match Client::find().and_then(|client| client.ask(request)) {
+            Err(Error::NotRunning) => return Ok(None),
+            // It ends, was killed and the kernel has not closed its socket yet, or has another engine to ask.
+            Err(Error::Closed) if Instant::now() < until => thread::sleep(PAUSE),
+            asked => return asked.map(Some).map_err(|error| unanswered(&error)),
         }
-        thread::sleep(PAUSE);
     }
-    false
 }
 
 /// Starts a daemon and connects to it, or to the one that another command started meanwhile.

@@ -2,6 +2,7 @@
 
 use super::{Daemon, Ending, Event, Relief};
 use crate::carp::Input;
+use crate::carp::config::Unit;
 use crate::linux::clock::{self, TimerFd};
 use crate::linux::monitor::{self, Monitor};
 use crate::linux::readiness::Readiness;
@@ -217,27 +218,29 @@ impl Daemon {
         if attached.name == link.name {
             return;
         }
-        let old = std::mem::replace(&mut attached.name, link.name.clone());
-        for interface in self.interfaces.values_mut() {
-            if interface.carpdev == Some(index) {
-                interface.config.carpdev = Some(link.name.clone());
+        let name = link.name.clone();
+        let old = std::mem::replace(&mut attached.name, name.clone());
+        let line = format!("carpdev {old} is called {name} now");
+        self.log.line(super::log::level::INFO, &line);
+        for unit in self.carried_by(index) {
+            if let Some(interface) = self.interfaces.get_mut(&unit) {
+                interface.config.carpdev = Some(name.clone());
             }
+            self.commit(unit);
         }
-        self.log.line(
-            super::log::level::INFO,
-            &format!("carpdev {old} is called {} now", link.name),
-        );
+    }
+
+    fn carried_by(&self, index: u32) -> Vec<Unit> {
+        let interfaces = self.interfaces.iter();
+        interfaces
+            .filter(|(_, held)| held.carpdev == Some(index))
+            .map(|(unit, _)| *unit)
+            .collect()
     }
 
     /// A carpdev was deleted. Its interfaces wait for one of that name (the engine was told already).
     fn lost(&mut self, index: u32) {
-        let units: Vec<_> = self
-            .interfaces
-            .iter()
-            .filter(|(_, held)| held.carpdev == Some(index))
-            .map(|(unit, _)| *unit)
-            .collect();
-        for unit in units {
+        for unit in self.carried_by(index) {
             self.commit(unit);
         }
     }

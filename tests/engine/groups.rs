@@ -2,6 +2,7 @@
 
 use crate::rig::{CARPDEV, Host, UNIT, V4, config, parent, vhid};
 use carp::carp::Input;
+use carp::carp::Parent;
 use carp::carp::config::{Carpdev, Config, Node, Settings, Unit};
 
 const SECOND: Unit = Unit(2);
@@ -98,6 +99,27 @@ fn a_lost_network_demotes_the_groups_that_it_is_in() {
         assert_eq!(host.engine.suppress_preempt(), 1);
         assert_eq!(host.engine.skew_demotion(), 240);
     }
+}
+
+#[test]
+fn a_lost_network_was_no_other_one_when_it_was_renamed() {
+    let (mut host, at) = Host::master(&[V4], 1, 0);
+    let renamed = Config {
+        carpdev: Some("lan0".into()),
+        ..config(&[V4], 1, 0)
+    };
+    let down = Parent {
+        up: false,
+        ..parent()
+    };
+    host.parent(at + 1.0, Some(down));
+    assert_eq!(host.engine.group_demotion("carp"), 1);
+    host.configure(at + 2.0, renamed.clone());
+    assert_eq!(host.engine.group_demotion("carp"), 1);
+    host.parent(at + 3.0, None);
+    let (unit, config) = (UNIT, Some((renamed, None)));
+    host.input(at + 4.0, Input::Configure { unit, config });
+    assert_eq!(host.engine.group_demotion("carp"), 1);
 }
 
 #[test]

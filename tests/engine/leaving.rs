@@ -258,6 +258,21 @@ fn a_new_carpdev_hears_the_goodbye_on_the_old_one() {
 }
 
 #[test]
+fn a_carpdev_that_is_left_is_not_down() {
+    let (mut host, at) = Host::master(&[V4], 1, 0);
+    let moved = Config {
+        carpdev: Some("eth1".into()),
+        ..config(&[V4], 1, 0)
+    };
+    // As the daemon does until the new one can be heard.
+    let (unit, config) = (UNIT, Some((moved, None)));
+    assert_eq!(
+        host.input(at + 10.0, Input::Configure { unit, config }),
+        ["goodbye inet", "MASTER -> INIT (reconfigured)"]
+    );
+}
+
+#[test]
 fn the_last_address_taken_away_says_goodbye_for_it() {
     let (mut host, at) = Host::master(&[V4], 1, 0);
     let lines = host.configure(at + 1.0, config(&[], 1, 0));

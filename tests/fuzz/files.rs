@@ -128,7 +128,12 @@ fn files(bytes: &[u8]) {
         is_kept(&config);
     }
     let renamed = BTreeMap::from([("em0".to_owned(), "eth0".to_owned())]);
-    for name in ["rc.conf", "ifconfig.carp1", "ifconfig.em0"] {
+    for name in [
+        "rc.conf",
+        "ifconfig.carp1",
+        "ifconfig.em0",
+        "hostname.carp1",
+    ] {
         let imported = import(name, bytes, &renamed, &|_, _| None);
         for (_, refusal) in imported.wrong.iter().chain(&imported.notes) {
             refused(refusal);

@@ -44,6 +44,21 @@ fn a_renamed_carpdev_is_followed() {
     a.ok("ifconfig carp1 state backup");
     a.master("carp1");
     assert_eq!(who(&scene.c, SHARED, None).unwrap(), "a");
+    // One that is lost under a new name is not taken for another one that is yet to come up.
+    rename(a, "lan0", "wan0");
+    let counts = |n: &str| until(SOON, || a.ok("ifconfig -g carp").ends_with(n));
+    a.until_state("carp1", "BACKUP");
+    assert!(counts(" 0\n"), "{}", a.said());
+    let undemoted = || a.said().matches("undemoted group carp").count();
+    let before = undemoted();
+    a.net(|net| {
+        net.delete(net.link("wan0").unwrap().unwrap().index)
+            .unwrap()
+    });
+    a.until_state("carp1", "INIT");
+    assert!(counts(" 1\n"), "{}", a.said());
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(undemoted(), before, "{}", a.said());
 }
 
 /// Fails when programs that went along hand frames to whatever has carp1's index there, or when it is not taken back.

@@ -1,7 +1,7 @@
-//! `carp import`: files of FreeBSD and NetBSD as hostname.carpN files; executes nothing, asks no daemon.
+//! `carp import`: files of the BSDs as hostname.carpN files; executes nothing, asks no daemon.
 #![forbid(unsafe_code)]
 
-mod netbsd;
+mod lines;
 mod rc;
 
 use super::files::write::{New, write};
@@ -39,7 +39,7 @@ pub struct Args {
     carpdev: Vec<(String, String)>,
     #[command(flatten)]
     place: Place,
-    /// An rc.conf of FreeBSD or NetBSD, or an ifconfig.carpN of NetBSD
+    /// An rc.conf of FreeBSD or NetBSD, an ifconfig.carpN of NetBSD, or a hostname.carpN of OpenBSD
     file: PathBuf,
 }
 
@@ -137,8 +137,8 @@ pub fn import(
     hosts: Hosts<'_>,
 ) -> Imported {
     let mut imported = Imported::default();
-    let sources = match name.strip_prefix("ifconfig.") {
-        Some(interface) => netbsd::read(interface, text, &mut imported),
+    let sources = match lines::named(name) {
+        Some(file) => lines::read(file, text, &mut imported),
         None => rc::read(text, hosts, &mut imported),
     };
     for (unit, source) in sources {

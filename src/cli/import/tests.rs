@@ -79,6 +79,17 @@ fn netbsd() {
 }
 
 #[test]
+fn openbsd() {
+    let file = "# the gate\n!logger before\ninet 192.0.2.1 255.255.255.0 NONE vhid 1 carpdev em0 pass secret \\\n\
+        advskew 100 group wan\ninet6 alias 2001:db8::1 64\n!route add 198.51.100.0/24 -iface \\$if\n";
+    let done = imported("hostname.carp0", file, &[("em0", "eth0")]);
+    let expected = "hostname.carp0\n!logger before\ncarpdev eth0\nvhid 1\nadvskew 100\npass secret\ngroup wan\n\
+        inet 192.0.2.1 255.255.255.0\ninet6 2001:db8::1 64\nup\n!route add 198.51.100.0/24 -iface $if\n";
+    assert_eq!(text(&done), expected);
+    assert!(done.notes.is_empty(), "{:?}", done.notes);
+}
+
+#[test]
 fn what_cannot_be_had_is_named() {
     for (name, rc, number, what) in [
         (
@@ -113,7 +124,19 @@ fn what_cannot_be_had_is_named() {
         ),
         ("rc.conf", "hostname=a", 0, "nothing about carp"),
         ("ifconfig.carp0", "up\nvhid x", 2, "vhid x: invalid"),
-        ("ifconfig.em0", "up", 0, "not the file of a carp interface"),
+        (
+            "ifconfig.em0",
+            "up",
+            0,
+            "em0: not the name of a carp interface",
+        ),
+        (
+            "hostname.em0",
+            "up",
+            0,
+            "em0: not the name of a carp interface",
+        ),
+        ("hostname.carp0", "up\nvhid x", 2, "vhid x: invalid"),
     ] {
         let done = imported(name, rc, &[]);
         let (line, refusal) = done.wrong.first().unwrap();
