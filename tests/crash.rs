@@ -4,6 +4,7 @@
 
 mod support;
 
+use carp::lab::asker::{Asker, Asking};
 use carp::lab::figures::{self, interval};
 use carp::lab::prober::Prober;
 use carp::lab::stall::StallMeter;
@@ -11,13 +12,14 @@ use carp::linux::clock;
 use carp::time::Instant;
 use carp::wire::Family;
 use nix::sys::signal::{Signal, kill};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
-use support::frames::Frame;
-use support::hosts::{Host, SOON, Segment, until};
+use support::frames::{Arp, Frame};
+use support::hosts::{Host, SOON, Segment, own_mac, until};
 use support::plane;
-use support::scene::{SHARED, SHARED6, Scene, join, join_timed};
+use support::scene::{SHARED, SHARED6, Scene, join, join_numbered, join_timed};
 use support::stream::{Stream, sent_again};
+use support::wire::Wire;
 
 /// Between two deaths of one host's engines, so that they are no crash loop.
 const SPACING: Duration = Duration::from_millis(1250);
@@ -240,6 +242,59 @@ fn a_crash_loop_says_goodbye_and_demotes() {
     assert_eq!(
         scene.a.ok("ifconfig -g carp").trim(),
         "carp: carp demote count 1"
+    );
+}
+
+/// What is asked meanwhile waits for the next engine, whichever of many groups it is about; all but what the dead one had in its
+/// hands.
+#[test]
+fn questions_wait_for_the_next_engine() {
+    if !plane::begin(carp::carp::config::Dataplane::Auto) {
+        return;
+    }
+    const GROUPS: u8 = 120;
+    const DEATHS: usize = 3;
+    let segment = Segment::new();
+    let a = Host::on(&segment, "a", 0x0a, &["192.0.2.211/24"]);
+    let c = Host::on(&segment, "c", 0x0c, &["192.0.2.213/24"]);
+    a.daemon();
+    for number in 1..=GROUPS {
+        join_numbered(&a, "eth0", number, 0);
+    }
+    let last = Ipv4Addr::new(192, 0, 2, GROUPS);
+    a.master(&format!("carp{GROUPS}"));
+    let (questions, answers) = (c.sends("eth0"), a.sends("eth0"));
+    let asking = Asking {
+        interface: c.index("eth0"),
+        mac: own_mac(0x0c),
+        inet: "192.0.2.213".parse().unwrap(),
+        inet6: Ipv6Addr::UNSPECIFIED,
+    };
+    let period = Duration::from_millis(1);
+    let asker = Asker::start(&c.place, asking, &[last.into()], period).unwrap();
+    for _ in 0..DEATHS {
+        // The next one waits by then.
+        std::thread::sleep(SPACING);
+        strike(&a, Signal::SIGKILL);
+    }
+    std::thread::sleep(SPACING);
+    drop(asker);
+    std::thread::sleep(Duration::from_millis(300));
+    let about = |wire: &Wire, op: u16| {
+        let suits = |arp: &Arp| arp.op == op && [arp.spa, arp.tpa][usize::from(op == 1)] == last;
+        let frames = wire.frames();
+        frames
+            .iter()
+            .filter(|f| f.arp().as_ref().is_some_and(suits))
+            .count()
+    };
+    // Announcements are requests as well, but not of c.
+    let (asked, answered) = (about(&questions, 1), about(&answers, 2));
+    assert!(asked > 1000, "{asked} questions");
+    assert!(
+        asked <= answered + 4 * DEATHS,
+        "{answered} answers to {asked} questions: {}",
+        a.said()
     );
 }
 

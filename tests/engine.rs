@@ -29,6 +29,8 @@ mod heir;
 mod lease;
 #[path = "engine/leaving.rs"]
 mod leaving;
+#[path = "engine/many.rs"]
+mod many;
 #[path = "engine/pair.rs"]
 mod pair;
 #[path = "engine/peers.rs"]

@@ -10,7 +10,7 @@ use carp::lab::stall::StallMeter;
 use carp::linux::clock;
 use carp::wire::Family;
 use nix::sys::signal::{Signal, kill};
-use std::fs::{self, Permissions};
+use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use support::frames::Frame;
 use support::hosts::{Host, SOON, Segment, until};
+use support::installed::{Installed, program, upgrade};
 use support::plane;
 use support::scene::{SHARED, SHARED6, Scene, join};
 
@@ -28,53 +29,8 @@ use support::scene::{SHARED, SHARED6, Scene, join};
 const LATE: Duration = Duration::from_millis(100);
 const STILL: Duration = Duration::from_millis(50);
 
-/// A place for programs that nobody else can write to, as an installed one has it, and this version in it.
-struct Installed(PathBuf);
-
-impl Installed {
-    fn on(host: &Host) -> Self {
-        let directory = host.run.join("bin");
-        fs::create_dir(&directory).unwrap();
-        fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
-        let installed = Self(fs::canonicalize(directory).unwrap());
-        fs::copy(env!("CARGO_BIN_EXE_carp"), installed.path("carp")).unwrap();
-        installed.mode("carp", 0o755);
-        installed
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn mode(&self, name: &str, mode: u32) {
-        fs::set_permissions(self.path(name), Permissions::from_mode(mode)).unwrap();
-    }
-
-    /// A program that is a shell script; `$carp` in it is this version.
-    fn script(&self, name: &str, text: &str) -> PathBuf {
-        let carp = self.path("carp");
-        let text = format!("#!/bin/sh\ncarp={}\n{text}\n", carp.display());
-        fs::write(self.path(name), text).unwrap();
-        self.mode(name, 0o755);
-        self.path(name)
-    }
-}
-
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
-}
-
-/// What the daemon of a host runs.
-fn program(host: &Host) -> PathBuf {
-    fs::read_link(format!("/proc/{}/exe", host.pid())).unwrap()
-}
-
-/// Upgrades and waits for the answer; how long that took.
-#[track_caller]
-fn upgrade(host: &Host, path: &Path) -> Duration {
-    let begun = Instant::now();
-    host.ok(&format!("upgrade {}", path.display()));
-    begun.elapsed()
 }
 
 fn advert(frame: &Frame) -> bool {
@@ -368,64 +324,11 @@ fn a_program_that_fails_in_the_old_ones_place_takes_everything_along() {
     );
 }
 
-/// A host with a MASTER on whatever data plane there is.
-fn one() -> Option<(Host, Installed)> {
-    if !plane::begin(carp::carp::config::Dataplane::Auto) {
-        return None;
-    }
-    let segment = Segment::new();
-    let a = Host::on(&segment, "a", 0x0a, &["192.0.2.11/24", "2001:db8::11/64"]);
-    a.daemon();
-    join(&a, "eth0", 0);
-    a.master("carp1");
-    let installed = Installed::on(&a);
-    Some((a, installed))
-}
-
-#[test]
-fn an_engine_that_dies_right_after_an_upgrade_has_a_successor() {
-    let Some((a, installed)) = one() else { return };
-    for _ in 0..3 {
-        upgrade(&a, &installed.path("carp"));
-        let victim = a.engine();
-        kill(victim, Signal::SIGKILL).unwrap();
-        let gone = || !Path::new(&format!("/proc/{victim}")).exists();
-        let next = || gone() && a.state("carp1") == "MASTER";
-        assert!(until(SOON, next), "{}", a.said());
-    }
-    a.terminate();
-    assert_eq!(a.carrier("carp1"), None, "{}", a.said());
-}
-
-/// Its orders are of another language: it can finish nothing, but its state is all that counts.
-#[test]
-fn an_engine_that_is_not_understood_gives_way() {
-    let Some((a, installed)) = one() else { return };
-    let letter = installed.path("doctored");
-    let foreign = installed.script(
-        "foreign",
-        &format!(
-            "for last; do :; done\n\
-             sed 's/\"orders\":1/\"orders\":9/' </proc/self/fd/$last >{letter}\n\
-             exec 3<{letter}\n\
-             case \"$*\" in *--tries*) exec $carp \"$@\";; esac\n\
-             exec $carp daemon --dataplane $3 --takes-over 3",
-            letter = letter.display()
-        ),
-    );
-    let (pid, index) = (a.pid(), a.index("carp1"));
-    let wire = a.sends("eth0");
-    upgrade(&a, &foreign);
-    assert_eq!((a.pid(), a.index("carp1")), (pid, index));
-    assert_eq!(a.state("carp1"), "MASTER", "{}", a.said());
-    let goodbye = |f: &Frame| f.advert().is_some_and(|seen| seen.goodbye());
-    assert!(!wire.frames().iter().any(goodbye));
-    assert!(!a.said().contains("the engine ended"), "{}", a.said());
-}
-
 #[test]
 fn two_that_ask_at_once_are_served_one_after_the_other() {
-    let Some((a, installed)) = one() else { return };
+    let Some((a, installed)) = Installed::one() else {
+        return;
+    };
     let path = installed.path("carp");
     std::thread::scope(|scope| {
         let asking = [(); 3].map(|()| scope.spawn(|| upgrade(&a, &path)));
@@ -444,7 +347,9 @@ fn two_that_ask_at_once_are_served_one_after_the_other() {
 
 #[test]
 fn the_path_it_was_started_from_is_followed_anew_each_time() {
-    let Some((a, installed)) = one() else { return };
+    let Some((a, installed)) = Installed::one() else {
+        return;
+    };
     fs::copy(installed.path("carp"), installed.path("carp-2")).unwrap();
     let link = installed.path("carpd");
     let lead = |to: &str| {
@@ -488,7 +393,9 @@ fn the_path_it_was_started_from_is_followed_anew_each_time() {
 
 #[test]
 fn only_who_started_it_and_root_may_ask() {
-    let Some((a, installed)) = one() else { return };
+    let Some((a, installed)) = Installed::one() else {
+        return;
+    };
     let socket = a.run.join(a.place.inode().to_string()).join("upgrade");
     let mode = fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

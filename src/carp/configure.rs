@@ -31,7 +31,7 @@ impl Engine {
         unit: Unit,
         config: Option<(Config, Option<Carpdev>)>,
     ) {
-        self.touched = true;
+        self.remade = true;
         self.changed.insert(Part::Unit(unit));
         match config {
             None => self.destroy(now, unit),
@@ -41,7 +41,7 @@ impl Engine {
     }
 
     pub(super) fn shutdown(&mut self, now: Instant) {
-        self.touched = true;
+        self.remade = true;
         self.world.ending = true;
         let units: Vec<Unit> = self.world.interfaces.keys().copied().collect();
         for unit in units {
@@ -65,7 +65,7 @@ impl Engine {
         interface.grace = None;
         interface.retiring = true;
         self.divide();
-        self.retire();
+        self.retire(unit);
     }
 
     fn reconfigure(&mut self, now: Instant, unit: Unit, config: Config, carpdev: Option<Carpdev>) {

@@ -5,7 +5,7 @@
 //! which are counted up by hand as well: with all of them in group `carp`, a machine that lost one network gives up all.
 
 use super::config::{Carpdev, Config, DEMOTED, Settings, Unit};
-use super::state::World;
+use super::state::{Interface, World};
 use super::vhost::Vhost;
 use crate::time::Instant;
 use std::collections::BTreeMap;
@@ -99,6 +99,29 @@ impl Demoted {
     }
 }
 
+/// What is wrong with one carpN, as far as it demotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Ailment {
+    /// Without its carpdev, or not served.
+    lost: bool,
+    /// Its advertisements do not leave.
+    failing: bool,
+}
+
+impl Ailment {
+    pub(super) fn of(world: &World, unit: Unit, interface: &Interface) -> Self {
+        if interface.retiring {
+            return Self::default();
+        }
+        let wants = wanted(&interface.config) && interface.grace.is_none();
+        let without = || !world.carpdev_up(interface.carpdev) || world.unserved.contains(&unit);
+        Self {
+            lost: wants && without(),
+            failing: interface.vhosts.iter().any(Vhost::fails_to_send),
+        }
+    }
+}
+
 /// The counts as they follow from the state of everything.
 pub(super) fn count(world: &World) -> Demoted {
     let Settings {
@@ -110,14 +133,13 @@ pub(super) fn count(world: &World) -> Demoted {
     let mut demoted = Demoted::default();
     let (mut down, mut failing) = (Vec::new(), Vec::new());
     let mut vhosts_down = 0i32;
-    for (unit, interface) in world.interfaces.iter().filter(|(_, i)| !i.retiring) {
-        let wants = wanted(&interface.config) && interface.grace.is_none();
-        let lost = !world.carpdev_up(interface.carpdev) || world.unserved.contains(unit);
-        if wants && lost {
+    for (unit, interface) in &world.interfaces {
+        let ailment = Ailment::of(world, *unit, interface);
+        if ailment.lost {
             vhosts_down += i32::try_from(interface.vhosts.len()).unwrap_or(255);
             down.push(unit);
         }
-        if interface.vhosts.iter().any(Vhost::fails_to_send) {
+        if ailment.failing {
             failing.push(unit);
         }
     }
@@ -250,21 +272,30 @@ pub(super) fn grace(
     if begins { Some(now + GRACE) } else { present }
 }
 
-/// Ends each grace that is over or no longer needed: those of which carpN.
-pub(super) fn end_graces(now: Instant, world: &mut World) -> Vec<Unit> {
+/// Ends each grace of these carpN that is over or no longer needed: those of which.
+pub(super) fn end_graces(
+    now: Instant,
+    world: &mut World,
+    units: impl IntoIterator<Item = Unit>,
+) -> Vec<Unit> {
     let World {
         interfaces,
         parents,
         ..
     } = world;
     let mut ended = Vec::new();
-    let running = interfaces.iter_mut().filter(|(_, i)| i.grace.is_some());
-    for (unit, interface) in running {
+    for unit in units {
+        let Some(interface) = interfaces.get_mut(&unit) else {
+            continue;
+        };
+        let Some(until) = interface.grace else {
+            continue;
+        };
         let parent = interface.carpdev.and_then(|carpdev| parents.get(&carpdev));
         let up = parent.is_some_and(|parent| parent.up);
-        if up || !wanted(&interface.config) || interface.grace.is_some_and(|at| at <= now) {
+        if up || !wanted(&interface.config) || until <= now {
             interface.grace = None;
-            ended.push(*unit);
+            ended.push(unit);
         }
     }
     ended

@@ -13,6 +13,7 @@ use super::vhost::Echo;
 use super::{Action, Gate};
 use crate::time::Instant;
 use crate::wire::{Family, carp};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 impl Engine {
@@ -38,7 +39,11 @@ impl Engine {
     }
 
     fn end_where(&mut self, over: impl Fn(&Departure) -> bool) {
-        for (unit, interface) in &mut self.world.interfaces {
+        let leaving = self.leaving();
+        for unit in &leaving {
+            let Some(interface) = self.world.interfaces.get_mut(unit) else {
+                continue;
+            };
             let (ended, kept) = std::mem::take(&mut interface.departures)
                 .into_iter()
                 .partition(&over);
@@ -46,6 +51,7 @@ impl Engine {
             let ended: Vec<Departure> = ended;
             if !ended.is_empty() {
                 self.changed.insert(Part::Unit(*unit));
+                self.moved.insert(*unit);
             }
             for left in &ended {
                 self.out.push(Action::Gate {
@@ -58,25 +64,31 @@ impl Engine {
                 self.out.push(Action::Disarm { unit: *unit });
             }
         }
-        self.retire();
+        for unit in leaving {
+            self.retire(unit);
+        }
     }
 
-    /// Forgets each destroyed carpN that has nothing left to serve.
-    pub(super) fn retire(&mut self) {
-        let (out, changed) = (&mut self.out, &mut self.changed);
-        self.world.interfaces.retain(|unit, interface| {
-            let over = interface.retiring && interface.departures.is_empty();
-            if over {
-                out.push(Action::Retired { unit: *unit });
-                changed.extend([Part::Unit(*unit), Part::Whole]);
-            }
-            !over
-        });
+    /// Forgets a carpN that is destroyed and has nothing left to serve.
+    pub(super) fn retire(&mut self, unit: Unit) {
+        let interface = self.world.interfaces.get(&unit);
+        if interface.is_some_and(|i| i.retiring && i.departures.is_empty()) {
+            self.world.interfaces.remove(&unit);
+            self.out.push(Action::Retired { unit });
+            self.changed.extend([Part::Unit(unit), Part::Whole]);
+        }
+    }
+
+    /// The carpN that may have departures, ascending: those that had, and those whose vhosts had a turn since.
+    fn leaving(&self) -> BTreeSet<Unit> {
+        self.index.leaving() | &self.moved
     }
 
     /// Is somebody waited for on this carpdev under this vhid, and is the digest his?
     pub(super) fn awaits(&self, carpdev: Carpdev, vhid: Vhid) -> bool {
-        let mut departures = self.world.interfaces.values().flat_map(|i| &i.departures);
+        let leaving = self.index.leaving().union(&self.moved);
+        let interfaces = leaving.filter_map(|unit| self.world.interfaces.get(unit));
+        let mut departures = interfaces.flat_map(|interface| &interface.departures);
         departures.any(|left| (left.carpdev, left.vhid) == (carpdev, vhid))
     }
 
@@ -91,7 +103,10 @@ impl Engine {
         self.touched = true;
         let judged = self.world.settings.replay;
         let mut valid = false;
-        for (unit, interface) in &mut self.world.interfaces {
+        for unit in self.leaving() {
+            let Some(interface) = self.world.interfaces.get_mut(&unit) else {
+                continue;
+            };
             for left in &mut interface.departures {
                 // Made anew for the few packets of a tenth of a second, so that nothing need be kept for it.
                 let auth = || {
@@ -118,7 +133,7 @@ impl Engine {
                 }
                 left.successor_heard = true;
                 left.until = now + LINGER_HEARD;
-                let unit = *unit;
+                self.moved.insert(unit);
                 if left.until > left.lease {
                     left.lease = left.until;
                     self.out.push(Action::Lease {

@@ -3,6 +3,7 @@
 use super::auth::Auth;
 use super::config::{Settings, State, Unit, Vhid};
 use super::demote::{self, Demoted, Demotion};
+use super::index::Index;
 use super::kept::Part;
 use super::outbox::{Outbox, Topic};
 use super::state::World;
@@ -29,9 +30,12 @@ pub struct Engine {
     /// The keyed contexts of [`vhost::Former`] lists, as long as they count.
     pub(super) formers: BTreeMap<(Unit, Vhid), Vec<(Instant, Auth)>>,
     pub(super) out: Outbox,
-    /// The earliest timer, so that garbage costs no walk through all vhosts.
-    next: Option<Instant>,
-    /// Something that timers or demotion depend on may have changed.
+    pub(super) index: Index,
+    /// carpN whose vhosts had a turn that [`Engine::index`] does not know of.
+    pub(super) moved: BTreeSet<Unit>,
+    /// The same of everything: which carpN there are, or what they have in common.
+    pub(super) remade: bool,
+    /// Something that departures or demotion depend on may have changed.
     pub(super) touched: bool,
     /// See [`Engine::changed_parts`]; bounded by what is configured.
     pub(super) changed: BTreeSet<Part>,
@@ -67,7 +71,9 @@ impl Engine {
             auths: BTreeMap::new(),
             formers: BTreeMap::new(),
             out,
-            next: None,
+            index: Index::default(),
+            moved: BTreeSet::new(),
+            remade: false,
             touched: false,
             changed: BTreeSet::new(),
         }
@@ -85,7 +91,7 @@ impl Engine {
 
     /// Takes one fact. Whatever is due by `now` happens first. `now` must not run backwards.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
-        if self.next.is_some_and(|at| at <= now) {
+        if self.timeout().is_some_and(|at| at <= now) {
             self.run_timers(now);
         }
         if !matches!(
@@ -104,7 +110,7 @@ impl Engine {
             Input::Settings(settings) => self.settings(settings),
             Input::Local(addresses) => self.world.local = addresses,
             Input::Demotion { group, count } => {
-                self.touched = true;
+                self.remade = true;
                 self.world.demotions.insert(group, count);
                 self.world.demotions.retain(|_, count| *count > 0);
             }
@@ -117,23 +123,30 @@ impl Engine {
             } => self.sent(now, (unit, vhid), family, ok),
             Input::Shutdown => self.shutdown(now),
         }
-        if std::mem::take(&mut self.touched) {
+        let touched = std::mem::take(&mut self.touched) || self.remade;
+        if touched {
             self.settle(now);
-            self.set_next();
-            self.note_departures();
+        }
+        let _ = self.follow();
+        if touched {
+            // Whose vhosts have changed may have left something behind.
+            let leaving = self.index.leaving().iter();
+            self.changed.extend(leaving.copied().map(Part::Unit));
         }
     }
 
-    pub(super) fn set_next(&mut self) {
-        self.next = self.next_timer().map(|(at, ..)| at);
-    }
-
-    /// Whose vhosts have changed may have left something behind.
-    fn note_departures(&mut self) {
-        let units = self.world.interfaces.iter();
-        let leaving = units.filter(|(_, interface)| !interface.departures.is_empty());
-        self.changed
-            .extend(leaving.map(|(unit, _)| Part::Unit(*unit)));
+    /// Brings the index up to date. True: something that demotes may have changed.
+    #[must_use]
+    pub(super) fn follow(&mut self) -> bool {
+        let moved = std::mem::take(&mut self.moved);
+        if std::mem::take(&mut self.remade) {
+            self.index = Index::of(&self.world);
+            return true;
+        }
+        let ailing = moved
+            .into_iter()
+            .filter(|unit| self.index.follow(&self.world, *unit));
+        ailing.count() > 0
     }
 
     /// The next thing to do; `None` when there is nothing left.
@@ -145,27 +158,14 @@ impl Engine {
     /// When to come back with [`Input::Time`].
     #[must_use]
     pub fn timeout(&self) -> Option<Instant> {
-        self.next
+        self.index.next().map(|(at, ..)| at)
     }
 
     /// When to come back, for which carpN and vhid, and what happens then.
     #[must_use]
     pub fn next_timer(&self) -> Option<(Instant, Timer, Unit, Vhid)> {
-        let mut next = None;
-        for (unit, interface) in &self.world.interfaces {
-            let running = interface.vhosts.iter().filter_map(|vhost| {
-                vhost
-                    .timers
-                    .next()
-                    .map(|(at, timer)| (at, timer, *unit, vhost.vhid))
-            });
-            let lingering = interface.departures.iter();
-            let lingering = lingering.map(|left| (left.until, Timer::Linger, *unit, left.vhid));
-            let first = interface.vhosts.first();
-            let grace = first.and_then(|v| Some((interface.grace?, Timer::Grace, *unit, v.vhid)));
-            next = running.chain(lingering).chain(grace).chain(next).min();
-        }
-        next
+        let interfaces = self.world.interfaces.iter();
+        interfaces.filter_map(|(unit, i)| i.next(*unit)).min()
     }
 
     /// The vhosts of one carpN, ascending by vhid; none if there is no such carpN or no vhid was given.
@@ -248,46 +248,39 @@ impl Engine {
     /// Serves what is due: of each vhost the lease before all else, of all vhosts the earliest first. Each timer that fires stops or moves beyond `now`.
     fn run_timers(&mut self, now: Instant) {
         self.touched = true;
+        let units = self.index.due(now);
+        self.moved.extend(&units);
         self.end_departures(now);
-        while let Some((unit, vhid, timer)) = self.first_due(now) {
-            let Some(mut turn) = self.turn(now, unit, vhid) else {
-                return;
-            };
-            turn.expired(timer);
+        let first_due = |engine: &Self, unit: Unit| {
+            let interface = engine.world.interfaces.get(&unit);
+            let (at, timer, vhid) = interface?.first_due(now)?;
+            Some((at, timer, unit, vhid))
+        };
+        // One of each carpN, its first: a turn changes no other's.
+        let due = units.iter().filter_map(|unit| first_due(self, *unit));
+        let mut due: BTreeSet<_> = due.collect();
+        while let Some((_, timer, unit, vhid)) = due.pop_first() {
+            if let Some(mut turn) = self.turn(now, unit, vhid) {
+                turn.expired(timer);
+                due.extend(first_due(self, unit));
+            }
         }
     }
 
-    fn first_due(&self, now: Instant) -> Option<(Unit, Vhid, Timer)> {
-        let vhosts =
-            self.world.interfaces.iter().flat_map(|(unit, interface)| {
-                interface.vhosts.iter().map(move |vhost| (*unit, vhost))
-            });
-        let due = vhosts.filter_map(|(unit, vhost)| {
-            let timer = vhost.timers.due(now)?;
-            let order = (vhost.timers.get(timer), timer);
-            Some((order, unit, vhost.vhid))
-        });
-        due.min()
-            .map(|((_, timer), unit, vhid)| (unit, vhid, timer))
-    }
-
-    /// A report of every advertisement: it looks at one vhost, not at all, unless sending began or ceased to fail.
     fn sent(&mut self, now: Instant, (unit, vhid): (Unit, Vhid), family: Family, ok: bool) {
-        let (next, touched) = (self.next, self.touched);
+        let (next, touched) = (self.timeout(), self.touched);
         let Some(turn) = &mut self.turn(now, unit, vhid) else {
             return;
         };
         let (errors, before) = (turn.vhost.send_errors, turn.vhost.timers.next());
         turn.sent(family, ok);
-        let after = turn.vhost.timers.next().map(|(at, _)| at);
         if errors == turn.vhost.send_errors && before.map(|(at, _)| at) != next {
             self.touched = touched;
-            self.next = next.into_iter().chain(after).min();
         }
     }
 
     fn parent(&mut self, now: Instant, carpdev: Carpdev, parent: Option<Parent>) {
-        self.touched = true;
+        self.remade = true;
         match parent {
             Some(parent) => self.world.parents.insert(carpdev, parent),
             None => self.world.parents.remove(&carpdev),
@@ -305,12 +298,13 @@ impl Engine {
             self.world.unserved.insert(unit)
         };
         if changed {
+            self.remade = true;
             self.setrun_all(now);
         }
     }
 
     fn settings(&mut self, settings: Settings) {
-        self.touched = true;
+        self.remade = true;
         self.world.settings = settings;
         self.out.level = settings.log;
         self.divide();
@@ -349,8 +343,16 @@ impl Engine {
 
     /// After every input: the group's demotion, and what follows from it.
     fn settle(&mut self, now: Instant) {
-        let settled = demote::end_graces(now, &mut self.world);
+        let units: Vec<Unit> = if self.remade {
+            self.world.interfaces.keys().copied().collect()
+        } else {
+            self.moved.iter().copied().collect()
+        };
+        let settled = demote::end_graces(now, &mut self.world, units);
         self.changed.extend(settled.into_iter().map(Part::Unit));
+        if !self.follow() {
+            return;
+        }
         let new = demote::count(&self.world);
         if self.world.demoted == new {
             return;
@@ -401,6 +403,7 @@ impl Engine {
     /// One vhost with all that it may touch.
     pub(super) fn turn(&mut self, now: Instant, unit: Unit, vhid: Vhid) -> Option<Turn<'_>> {
         self.touched = true;
+        self.moved.insert(unit);
         let world = &mut self.world;
         let clock = world.wall_clock(now);
         let interface = world.interfaces.get_mut(&unit)?;

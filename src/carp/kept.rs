@@ -214,7 +214,8 @@ impl Engine {
         // What was demoted is known already: nobody is told again.
         self.world.demoted = super::demote::count(&self.world);
         self.announce_again(now);
-        self.set_next();
+        self.remade = true;
+        let _ = self.follow();
     }
 
     /// The question that an engine had in its hands when it died is not asked again for a second: whoever waits for the answer

@@ -22,6 +22,7 @@ mod departure;
 mod election;
 mod engine;
 mod grace;
+mod index;
 pub mod kept;
 mod outbox;
 mod random;

@@ -101,10 +101,12 @@ impl Engine {
         let Ok(ad) = carp::Advertisement::parse(received.payload) else {
             return;
         };
-        for (unit, interface) in &mut self.world.interfaces {
-            let here = interface.carpdev == Some(received.carpdev);
+        for unit in self.index.bearers(received.carpdev, vhid) {
+            let Some(interface) = self.world.interfaces.get_mut(unit) else {
+                continue;
+            };
             let mut vhosts = interface.vhosts.iter_mut();
-            let found = vhosts.find(|v| here && v.vhid == vhid && v.phase == Phase::Init);
+            let found = vhosts.find(|v| v.vhid == vhid && v.phase == Phase::Init);
             let auth = self.auths.get(&(*unit, vhid));
             let counter = u64::from_be_bytes(ad.counter);
             if let (Some(vhost), Some(auth)) = (found, auth)
@@ -189,17 +191,16 @@ impl Engine {
     /// The carpN with this vhid on this carpdev, unless in INIT. One, unless the admin made two of a kind. As in OpenBSD one
     /// with unicast peers hears no multicast, and the other way round.
     fn listening(&self, received: Received<'_>, vhid: Vhid, cast: Cast) -> Vec<Unit> {
-        let interfaces = self.world.interfaces.iter().filter(|(_, i)| {
-            let peers = i.config.peers(received.family).next().is_some();
-            i.carpdev == Some(received.carpdev) && peers == (cast == Cast::Unicast)
+        let bearers = self.index.bearers(received.carpdev, vhid).iter();
+        let listening = bearers.filter(|unit| {
+            self.world.interfaces.get(unit).is_some_and(|i| {
+                let peers = i.config.peers(received.family).next().is_some();
+                let mut vhosts = i.vhosts.iter();
+                let takes_part = vhosts.any(|v| v.vhid == vhid && v.phase != Phase::Init);
+                takes_part && peers == (cast == Cast::Unicast)
+            })
         });
-        let takes_part = interfaces.filter(|(_, interface)| {
-            interface
-                .vhosts
-                .iter()
-                .any(|v| v.vhid == vhid && v.phase != Phase::Init)
-        });
-        takes_part.map(|(unit, _)| *unit).collect()
+        listening.copied().collect()
     }
 
     fn count(&mut self, error: Error) {

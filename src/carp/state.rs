@@ -3,8 +3,10 @@
 use super::auth::hashed;
 use super::config::{Carpdev, Config, Key, Settings, Unit, Vhid};
 use super::demote::Demoted;
+use super::index::Moment;
 use super::random::Random;
 use super::replay::Memory;
+use super::timer::Timer;
 use super::vhost::{self, Echo, Vhost};
 use super::{Gate, Parent, Reason};
 use crate::time::Instant;
@@ -55,6 +57,28 @@ impl Interface {
     /// Nothing of this host owns the addresses of carpN.
     pub(super) fn is_idle(&self) -> bool {
         self.departures.is_empty() && !self.vhosts.iter().any(Vhost::serves)
+    }
+
+    /// The next moment of its vhosts, its departures and its grace.
+    pub(super) fn next(&self, unit: Unit) -> Option<Moment> {
+        let running = self.vhosts.iter().filter_map(|vhost| {
+            let (at, timer) = vhost.timers.next()?;
+            Some((at, timer, unit, vhost.vhid))
+        });
+        let lingering = self.departures.iter();
+        let lingering = lingering.map(|left| (left.until, Timer::Linger, unit, left.vhid));
+        let first = self.vhosts.first();
+        let grace = first.and_then(|v| Some((self.grace?, Timer::Grace, unit, v.vhid)));
+        running.chain(lingering).chain(grace).min()
+    }
+
+    /// The first of its vhosts that is due; see [`super::timer::Timers::due`].
+    pub(super) fn first_due(&self, now: Instant) -> Option<(Option<Instant>, Timer, Vhid)> {
+        let due = self.vhosts.iter().filter_map(|vhost| {
+            let timer = vhost.timers.due(now)?;
+            Some((vhost.timers.get(timer), timer, vhost.vhid))
+        });
+        due.min()
     }
 
     /// What is missing before a vhost can take part, if anything.

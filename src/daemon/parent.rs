@@ -214,7 +214,7 @@ impl Keeper<'_> {
             if woken.quiet {
                 self.start_spare();
             }
-            self.relieve(engine, woken.spare);
+            told |= self.relieve(engine, woken.spare);
         }
     }
 
@@ -271,24 +271,23 @@ impl Keeper<'_> {
         self.log.line(level::ERR, &why);
     }
 
-    /// The engine of another program gives way when ours waits for the answer to its first order.
-    fn relieve(&mut self, engine: &Process, spare: Option<PollFlags>) {
+    /// The engine of another program gives way when ours waits for the answer to its first order. True: it was told to end.
+    fn relieve(&mut self, engine: &Process, spare: Option<PollFlags>) -> bool {
         let Some(relief) = &mut self.relief else {
-            return;
+            return false;
         };
         let now = clock::now();
         if relief.until().is_some_and(|until| now >= until) {
             engine.signal(Signal::SIGKILL);
         }
         let Some(flags) = spare else {
-            return;
+            return false;
         };
         if !flags.contains(PollFlags::POLLHUP) {
             engine.signal(Signal::SIGUSR1);
             relief.tell(now);
-            return;
+            return false;
         }
-        let again = relief.again();
         let ended = self.spare.take().map(Process::end);
         let status = match ended {
             Some(Ok(status)) => status.to_string(),
@@ -296,14 +295,23 @@ impl Keeper<'_> {
         };
         let why = format!("the new engine ended with {status} before it began");
         self.log.line(level::CRIT, &why);
-        if again {
+        if relief.again() {
             self.start_spare();
-        } else {
-            self.relief = None;
-            let text = "the engine of the old version goes on";
-            self.upgrades
-                .conclude(&Upgraded::Refused(refusal(text, why)));
+            return false;
         }
+        let speaks = relief.speaks();
+        let text = if speaks {
+            self.relief = None;
+            "the engine of the old version goes on"
+        } else {
+            // Nobody does what it orders. Its peers hear that it goes.
+            engine.signal(Signal::SIGTERM);
+            relief.tell(now);
+            "the engine of the old version is not understood and ends"
+        };
+        self.upgrades
+            .conclude(&Upgraded::Refused(refusal(text, why)));
+        !speaks
     }
 
     /// Waits for something to do.

@@ -14,8 +14,13 @@ impl Daemon {
     pub(super) fn perform(&mut self) {
         loop {
             let mut sent = Vec::new();
+            let mut moved = BTreeSet::new();
             while let Some(action) = self.engine.poll() {
-                self.act(action, &mut sent);
+                self.act(action, &mut sent, &mut moved);
+            }
+            // Once for all gates: an engine that resumes has as many as there are carpN, and a filter takes its time.
+            for carpdev in moved {
+                self.refresh_answers(carpdev);
             }
             if sent.is_empty() {
                 return;
@@ -26,7 +31,8 @@ impl Daemon {
         }
     }
 
-    fn act(&mut self, action: Action, sent: &mut Vec<Input<'static>>) {
+    /// `moved`: the carpdevs with another gate.
+    fn act(&mut self, action: Action, sent: &mut Vec<Input<'static>>, moved: &mut BTreeSet<u32>) {
         // What a MASTER does all the time changes nothing that `settle` looks at.
         self.stirred |= !matches!(
             action,
@@ -71,7 +77,7 @@ impl Daemon {
             }
             Action::Arm { unit, attempt } => self.arm(unit, attempt),
             Action::Disarm { unit } => self.disarm(unit),
-            Action::Gate { unit, vhid, gate } => self.gate(unit, vhid, gate),
+            Action::Gate { unit, vhid, gate } => moved.extend(self.gate(unit, vhid, gate)),
             Action::Lease { unit, vhid, until } => {
                 if let Some(interface) = self.interfaces.get(&unit) {
                     self.plane.set_lease(interface.index, vhid.get(), until);
@@ -121,10 +127,9 @@ impl Daemon {
         );
     }
 
-    fn gate(&mut self, unit: Unit, vhid: Vhid, gate: Gate) {
-        let Some(interface) = self.interfaces.get_mut(&unit) else {
-            return;
-        };
+    /// The carpdev on whose questions that tells.
+    fn gate(&mut self, unit: Unit, vhid: Vhid, gate: Gate) -> Option<u32> {
+        let interface = self.interfaces.get_mut(&unit)?;
         if gate == Gate::Shut {
             interface.answering.remove(&vhid);
         } else {
@@ -137,9 +142,7 @@ impl Daemon {
             Gate::Yielded => dataplane::Gate::Yielded,
         };
         self.plane.set_gate(interface.index, vhid.get(), passage);
-        if let Some(carpdev) = interface.carpdev {
-            self.refresh_answers(carpdev);
-        }
+        interface.carpdev
     }
 
     /// Lets ARP requests and solicitations through for exactly the addresses that this host may have to answer for.

@@ -42,10 +42,15 @@ impl Daemon {
         }
         self.demoted.clone_from(whole.demotions());
         self.count_on();
+        // The frames that a destroyed one would still have served are few, its goodbye is said.
+        let there = |unit: &KeptUnit| !unit.1.retiring() && heir.taps.contains(&unit.0.to_string());
+        let kept: Vec<KeptUnit> = kept.into_iter().filter(there).collect();
+        let taps = self.taps_of(outcomes, &kept).await?;
         let mut units: Vec<KeptUnit> = Vec::new();
-        for unit in kept {
-            // The frames that a destroyed one would still have served are few, its goodbye is said.
-            if !unit.1.retiring() && self.inherit(outcomes, &heir, &unit).await? {
+        for (unit, tap) in kept.into_iter().zip(taps) {
+            if let Some((index, tap)) = tap
+                && self.inherit(outcomes, &heir, &unit, (index, tap)).await?
+            {
                 units.push(unit);
             }
         }
@@ -64,29 +69,44 @@ impl Daemon {
         Ok(())
     }
 
-    /// One carpN, its TAP and its carpdev. False: it is not there any more.
+    /// The index and the TAP of each carpN; `None`: it is not there any more. All are asked for at once: to wait for one after
+    /// the other takes two processes as long as they take to wake up, for each of them.
+    async fn taps_of(
+        &mut self,
+        outcomes: &Outcomes,
+        units: &[KeptUnit],
+    ) -> io::Result<Vec<Option<(u32, OwnedFd)>>> {
+        let create = |(unit, common, _): &KeptUnit| Effect::Create {
+            name: unit.to_string(),
+            mac: Interface::mac_of(common.config(), None),
+        };
+        let orders: Vec<Effect> = units.iter().map(create).collect();
+        for order in &orders {
+            self.door.order(order.clone());
+        }
+        let mut taps = Vec::new();
+        for order in &orders {
+            let answer = self.answered(outcomes, order).await?;
+            taps.push(answer.and_then(|(index, mut taps)| Some((index, taps.pop()?))));
+        }
+        Ok(taps)
+    }
+
+    /// One carpN on its carpdev. False: it is not there any more.
     async fn inherit(
         &mut self,
         outcomes: &Outcomes,
         heir: &Heir,
         (unit, common, _): &KeptUnit,
+        (index, tap): (u32, OwnedFd),
     ) -> io::Result<bool> {
-        let name = unit.to_string();
-        if !heir.taps.contains(&name) {
-            return Ok(false);
-        }
         let config = common.config().clone();
         let carpdev = config
             .carpdev
             .as_deref()
             .and_then(|name| self.kernel.named(name));
         let carpdev = carpdev.map(|link| (link.index, link.name.clone()));
-        let mac = Interface::mac_of(&config, None);
-        let create = Effect::Create { name, mac };
-        let Some((index, mut taps)) = self.asked_for(outcomes, create).await? else {
-            return Ok(false);
-        };
-        let Some((tap, link)) = taps.pop().zip(self.kernel.link(index)) else {
+        let Some(link) = self.kernel.link(index) else {
             return Ok(false);
         };
         let shape = Shape {
@@ -104,7 +124,8 @@ impl Daemon {
                 name: name.clone(),
                 planes,
             };
-            if let Some((index, sockets)) = self.asked_for(outcomes, effect).await? {
+            self.door.order(effect.clone());
+            if let Some((index, sockets)) = self.answered(outcomes, &effect).await? {
                 self.attach(&name, index, sockets)?;
             }
         }
@@ -125,17 +146,17 @@ impl Daemon {
         Ok(true)
     }
 
-    /// An order, waited for. `None`: refused.
-    async fn asked_for(
+    /// The outcome of the next order that has none yet, waited for. `None`: refused.
+    async fn answered(
         &mut self,
         outcomes: &Outcomes,
-        effect: Effect,
+        effect: &Effect,
     ) -> io::Result<Option<(u32, Vec<OwnedFd>)>> {
-        self.door.order(effect.clone());
         let Some((outcome, descriptors)) = outcomes.next().await? else {
             return Err(io::Error::other("the privileged side is gone"));
         };
-        self.heard(&effect, outcome.said);
+        self.door.flush();
+        self.heard(effect, outcome.said);
         match outcome.result {
             Ok(value) => Ok(Some((value, descriptors))),
             Err(failure) => {

@@ -3,10 +3,11 @@
 //! It can also list both over the same socket, so that a process without privilege, in another namespace, needs only this one
 //! descriptor. Lost events are told as [`Event::Overflow`]: list again.
 
-use super::netlink::{Address, Link, Message, RouteSocket, address_of, all_links, link_of};
+use super::netlink::{
+    Address, Link, Message, RouteSocket, address_of, addresses_of, all_links, link_of,
+};
 use super::{Error, Result};
 use netlink_packet_core::{NLM_F_DUMP, NetlinkPayload};
-use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage as Rtm};
 use nix::sys::socket::{setsockopt, sockopt};
 use std::collections::VecDeque;
@@ -105,10 +106,11 @@ impl Monitor {
 
     /// All addresses of that namespace, or those of one interface; events as with [`Monitor::links`].
     pub fn addresses(&self, index: Option<u32>) -> Result<Vec<Address>> {
-        let answers = self.dump(
-            "list addresses",
-            &Rtm::GetAddress(AddressMessage::default()),
-        )?;
+        let answers = match self.dump("list addresses", &addresses_of(index)) {
+            // That one is gone.
+            Err(error) if index.is_some() && error.errno() == libc::ENODEV => Vec::new(),
+            answers => answers?,
+        };
         let found = answers.iter().filter_map(|answer| match answer {
             Rtm::NewAddress(message) => address_of(message),
             _ => None,

@@ -121,7 +121,10 @@ fn report(runs: Vec<Run>, count: u64) {
     let mut tally = Tally::default();
     let (mut hosts, mut faults) = (Vec::new(), Vec::new());
     let mut least = u64::MAX;
+    // Equal for equal traces: what a change of the engine that changes nothing outside it is measured by.
+    let mut digest = 0u64;
     for run in runs {
+        digest = digest.rotate_left(1) ^ run.hash;
         hosts.push(run.hosts);
         faults.push(run.faults);
         least = least.min(run.simulated);
@@ -131,7 +134,7 @@ fn report(runs: Vec<Run>, count: u64) {
     faults.sort_unstable();
     let middle = hosts.len() / 2;
     println!(
-        "{count} seeds: hosts {}..{} median {}, faults {}..{} median {}, at least {} s each",
+        "{count} seeds: hosts {}..{} median {}, faults {}..{} median {}, at least {} s each, traces {digest:016x}",
         hosts[0],
         hosts[hosts.len() - 1],
         hosts[middle],

@@ -319,6 +319,12 @@ impl World {
         let replays = engine.stats().badreplay;
         engine.handle(local, input);
         let replayed = engine.stats().badreplay > replays;
+        // It knows the next moment without a look at all carpN, and must not be wrong about it.
+        if engine.timeout() != engine.next_timer().map(|(at, ..)| at) {
+            return Err(format!(
+                "h{host}: comes back at another moment than it should"
+            ));
+        }
         let mut actions: Vec<Action> = Vec::new();
         while let Some(action) = engine.poll() {
             actions.push(action);

@@ -7,6 +7,7 @@ pub mod driver;
 pub mod forger;
 pub mod frames;
 pub mod hosts;
+pub mod installed;
 pub mod nft;
 pub mod pcap;
 pub mod peer;

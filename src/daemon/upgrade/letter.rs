@@ -151,7 +151,40 @@ impl Letter {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::carp::kept::{Common, Single, Whole};
+    use crate::daemon::door::{Order, Outcome};
+    use crate::daemon::keep::Counted;
+    use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
+
+    /// It is read, and written as it was.
+    fn same<T: Serialize + DeserializeOwned>(form: &Value) {
+        let read: Result<T, _> = serde_json::from_value(form.clone());
+        assert_eq!(
+            read.map(|read| json!(read)).map_err(|e| e.to_string()),
+            Ok(form.clone()),
+            "another form of what versions tell each other: raise its version, and record it in forms.json"
+        );
+    }
+
+    /// `forms.json` has every field of it filled, with whatever.
+    #[test]
+    fn another_form_has_another_version() {
+        let forms: Value = serde_json::from_str(include_str!("forms.json")).unwrap();
+        let of = |what: &str, version: u32| {
+            assert_eq!(forms[what]["version"], version, "{what}");
+            &forms[what]["form"]
+        };
+        same::<Letter>(of("letter", LETTER.version));
+        let state = of("state", STATE.version);
+        same::<Whole>(&state["whole"]);
+        same::<Common>(&state["unit"]);
+        same::<Single>(&state["vhost"]);
+        same::<Counted>(&state["counted"]);
+        let orders = of("orders", door::LANGUAGE);
+        same::<Vec<Order>>(&orders["orders"]);
+        same::<Vec<Outcome>>(&orders["outcomes"]);
+    }
 
     fn letter() -> Value {
         json!({

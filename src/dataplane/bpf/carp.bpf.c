@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
  * The data plane in the kernel. One instance of this object serves a carpdev and every carpN on it; the contract is in
- * ../mod.rs, the layout of the maps also in ports.rs and object.rs beside this file.
+ * ../mod.rs.
  *
  * Numbers are little-endian in the committed object, as on every machine that carp runs on.
  */
 #include "kernel.h"
+#include "layout.h"
 
 enum { ETH = 14, ARP_LENGTH = 28 };
 enum { PROTO_IPV4 = 0x0800, PROTO_ARP = 0x0806, PROTO_RARP = 0x8035, PROTO_VLAN = 0x8100, PROTO_IPV6 = 0x86dd,
@@ -15,14 +16,6 @@ enum { IGMP = 2, ICMPV6 = 58, SOLICITATION = 135, ADVERTISEMENT = 136 };
 enum { ADDRESSES4 = ETH + 12, ADDRESSES6 = ETH + 8 };
 /* How many IPv6 extension headers are followed. Real packets have one or two. */
 enum { EXTENSIONS = 8 };
-
-/* The more of it a vhost makes its port's, the higher. */
-enum { SHUT, YIELDED, INWARD, OPEN };
-enum { ACCEPT = 1, CAPTURE = 2, FOLD = 4, UNLEARNT = 8, PROBES = 16 };
-/* Flags of entry 0. */
-enum { BRIDGED = 1, ODD = 2 };
-/* The most vhosts of a carpN. */
-enum { VHOSTS = 32 };
 
 /* Nanoseconds that the questions for an address are kept from the kernel after the last lease on the carpdev. */
 #define GRACE 20000000000ULL
@@ -34,59 +27,6 @@ enum { VHOSTS = 32 };
  */
 #define SLACK 64000000ULL
 enum { FRAMES = 32 };
-
-/* The MAC fills the low six bytes of a head, then come gate and flags: one word, so that they change together. */
-#define MAC_BITS 0xffffffffffffULL
-#define GATE(head) ((u8)((head) >> 48))
-#define FLAGS(head) ((u8)((head) >> 56))
-/* Of a unit likewise: carpN's own MAC, the number of vhosts, the deputy. */
-#define COUNT(unit) ((u8)((unit) >> 48))
-#define DEPUTY(unit) ((u8)((unit) >> 56))
-
-/*
- * Entry v is vhid v, the last byte of most virtual MACs. Entry 0 is the carpdev: own MAC, own index, own IPv4 address, and the
- * lease that lasts longest of all that there have been. The daemon has it mapped into its memory and stores heads, leases and units while frames pass.
- */
-struct port {
-	u64 head;
-	u32 ifindex;
-	u32 address; /* entry 0: network order, 0 for none */
-	u64 lease;   /* CLOCK_BOOTTIME, nanoseconds */
-	/* What the vhosts of one carpN have in common. The deputy is who speaks for it when the first one does not. */
-	u64 unit;
-	u64 members[VHOSTS / 8]; /* their vhids, one a byte, ascending */
-};
-
-struct tally {
-	u64 frames;
-	u64 bytes;
-	u64 drops;
-};
-
-struct counters {
-	struct tally in;
-	struct tally out;
-};
-
-/* What the clock of the leases said when it was last read, in which tick, and how many frames have used it since. */
-struct reading {
-	u64 time;
-	u64 tick;
-	u64 frames;
-};
-
-/* IPv4 addresses as ::ffff:a.b.c.d, in network order. */
-struct address {
-	u32 word[4];
-};
-
-SECTION("maps") struct map_def ports = { MAP_ARRAY, 4, sizeof(struct port), 256, MMAPABLE, 0, 0 };
-/* MAC -> vhid, of those that do not tell it. */
-SECTION("maps") struct map_def odd = { MAP_HASH, sizeof(u64), 4, 256, NO_PREALLOC, 0, 0 };
-/* Shared address -> vhid. */
-SECTION("maps") struct map_def shared = { MAP_HASH, sizeof(struct address), 4, 8192, NO_PREALLOC, 0, 0 };
-SECTION("maps") struct map_def tallies = { MAP_PERCPU_ARRAY, 4, sizeof(struct counters), 256, 0, 0, 0 };
-SECTION("maps") struct map_def readings = { MAP_PERCPU_ARRAY, 4, sizeof(struct reading), 1, 0, 0, 0 };
 
 INLINE struct address mapped(const u8 *ip)
 {
@@ -113,28 +53,25 @@ INLINE u64 unit_of(const struct port *port)
 	return *(const volatile u64 *)&port->unit;
 }
 
-INLINE int leased(const struct port *port)
+INLINE int leased(const struct port *port, struct reading *reading)
 {
-	u32 only = 0;
-	u64 lease = *(const volatile u64 *)&port->lease, tick = jiffies64(), now;
-	struct reading *reading = map_lookup(&readings, &only);
-	if (!reading)
-		return 0;
-	if (LIKELY(reading->tick == tick && reading->frames < FRAMES && reading->time + SLACK < lease)) {
-		reading->frames++;
+	u64 lease = *(const volatile u64 *)&port->lease, now;
+	u32 tick = (u32)jiffies64();
+	if (LIKELY(reading->left && reading->tick == tick && reading->time + SLACK < lease)) {
+		reading->left--;
 		return 1;
 	}
 	now = ktime_get_boot_ns();
 	reading->time = now;
 	reading->tick = tick;
-	reading->frames = 0;
+	reading->left = FRAMES;
 	return now < lease;
 }
 
 /* Past the lease a gate is shut. */
-INLINE u8 gate_now(const struct port *port, u64 head)
+INLINE u8 gate_now(const struct port *port, u64 head, struct reading *reading)
 {
-	return GATE(head) != SHUT && leased(port) ? GATE(head) : SHUT;
+	return GATE(head) != SHUT && leased(port, reading) ? GATE(head) : SHUT;
 }
 
 INLINE void passed(struct tally *tally, u32 bytes)
@@ -311,23 +248,23 @@ INLINE int share_of(const struct __sk_buff *skb, u64 mac, u8 count)
 }
 
 /* The same for what leaves; but what waits, waits without a lease, too. */
-INLINE u8 gate_out(const struct port *port)
+INLINE u8 gate_out(const struct port *port, struct reading *reading)
 {
 	u64 head = head_of(port);
-	return GATE(head) == INWARD ? INWARD : gate_now(port, head);
+	return GATE(head) == INWARD ? INWARD : gate_now(port, head, reading);
 }
 
 /* Who speaks for a carpN: its first vhost, or when another lets more pass, that one. */
-INLINE struct port *speaker(struct port *first, u8 *gate)
+INLINE struct port *speaker(struct port *first, u8 *gate, struct reading *reading)
 {
 	u64 unit = unit_of(first);
-	*gate = gate_out(first);
+	*gate = gate_out(first, reading);
 	if (LIKELY(*gate == OPEN || COUNT(unit) < 2))
 		return first;
 	struct port *deputy = entry(DEPUTY(unit));
 	if (!deputy)
 		return first;
-	u8 theirs = gate_out(deputy);
+	u8 theirs = gate_out(deputy, reading);
 	if (theirs <= *gate)
 		return first;
 	*gate = theirs;
@@ -337,12 +274,13 @@ INLINE struct port *speaker(struct port *first, u8 *gate)
 /* The vhost that has a frame to the MAC of the first of several that share it; 0 when the frame is none of theirs. */
 INLINE struct port *selected(const struct __sk_buff *skb, struct port *first, u64 mac, u32 *slot)
 {
+	struct reading fresh = { 0 };
 	u8 gate;
 	int place = share_of(skb, mac, COUNT(unit_of(first)));
 	if (place == THEIRS)
 		return 0;
 	if (place == NO_PACKET)
-		return speaker(first, &gate);
+		return speaker(first, &gate, &fresh);
 	/* One that is cut has no vhost: entry 0 of a carpdev has no gate. */
 	*slot = place < 0 ? 0 : member(first, place);
 	return entry(*slot);
@@ -380,7 +318,7 @@ SECTION("classifier/ingress") int ingress(struct __sk_buff *skb)
 	if (!counters)
 		return NEXT;
 	u64 head = head_of(port);
-	if (gate_now(port, head) == SHUT || asks == UNCLEAR) {
+	if (gate_now(port, head, &counters->reading) == SHUT || asks == UNCLEAR) {
 		counters->in.drops++;
 		return bridged ? NEXT : DROP;
 	}
@@ -444,7 +382,8 @@ INLINE void ask_as(struct __sk_buff *skb, struct port *first, struct port *speak
 /* Said here, by a MASTER past its lease: what an engine had begun to say before it was stopped. */
 INLINE int late(const struct __sk_buff *skb, const struct port *port)
 {
-	return port && !skb->ingress_ifindex && GATE(head_of(port)) != SHUT && !leased(port);
+	struct reading fresh = { 0 };
+	return port && !skb->ingress_ifindex && GATE(head_of(port)) != SHUT && !leased(port, &fresh);
 }
 
 /*
@@ -456,6 +395,7 @@ SECTION("classifier/egress") int egress(struct __sk_buff *skb)
 	if (LIKELY(skb->protocol != NET16(PROTO_ARP)) || tagged(skb))
 		return NEXT;
 	u8 frame[ETH + ARP_LENGTH], gate;
+	struct reading fresh = { 0 };
 	if (skb_load_bytes(skb, 0, frame, sizeof frame))
 		return NEXT;
 	struct address sender = mapped(frame + SENDER_IP);
@@ -478,7 +418,7 @@ SECTION("classifier/egress") int egress(struct __sk_buff *skb)
 		skb_store_bytes(skb, SENDER_IP, &own, 4, 0);
 		return NEXT;
 	}
-	struct port *who = speaker(first, &gate);
+	struct port *who = speaker(first, &gate, &fresh);
 	if (gate != OPEN)
 		return DROP;
 	u64 source = head_of(who);
@@ -540,7 +480,7 @@ SECTION("classifier/outward") int outward(struct __sk_buff *skb)
 	if (!slot || !first || !counters)
 		return NEXT;
 	u8 gate;
-	struct port *who = speaker(first, &gate);
+	struct port *who = speaker(first, &gate, &counters->reading);
 	u64 head = head_of(first), source = head_of(who), own = head_of(carpdev);
 	/* It waits for the next gate: the copier takes it from there. */
 	if (gate == INWARD)

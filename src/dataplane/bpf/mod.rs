@@ -15,6 +15,42 @@ pub(super) mod ports;
 pub use carpdev::{Carpdev, Loaded, Passed, Service};
 pub use hook::{Means, clear, sweep};
 
-/// Counts the layouts of the maps. Programs that are attached go on under another version of this program only if it has the
-/// same one.
-pub const LAYOUT: u32 = 1;
+/// Counts the layouts of the maps, which `layout.h` says. Programs that are attached go on under another version of this program
+/// only if it has the same one.
+pub const LAYOUT: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha1::{Digest, Sha1};
+
+    /// What `layout.h` hashes to, of each layout: entries are added, never changed.
+    const LAYOUTS: [(u32, &str); 2] = [
+        (1, "8a78073c6de11710ef2dbbb5151f347214d8811f"),
+        (2, "359fce0855d5f00c29ede084e5b4a59fd319b4a2"),
+    ];
+
+    /// Without comments and white space.
+    fn meant(mut text: &str) -> String {
+        let mut meant = String::new();
+        while let Some((code, rest)) = text.split_once("/*") {
+            meant += code;
+            text = rest.split_once("*/").map_or("", |(_, rest)| rest);
+        }
+        meant += text;
+        meant.retain(|c| !c.is_whitespace());
+        meant
+    }
+
+    #[test]
+    fn another_layout_has_another_number() {
+        let hash = Sha1::digest(meant(include_str!("layout.h")));
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let recorded = LAYOUTS.last().copied();
+        assert_eq!(
+            recorded,
+            Some((LAYOUT, hash.as_str())),
+            "the maps have another layout: raise LAYOUT and add the hash"
+        );
+    }
+}

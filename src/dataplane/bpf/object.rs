@@ -17,8 +17,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Compiled from `carp.bpf.c`; a test compares.
 const OBJECT: &[u8] = include_bytes!("carp.bpf.o");
 
-/// `struct counters`: frames, bytes, drops of either way.
-type Tally = [u64; 6];
+/// `struct counters`: frames, bytes, drops of either way, and what the programs know of the clock.
+type Tally = [u64; 8];
 
 /// The programs of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +188,7 @@ impl Object {
     /// What the programs have counted for a vhid.
     pub(super) fn counters(&self, vhid: u8) -> Result<Counters, Error> {
         let by_processor = self.tallies.get(&u32::from(vhid), 0).map_err(refused)?;
-        let mut sum = Tally::default();
+        let mut sum = [0u64; 6];
         for tally in by_processor.iter() {
             for (total, one) in sum.iter_mut().zip(tally) {
                 *total = total.wrapping_add(*one);

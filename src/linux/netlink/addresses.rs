@@ -54,12 +54,11 @@ pub struct AddressFlags {
 impl Netlink {
     /// The addresses of one interface, or of all.
     pub fn addresses(&self, index: Option<u32>) -> Result<Vec<Address>> {
-        let answers = self.ask(
-            "list addresses",
-            "",
-            &Rtm::GetAddress(AddressMessage::default()),
-            NLM_F_DUMP,
-        )?;
+        let answers = match self.ask("list addresses", "", &addresses_of(index), NLM_F_DUMP) {
+            // That one is gone.
+            Err(error) if index.is_some() && error.errno() == libc::ENODEV => Vec::new(),
+            answers => answers?,
+        };
         let found = answers.iter().filter_map(|answer| match answer {
             Rtm::NewAddress(message) => address_of(message),
             _ => None,
@@ -107,6 +106,13 @@ impl Netlink {
         )
         .map(drop)
     }
+}
+
+/// Asks for the addresses of one interface, or of all. A kernel that does not look at the index (before 4.20) tells of all.
+pub(in crate::linux) fn addresses_of(index: Option<u32>) -> Rtm {
+    let mut request = AddressMessage::default();
+    request.header.index = index.unwrap_or_default();
+    Rtm::GetAddress(request)
 }
 
 /// Reads an address out of its message; `None` for one of a family that is not ours.
@@ -165,4 +171,29 @@ pub(super) fn family(ip: IpAddr) -> AddressFamily {
 
 fn what(index: u32, net: IpNetwork) -> String {
     format!("{net} on {}", numbered(index))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::linux::netlink::RouteSocket;
+
+    /// The loopback interface, where there is any; others are seldom without an address.
+    const LOOPBACK: u32 = 1;
+
+    #[test]
+    fn the_kernel_tells_of_the_one_interface_that_is_asked_for() {
+        let socket = RouteSocket::open(0).unwrap();
+        let told = socket.exchange(&addresses_of(Some(LOOPBACK)), NLM_F_DUMP, |_| {});
+        for answer in told.unwrap() {
+            let Rtm::NewAddress(message) = answer else {
+                panic!("{answer:?}");
+            };
+            assert_eq!(message.header.index, LOOPBACK);
+        }
+        // One that is gone has none.
+        let none = Netlink::open().unwrap().addresses(Some(i32::MAX as u32));
+        assert_eq!(none.unwrap(), []);
+    }
 }

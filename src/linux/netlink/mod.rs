@@ -15,7 +15,8 @@ pub use links::{Link, MacvlanMode};
 pub use neighbours::{Neighbour, NeighbourState};
 pub use routes::Route;
 pub(in crate::linux) use {
-    addresses::address_of, links::all_links, links::link_of, socket::Message, socket::RouteSocket,
+    addresses::address_of, addresses::addresses_of, links::all_links, links::link_of,
+    socket::Message, socket::RouteSocket,
 };
 
 use super::{Error, Result};

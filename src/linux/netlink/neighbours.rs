@@ -27,7 +27,7 @@ impl Netlink {
     pub fn neighbours(&self, index: u32) -> Result<Vec<Neighbour>> {
         let mut found = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let answers = self.dump_neighbours(family)?;
+            let answers = self.dump_neighbours(family, Some(index))?;
             found.extend(
                 answers
                     .iter()
@@ -73,7 +73,7 @@ impl Netlink {
 
     /// Which bridge port (by interface index) leads to which Ethernet address, for all bridges; a port's own addresses are among them.
     pub fn bridge_table(&self) -> Result<Vec<(u32, MacAddr)>> {
-        let answers = self.dump_neighbours(AddressFamily::Bridge)?;
+        let answers = self.dump_neighbours(AddressFamily::Bridge, None)?;
         Ok(answers
             .iter()
             .filter_map(|message| Some((message.header.ifindex, mac_in(message)?)))
@@ -103,9 +103,15 @@ impl Netlink {
         .map(drop)
     }
 
-    fn dump_neighbours(&self, family: AddressFamily) -> Result<Vec<NeighbourMessage>> {
+    fn dump_neighbours(
+        &self,
+        family: AddressFamily,
+        index: Option<u32>,
+    ) -> Result<Vec<NeighbourMessage>> {
         let mut request = NeighbourMessage::default();
         request.header.family = family;
+        let of = index.map(NeighbourAttribute::IfIndex);
+        request.attributes.extend(of);
         let answers = self.ask(
             "list neighbours",
             "",

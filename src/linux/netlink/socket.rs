@@ -34,6 +34,8 @@ impl RouteSocket {
     pub fn open(groups: u32) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind(&SocketAddr::new(0, groups))?;
+        // So that a dump is of the one interface that is asked for, where there are hundreds. Older kernels dump all.
+        let _ = socket.set_netlink_get_strict_chk(true);
         let port = port_of(&socket)?;
         Ok(Self {
             socket,
