@@ -233,7 +233,14 @@ impl Society {
                         continue;
                     }
                     self.overlaps += 1;
-                    let mut bound = patience(&nodes[a.0], group).max(patience(&nodes[b.0], group));
+                    let (of_a, of_b) = (patience(&nodes[a.0], group), patience(&nodes[b.0], group));
+                    let mut bound = of_a.max(of_b);
+                    let walls = wall(&nodes[a.0]).zip(wall(&nodes[b.0]));
+                    if walls.is_some_and(|(a, b)| a != b) {
+                        // The one whose clock is behind is not believed before it has heard the other; it answers that at
+                        // once, but once an interval.
+                        bound = of_a + of_b;
+                    }
                     if clockless(&nodes[a.0]) || clockless(&nodes[b.0]) {
                         // Only the second advertisement from decades ahead tells it to go on from there, and only then is
                         // what it says believed.
@@ -273,6 +280,14 @@ impl Society {
             }
         }
         Ok(())
+    }
+}
+
+/// How wrong its wall clock is, where that tells others what is a recording.
+fn wall(node: &Node) -> Option<i64> {
+    match node {
+        Node::Ours(ours) if ours.settings.replay => ours.wall,
+        _ => None,
     }
 }
 

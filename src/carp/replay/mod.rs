@@ -44,7 +44,8 @@
 //! A group that has addresses of one family hears nothing over the other one, so a recording is no use there.
 //!
 //! **OpenBSD** sends the same number always: repetition tells nothing, and nothing is rejected. The same holds for hosts
-//! that advertise with the shared address as their source, since they cannot be told apart.
+//! that advertise with the shared address as their source, since they cannot be told apart. What is left: of a million boots
+//! of an OpenBSD one has a number that looks like a stamp of ours. It is taken for a recording, until that host boots again.
 //!
 //! A host of ours is never taken for a follower nor a follower for ours: what follows closely on the number seen last is a
 //! follower's, and stamps keep a distance from each other.
