@@ -401,7 +401,7 @@ Commands:
   netstat   Show the counters of the protocol (-s) or of the interfaces (-i), or the hosts heard (peers)
   netstart  Make the interfaces what the files of /etc/carp say
   dump      Show the running configuration as the files that netstart reads
-  import    Turn files of FreeBSD and NetBSD into hostname.carpN files
+  import    Turn files of the BSDs into hostname.carpN files
   daemon    Serve this network namespace, in the foreground, logging to standard error
   upgrade   Have the running daemon go on as the program that is installed now, without a packet lost
   demo      Build a network in namespaces and show a failover in it
