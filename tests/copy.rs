@@ -5,7 +5,7 @@ mod site;
 
 use carp::dataplane::{Gate, Port, Vhost};
 use carp::linux::clock;
-use carp::linux::filter::Filter;
+use carp::linux::filter::{Filter, Vantage};
 use carp::wire::MacAddr;
 use site::{A, C, LAST, Site, T, frame, ipv4, ipv6, numbered, numbers, settle, tagged, until_last};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -128,7 +128,7 @@ fn questions_about_shared_addresses_and_broadcasts_never_reach_carpn() {
     );
     let group = site.socket("a", "carp1", &[]);
     group
-        .set_filter(&Filter::neighbours(&[other4], &[other6]))
+        .set_filter(&Filter::neighbours(Vantage::Wire, &[other4], &[other6]))
         .unwrap();
     let arp = |to, operation: u8, target: Ipv4Addr| {
         let body = [

@@ -1,11 +1,11 @@
 //! Packet sockets and their filters on real interfaces, asserted by the frames they hand over.
 #![allow(clippy::unwrap_used)]
 
-use carp::linux::filter::Filter;
+use carp::linux::filter::{Filter, Vantage};
 use carp::linux::groups::Groups;
 use carp::linux::netlink::{MacvlanMode, Netlink};
 use carp::linux::netns::Namespace;
-use carp::linux::packet::{PacketSocket, Vnet};
+use carp::linux::packet::{Heard, PacketSocket, Vnet};
 use carp::linux::sysctl;
 use carp::wire::MacAddr;
 use carp::wire::nd::solicited_node;
@@ -246,10 +246,20 @@ fn a_mute_socket_sends_and_hears_nothing_until_it_is_told() {
     let sender = cable.sender();
     sender.send(&numbered(VIRTUAL, 1)).unwrap();
     settle();
-    socket.hear().unwrap();
+    socket.hear(Heard::All).unwrap();
     sender.send(&numbered(VIRTUAL, 2)).unwrap();
     sender.send(&numbered(VIRTUAL, 0xff)).unwrap();
     assert_eq!(numbers(&socket), [2]);
+    // Mute again, and hearing again what the other programs have left.
+    socket.hear(Heard::Nothing).unwrap();
+    sender.send(&numbered(VIRTUAL, 3)).unwrap();
+    settle();
+    socket.hear(Heard::Ipv6).unwrap();
+    sender.send(&numbered(VIRTUAL, 4)).unwrap();
+    settle();
+    socket.hear(Heard::All).unwrap();
+    sender.send(&numbered(VIRTUAL, 0xff)).unwrap();
+    assert_eq!(numbers(&socket), [0; 0]);
     let mute = cable.here.run(open);
     sender.set_filter(&Filter::unicast_to(&[PEER])).unwrap();
     let frame = numbered(PEER, 0xff);
@@ -333,7 +343,9 @@ impl Picky {
             .map(|(target, _)| *target)
             .chain([LAST])
             .collect();
-        socket.set_filter(&Filter::neighbours(&[], &asked)).unwrap();
+        socket
+            .set_filter(&Filter::neighbours(Vantage::Wire, &[], &asked))
+            .unwrap();
         Self {
             socket,
             index,

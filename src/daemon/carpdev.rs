@@ -3,9 +3,10 @@
 use super::Event;
 use super::pace::{self, Pace};
 use crate::carp::config::{Carpdev, Config, Lladdr, Node, Unit};
+use crate::dataplane::bpf::BEHIND;
 use crate::linux::bpf::LastingLink;
 use crate::linux::clock;
-use crate::linux::filter::Filter;
+use crate::linux::filter::{Filter, Vantage};
 use crate::linux::frames::{Frames, MOST, Slots};
 use crate::linux::packet::PacketSocket;
 use crate::linux::raw::RawSocket;
@@ -108,11 +109,15 @@ pub struct Attached {
     pub listening: Option<Listening>,
     /// The host forwards IPv6 there, as of the last promotion.
     pub router: bool,
-    adverts: Rc<PacketSocket>,
-    neighbours: Rc<PacketSocket>,
+    /// The second one of each hears IPv6, unless the first one hears everything.
+    adverts: [Rc<PacketSocket>; 2],
+    neighbours: [Rc<PacketSocket>; 2],
+    /// Programs move its frames.
+    programs: bool,
+    vantage: Vantage,
     /// One for each family that the kernel has.
     routed: Vec<RawSocket>,
-    readers: [JoinHandle<()>; 2],
+    readers: Vec<JoinHandle<()>>,
     /// How long the readers rest in a flood.
     rest: Rc<Cell<Duration>>,
     /// Programs that must not go before the TAPs (T30).
@@ -122,22 +127,26 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// Takes the sockets over and begins to read. `adverts` gets advertisements, `events` ARP and solicitations, so that
-    /// a flood of the second never delays the first.
+    /// Takes the sockets over, in the door's order, and begins to read. The first of `events` gets advertisements, the second
+    /// ARP and solicitations, so that a flood of the second never delays the first. `links` are those of `programs`, if any.
     ///
     /// # Errors
     /// A descriptor is no packet socket, or cannot be polled.
     pub fn new(
         index: u32,
         name: &str,
-        sockets: [OwnedFd; 2],
+        sockets: [OwnedFd; 4],
         routed: Vec<OwnedFd>,
-        links: Vec<LastingLink>,
-        adverts: Sender<Event>,
-        events: Sender<Event>,
+        (programs, links): (bool, Vec<LastingLink>),
+        events: [Sender<Event>; 2],
     ) -> io::Result<Self> {
-        let [first, second] = sockets.map(|socket| Rc::new(PacketSocket::from(socket)));
-        first.set_filter(&Filter::advertisements())?;
+        let [first, second, third, fourth] =
+            sockets.map(|socket| Rc::new(PacketSocket::from(socket)));
+        let (adverts, neighbours) = ([first, third], [second, fourth]);
+        let vantage = vantage(programs, None);
+        for socket in &adverts {
+            socket.set_filter(&Filter::advertisements(vantage))?;
+        }
         let rest = Rc::new(Cell::new(pace::rest(Duration::ZERO)));
         let reader = |socket: &Rc<PacketSocket>, events| {
             let socket = Readiness::new(Rc::clone(socket))?;
@@ -145,14 +154,21 @@ impl Attached {
             let reader = Reader::new(index, socket, rest, events);
             io::Result::Ok(tokio::task::spawn_local(reader.read()))
         };
-        let readers = [reader(&first, adverts)?, reader(&second, events)?];
+        let mut readers = Vec::new();
+        for (sockets, events) in [&adverts, &neighbours].into_iter().zip(&events) {
+            for socket in sockets {
+                readers.push(reader(socket, events.clone())?);
+            }
+        }
         let name = name.to_owned();
         Ok(Self {
             name,
             listening: None,
             router: false,
-            adverts: first,
-            neighbours: second,
+            adverts,
+            neighbours,
+            programs,
+            vantage,
             routed: routed.into_iter().map(RawSocket::from).collect(),
             readers,
             rest,
@@ -161,12 +177,29 @@ impl Attached {
         })
     }
 
+    /// The far end of the door listens for that.
+    ///
+    /// # Errors
+    /// The kernel refuses a filter.
+    pub fn listens(&mut self, listening: Listening) -> io::Result<()> {
+        let vantage = vantage(self.programs, listening.bridge);
+        self.listening = Some(listening);
+        if vantage == self.vantage {
+            return Ok(());
+        }
+        self.vantage = vantage;
+        for socket in &self.adverts {
+            socket.set_filter(&Filter::advertisements(vantage))?;
+        }
+        self.filter_neighbours(&self.asked_for)
+    }
+
     /// Lets one frame leave.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn send(&self, frame: &[u8]) -> io::Result<()> {
-        self.adverts.send(frame)
+        self.adverts[0].send(frame)
     }
 
     /// Lets each packet go to its host. True when one has left, or there is none to send.
@@ -188,7 +221,8 @@ impl Attached {
 
     /// Advertisements that found the queue full since the last call.
     pub fn missed(&self) -> u64 {
-        self.adverts.missed().map_or(0, u64::from)
+        let missed = |socket: &Rc<PacketSocket>| socket.missed().map_or(0, u64::from);
+        self.adverts.iter().map(missed).sum()
     }
 
     /// Lets through only ARP requests and solicitations for these addresses: nothing else wakes the daemon.
@@ -199,22 +233,32 @@ impl Attached {
         if addresses == self.asked_for {
             return Ok(());
         }
+        self.filter_neighbours(&addresses)?;
+        self.asked_for = addresses;
+        Ok(())
+    }
+
+    fn filter_neighbours(&self, addresses: &BTreeSet<IpAddr>) -> io::Result<()> {
         let mut four = Vec::new();
         let mut six = Vec::new();
-        for address in &addresses {
+        for address in addresses {
             match address {
                 IpAddr::V4(ip) => four.push(*ip),
                 IpAddr::V6(ip) => six.push(*ip),
             }
         }
-        let filter = if addresses.is_empty() {
-            Filter::none()
-        } else {
-            Filter::neighbours(&four, &six)
-        };
-        self.neighbours.set_filter(&filter)?;
-        self.asked_for = addresses;
-        Ok(())
+        let filter = Filter::neighbours(self.vantage, &four, &six);
+        let mut sockets = self.neighbours.iter();
+        sockets.try_for_each(|socket| socket.set_filter(&filter))
+    }
+}
+
+/// Where the sockets of a carpdev hear, as the far end of the door binds them.
+fn vantage(programs: bool, bridge: Option<u32>) -> Vantage {
+    if programs && bridge.is_none() {
+        BEHIND
+    } else {
+        Vantage::Wire
     }
 }
 

@@ -1,6 +1,5 @@
 //! Goes on where an engine has died: its state from the records, its descriptors from the door; must not know why it died.
 
-use super::carpdev::Attached;
 use super::door::client::Outcomes;
 use super::door::{Effect, Heir, How};
 use super::interface::{Interface, Shape};
@@ -171,8 +170,11 @@ impl Daemon {
         for index in self.carpdevs.keys().copied().collect::<Vec<_>>() {
             let wanted = self.listening_for(index, None);
             self.order(Purpose::Listen(index), listen(index, &wanted));
-            let listening = |attached: &mut Attached| attached.listening = Some(wanted);
-            self.carpdevs.get_mut(&index).map(listening);
+            let attached = self.carpdevs.get_mut(&index);
+            if let Some(Err(e)) = attached.map(|attached| attached.listens(wanted)) {
+                self.log
+                    .line(level::ERR, &format!("{index}: cannot filter: {e}"));
+            }
         }
     }
 

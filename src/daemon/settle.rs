@@ -260,7 +260,7 @@ impl Daemon {
         ) = (self.carpdevs.get_mut(&index), effect)
         {
             let heard_before = attached.listening.is_some();
-            attached.listening = Some(Listening {
+            let listens = attached.listens(Listening {
                 name: name.clone(),
                 groups: groups.iter().copied().collect(),
                 macs: macs.iter().copied().collect(),
@@ -271,6 +271,10 @@ impl Daemon {
                     .collect(),
                 bridge: *bridge,
             });
+            if let Err(e) = listens {
+                self.log
+                    .line(level::ERR, &format!("{name}: cannot filter: {e}"));
+            }
             if !heard_before {
                 self.parent(index);
             }
@@ -308,7 +312,9 @@ impl Daemon {
     ) -> std::io::Result<()> {
         let mut descriptors = descriptors.into_iter();
         let mut next = || descriptors.next();
-        let (Some(adverts), Some(neighbours), Some(data)) = (next(), next(), next()) else {
+        let heard = [next(), next(), next(), next()];
+        let ([Some(first), Some(second), Some(third), Some(fourth)], Some(data)) = (heard, next())
+        else {
             return Err(std::io::Error::other("the door gave no sockets"));
         };
         let routed = [next(), next()].into_iter().flatten().collect();
@@ -317,11 +323,10 @@ impl Daemon {
         let attached = Attached::new(
             index,
             name,
-            [adverts, neighbours],
+            [first, second, third, fourth],
             routed,
-            links.map_err(std::io::Error::other)?,
-            self.adverts.clone(),
-            self.events.clone(),
+            (map.is_some(), links.map_err(std::io::Error::other)?),
+            [self.adverts.clone(), self.events.clone()],
         )?;
         let data = PacketSocket::from(data);
         self.plane

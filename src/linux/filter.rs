@@ -31,10 +31,12 @@ const RET: u16 = 0x06;
 
 // linux/filter.h: ancillary loads, SKF_AD_OFF (-0x1000) plus a field.
 const PACKET_TYPE: u32 = 0xffff_f000 + 4;
+const MARK: u32 = 0xffff_f000 + 20;
 const VLAN_TAG: u32 = 0xffff_f000 + 44;
 const VLAN_TAG_PRESENT: u32 = 0xffff_f000 + 48;
 const VLAN_PROTOCOL: u32 = 0xffff_f000 + 60;
 
+const OTHER_HOST: u32 = 3;
 const OUTGOING: u32 = 4;
 const ETHERTYPE: u32 = 12;
 const IPV4: u32 = 0x0800;
@@ -43,6 +45,21 @@ const IPV6: u32 = 0x86dd;
 const VLAN: u32 = 0x8100;
 const SERVICE_VLAN: u32 = 0x88a8;
 const CARP: u32 = 112;
+
+/// Where a socket hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vantage {
+    /// As frames come from the wire.
+    Wire,
+    /// Where they reach the host's own protocols. The kernel has forgotten their tags by then, and calls the frames of a VLAN
+    /// that nobody serves another host's (T23). Programs before that have set `skb->mark`.
+    Stack {
+        /// Another host's, and yet to be heard: kept from those protocols.
+        withheld: u32,
+        /// Not to be heard: it had a tag, but of VLAN 0.
+        tagged: u32,
+    },
+}
 
 /// A program, and a shorter one that lets more pass, for when the kernel finds the first one too long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,12 +90,12 @@ impl Filter {
     /// IP protocol 112 in IPv4 (options or not, fragments too) and IPv6. Behind IPv6 extension headers the first
     /// header's successor decides, so that MLD reports wake nobody; what is behind a second one the reader looks up.
     #[must_use]
-    pub fn advertisements() -> Self {
+    pub fn advertisements(from: Vantage) -> Self {
         const HOP_BY_HOP: u32 = 0;
         const ROUTING: u32 = 43;
         const FRAGMENT: u32 = 44;
         const OPTIONS: u32 = 60;
-        let mut program = Program::untagged();
+        let mut program = Program::untagged(from);
         program.section(IPV4, |ip| {
             ip.load(LD_B, 14 + 9);
             ip.pass_if(CARP);
@@ -105,12 +122,12 @@ impl Filter {
     /// ARP requests for one of `v4` and neighbour solicitations for one of `v6`, whatever their Ethernet destination, and
     /// neighbour advertisements to one of `v6`, as far as its last quarter tells. With more addresses than a program can hold: all of each.
     #[must_use]
-    pub fn neighbours(v4: &[Ipv4Addr], v6: &[Ipv6Addr]) -> Self {
+    pub fn neighbours(from: Vantage, v4: &[Ipv4Addr], v6: &[Ipv6Addr]) -> Self {
         if v4.is_empty() && v6.is_empty() {
             return Self::none();
         }
         let build = |exact: bool| {
-            let mut program = Program::untagged();
+            let mut program = Program::untagged(from);
             program.section(ARP, |arp| {
                 arp.load(LD_H, 14 + 6);
                 arp.refuse_unless(1);
@@ -163,7 +180,7 @@ impl Filter {
         if macs.is_empty() {
             return Self::none();
         }
-        let mut program = Program::untagged();
+        let mut program = Program::untagged(Vantage::Wire);
         program.load(LD_W, 0);
         let mut rest: Vec<(u32, u32)> = macs.iter().map(|mac| halves(*mac)).collect();
         rest.sort_unstable();
@@ -179,7 +196,7 @@ impl Filter {
         }
         program.refuse();
 
-        let mut coarse = Program::untagged();
+        let mut coarse = Program::untagged(Vantage::Wire);
         coarse.load(LD_B, 0);
         coarse.push(JSET, 0, 1, 1);
         coarse.refuse();
@@ -220,10 +237,17 @@ struct Program(Vec<Instruction>);
 
 impl Program {
     /// Refuses own frames and tagged ones; leaves the Ethernet type in the accumulator.
-    fn untagged() -> Self {
+    fn untagged(from: Vantage) -> Self {
         let mut program = Self::default();
         program.load(LD_W, PACKET_TYPE);
         program.refuse_if(OUTGOING);
+        if let Vantage::Stack { withheld, tagged } = from {
+            program.push(JEQ, 0, 3, OTHER_HOST);
+            program.load(LD_W, MARK);
+            program.refuse_unless(withheld);
+            program.load(LD_W, MARK);
+            program.refuse_if(tagged);
+        }
         program.load(LD_W, VLAN_TAG_PRESENT);
         program.push(JEQ, 7, 0, 0);
         program.load(LD_W, VLAN_TAG);

@@ -8,6 +8,7 @@ use super::*;
 struct Seen {
     bytes: Vec<u8>,
     packet_type: u32,
+    mark: u32,
     tag: Option<(u32, u32)>,
 }
 
@@ -26,6 +27,7 @@ fn run(program: &[Instruction], frame: &Seen) -> bool {
     let load = |offset: u32, length: usize| -> Option<u32> {
         match offset {
             PACKET_TYPE => Some(frame.packet_type),
+            MARK => Some(frame.mark),
             VLAN_TAG_PRESENT => Some(u32::from(frame.tag.is_some())),
             VLAN_TAG => Some(frame.tag.map_or(0, |t| t.1)),
             VLAN_PROTOCOL => Some(frame.tag.map_or(0, |t| t.0)),
@@ -123,7 +125,7 @@ fn none_refuses_everything() {
     for filter in [
         Filter::none(),
         Filter::unicast_to(&[]),
-        Filter::neighbours(&[], &[]),
+        Filter::neighbours(Vantage::Wire, &[], &[]),
     ] {
         assert!(!passes(&filter, &seen(ipv4(112, 0))));
         assert_eq!(filter.program.len(), 1);
@@ -132,7 +134,7 @@ fn none_refuses_everything() {
 
 #[test]
 fn advertisements_of_both_families_pass_and_nothing_else() {
-    let filter = Filter::advertisements();
+    let filter = Filter::advertisements(Vantage::Wire);
     let options = [112, 0, 5, 2, 0, 0, 1, 0];
     let report = [58, 0, 5, 2, 0, 0, 1, 0, 143];
     for (frame, expected) in [
@@ -164,7 +166,7 @@ fn advertisements_of_both_families_pass_and_nothing_else() {
 #[test]
 fn neighbours_pass_for_the_listed_targets_only() {
     let (v4, v6) = addresses(3);
-    let filter = Filter::neighbours(&v4, &v6);
+    let filter = Filter::neighbours(Vantage::Wire, &v4, &v6);
     for address in &v4 {
         assert!(passes(&filter, &seen(arp(1, *address))));
         assert!(
@@ -195,24 +197,24 @@ fn neighbours_pass_for_the_listed_targets_only() {
             "word {word} is compared"
         );
     }
-    let only_v4 = Filter::neighbours(&v4, &[]);
+    let only_v4 = Filter::neighbours(Vantage::Wire, &v4, &[]);
     assert!(!passes(&only_v4, &seen(icmp6(135, v6[0]))));
 }
 
 #[test]
 fn neighbours_beyond_a_program_look_at_no_address() {
     let (v4, v6) = addresses(300);
-    assert!(Filter::neighbours(&v4, &v6).program.len() <= 4096);
+    assert!(Filter::neighbours(Vantage::Wire, &v4, &v6).program.len() <= 4096);
     assert!(!passes(
-        &Filter::neighbours(&v4, &v6),
+        &Filter::neighbours(Vantage::Wire, &v4, &v6),
         &seen(arp(1, Ipv4Addr::LOCALHOST))
     ));
     assert!(passes(
-        &Filter::neighbours(&v4, &v6),
+        &Filter::neighbours(Vantage::Wire, &v4, &v6),
         &seen(icmp6(135, v6[299]))
     ));
     let (v4, v6) = addresses(500);
-    let filter = Filter::neighbours(&v4, &v6);
+    let filter = Filter::neighbours(Vantage::Wire, &v4, &v6);
     assert!(filter.program.len() < 100);
     assert!(passes(&filter, &seen(arp(1, Ipv4Addr::LOCALHOST))));
     assert!(passes(&filter, &seen(icmp6(135, Ipv6Addr::LOCALHOST))));
@@ -254,10 +256,13 @@ fn tags_and_own_frames_are_refused_by_all() {
     let (v4, v6) = addresses(1);
     let vm = MacAddr::of_vhid(1);
     for (filter, frame) in [
-        (Filter::advertisements(), ipv4(112, 0)),
-        (Filter::advertisements(), ipv6(112, &[0; 36])),
-        (Filter::neighbours(&v4, &v6), arp(1, v4[0])),
-        (Filter::neighbours(&v4, &v6), icmp6(135, v6[0])),
+        (Filter::advertisements(Vantage::Wire), ipv4(112, 0)),
+        (Filter::advertisements(Vantage::Wire), ipv6(112, &[0; 36])),
+        (Filter::neighbours(Vantage::Wire, &v4, &v6), arp(1, v4[0])),
+        (
+            Filter::neighbours(Vantage::Wire, &v4, &v6),
+            icmp6(135, v6[0]),
+        ),
         (Filter::unicast_to(&[vm]), ethernet(vm, 0x0800, &[0; 46])),
     ] {
         let tagged = |kind, tag| Seen {
@@ -306,5 +311,37 @@ fn tags_and_own_frames_are_refused_by_all() {
                 "a second tag"
             );
         }
+    }
+}
+
+#[test]
+fn at_the_stack_another_hosts_frames_pass_only_when_they_were_withheld_for_us() {
+    let (v4, v6) = addresses(1);
+    let vantage = Vantage::Stack {
+        withheld: 77,
+        tagged: 79,
+    };
+    for (filter, frame) in [
+        (Filter::advertisements(vantage), ipv4(112, 0)),
+        (Filter::advertisements(vantage), ipv6(112, &[0; 36])),
+        (Filter::neighbours(vantage, &v4, &v6), arp(1, v4[0])),
+        (Filter::neighbours(vantage, &v4, &v6), icmp6(135, v6[0])),
+    ] {
+        let passes = |packet_type, mark| {
+            let bytes = frame.clone();
+            let seen = Seen {
+                packet_type,
+                mark,
+                ..seen(bytes)
+            };
+            passes(&filter, &seen)
+        };
+        for ours in 0..OTHER_HOST {
+            assert!(passes(ours, 0) && passes(ours, 5));
+            assert!(!passes(ours, 79), "it had a tag");
+        }
+        assert!(passes(OTHER_HOST, 77));
+        assert!(!passes(OTHER_HOST, 0) && !passes(OTHER_HOST, 78));
+        assert!(!passes(OUTGOING, 0) && !passes(OUTGOING, 77));
     }
 }

@@ -3,7 +3,8 @@
 //! It is born mute: without a protocol it receives nothing, gets its drop-all filter and its options, and only then may
 //! hear, so no frame from before the first [`PacketSocket::set_filter`] is ever in its queue.
 //!
-//! A socket that hears costs every frame of its interface a run of its filter, even one that lets nothing pass.
+//! A socket that hears costs every frame that it could hear a run of its filter, even one that lets nothing pass: with
+//! [`Heard::All`] every frame of its interface.
 
 use super::Error;
 use super::filter::{Filter, Instruction};
@@ -34,7 +35,36 @@ pub enum Vnet {
     No,
 }
 
-/// A non-blocking AF_PACKET socket, SOCK_RAW and ETH_P_ALL, bound to one interface. It does not hear what this host sends.
+/// What a packet socket hears of its interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing.
+    Nothing,
+    /// Every frame, before programs, packet filters and bridges have seen it.
+    All,
+    /// IPv4 packets that those have left to this interface.
+    Ipv4,
+    /// The same of IPv6.
+    Ipv6,
+    /// The same of ARP.
+    Arp,
+}
+
+impl Heard {
+    /// As bind(2) has it, packet(7).
+    const fn protocol(self) -> libc::c_int {
+        match self {
+            // Reserved (IANA, IEEE 802 numbers): no frame has it. 0 would leave what was there before.
+            Self::Nothing => 0xffff,
+            Self::All => libc::ETH_P_ALL,
+            Self::Ipv4 => libc::ETH_P_IP,
+            Self::Ipv6 => libc::ETH_P_IPV6,
+            Self::Arp => libc::ETH_P_ARP,
+        }
+    }
+}
+
+/// A non-blocking AF_PACKET socket, SOCK_RAW, bound to one interface. It does not hear what this host sends.
 ///
 /// An interface that is down at the time of opening, or goes down, makes one [`recv`](Self::recv) fail with ENETDOWN; the
 /// socket hears again when the interface is up again. After the interface was deleted it stays silent.
@@ -44,14 +74,14 @@ pub struct PacketSocket {
 }
 
 impl PacketSocket {
-    /// Opens a socket on the interface with this index; its filter lets nothing pass until
+    /// Opens a socket on the interface with this index that hears [`Heard::All`]; its filter lets nothing pass until
     /// [`set_filter`](Self::set_filter).
     ///
     /// # Errors
     /// EPERM without CAP_NET_RAW, ENODEV when there is no such interface.
     pub fn open(index: u32, vnet: Vnet) -> Result<Self, Error> {
         let socket = Self::mute(index, vnet)?;
-        let heard = socket.hear();
+        let heard = socket.hear(Heard::All);
         heard.map_err(|source| Error {
             op: "bind",
             what: format!("packet socket on interface {index}"),
@@ -92,12 +122,12 @@ impl PacketSocket {
         Ok(socket)
     }
 
-    /// Makes a mute socket hear what its filter lets pass.
+    /// From now on it hears this, as far as its filter lets it pass. Between two of them something may be missed.
     ///
     /// # Errors
     /// ENODEV when the interface is gone.
-    pub fn hear(&self) -> io::Result<()> {
-        self.bind(self.present()?, libc::ETH_P_ALL)
+    pub fn hear(&self, what: Heard) -> io::Result<()> {
+        self.bind(self.present()?, what.protocol())
     }
 
     /// Replaces the filter in one step: every frame is judged by the old one or the new one.

@@ -3,9 +3,13 @@
 use super::site::{A, BOTH, C, FOREVER, SHARED, SHARED6, Site, V, numbers, ping, pong};
 use super::support::frames::{Frame, arp_request, solicitation, tagged};
 use super::support::hosts::SOON;
+use carp::dataplane::bpf::BEHIND;
 use carp::dataplane::{Gate, Own, Port};
 use carp::linux::clock;
-use carp::wire::MacAddr;
+use carp::linux::filter::Filter;
+use carp::linux::netlink::MacvlanMode;
+use carp::linux::packet::{Heard, PacketSocket, Vnet};
+use carp::wire::{MacAddr, nd};
 use nix::sys::socket::{
     AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, recvfrom, socket,
 };
@@ -110,7 +114,7 @@ fn nothing_passes_after_the_lease_and_everything_before_it() {
     }
 }
 
-/// Fails when a question for a shared address reaches the kernel in any disguise: carpdev answers then (T1).
+/// Fails when a question for a shared address reaches the kernel in any disguise: carpdev answers then (T1), or a macvlan upon it.
 #[test]
 fn the_kernel_does_not_hear_who_asks_for_a_shared_address() {
     if !super::begin() {
@@ -118,6 +122,12 @@ fn the_kernel_does_not_hear_who_asks_for_a_shared_address() {
     }
     for means in BOTH {
         let mut site = Site::new(means);
+        site.a.net(|net| {
+            let eth0 = net.link("eth0").unwrap().unwrap().index;
+            let mode = MacvlanMode::Private;
+            let macvlan = net.create_macvlan("upon", eth0, mode).unwrap();
+            net.set_up(macvlan, true).unwrap();
+        });
         let out = site.c.outlet("eth0");
         let from_a = site.a.sends("eth0");
         let (asker, asker6) = ((C, v4(CLIENT)), (C, "2001:db8::13".parse().unwrap()));
@@ -153,6 +163,87 @@ fn the_kernel_does_not_hear_who_asks_for_a_shared_address() {
         site.a.net(move |net| kernel.close(net));
         assert!(ask(clock::now()).is_some(), "nobody was there to answer");
     }
+}
+
+/// Fails when the engine's sockets behind the programs miss a question, are told another asker or another one of our MACs than
+/// was asked, or hear one of a VLAN (T23).
+#[test]
+fn what_is_withheld_reaches_the_engines_sockets() {
+    if !super::begin() {
+        return;
+    }
+    for means in BOTH {
+        let mut site = Site::new(means);
+        site.gate(Gate::Open);
+        let carpdev = site.port.carpdev;
+        let hear = |what| {
+            let six = [SHARED6.parse().unwrap()];
+            let filter = Filter::neighbours(BEHIND, &[v4(SHARED)], &six);
+            let open = || PacketSocket::mute(carpdev, Vnet::No).unwrap();
+            let socket = site.a.place.run(open);
+            socket.set_filter(&filter).unwrap();
+            socket.hear(what).unwrap();
+            socket
+        };
+        let (arp, six) = (hear(Heard::Arp), hear(Heard::Ipv6));
+        let out = site.c.outlet("eth0");
+        let (asker, asker6) = ((C, v4(CLIENT)), (C, "2001:db8::13".parse().unwrap()));
+        let solicited = |to| solicitation(asker6, SHARED6.parse().unwrap(), to);
+        let asked = |to| arp_request(asker, v4(SHARED), to);
+        // To everybody and to carpdev is the same to the engine.
+        for (to, seen) in [(MacAddr::BROADCAST, A), (V, V), (A, A)] {
+            for (kind, vid) in [(0x8100, 10), (0x88a8, 0)] {
+                out.send(&tagged(&asked(to), kind, vid)).unwrap();
+            }
+            out.send(&asked(to)).unwrap();
+            let heard = next(&arp);
+            assert_eq!(heard[..6], seen.0, "{means:?} ARP to {to}");
+            assert_eq!(heard[6..42], asked(to)[6..42]);
+        }
+        for (to, seen) in [(None, A), (Some(V), V), (Some(A), A)] {
+            for (kind, vid) in [(0x8100, 10), (0x88a8, 0)] {
+                out.send(&tagged(&solicited(to), kind, vid)).unwrap();
+            }
+            out.send(&solicited(to)).unwrap();
+            let heard = next(&six);
+            assert_eq!(heard[..6], seen.0, "{means:?} solicitation to {to:?}");
+            assert_eq!(heard[6..], solicited(to)[6..]);
+        }
+        // What answers a question of the shared address is handed to carp1, and heard as it was addressed.
+        let carp1 = site.a.hears("carp1");
+        let mark = clock::now();
+        let answer = nd::Advertisement {
+            src_mac: C,
+            dst_mac: V,
+            src: asker6.1,
+            dst: SHARED6.parse().unwrap(),
+            target: asker6.1,
+            router: false,
+            solicited: true,
+            overriding: false,
+            target_link_layer: Some(C),
+        };
+        let answer = answer.emit();
+        out.send(&answer).unwrap();
+        assert_eq!(next(&six), answer, "{means:?}");
+        carp1.expect(mark, SOON, "advertisement", |f| f.bytes == answer);
+        assert!(arp.recv(&mut [0; 128]).is_err() && six.recv(&mut [0; 128]).is_err());
+    }
+}
+
+/// The next frame that a socket hears.
+fn next(socket: &PacketSocket) -> Vec<u8> {
+    let mut frame = vec![0; 256];
+    let mut length = 0;
+    let heard = super::support::hosts::until(SOON, || {
+        socket.recv(&mut frame).is_ok_and(|read| {
+            length = read;
+            true
+        })
+    });
+    assert!(heard, "nothing was heard");
+    frame.truncate(length);
+    frame
 }
 
 /// The same solicitation behind a destination options header.

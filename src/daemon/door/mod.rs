@@ -21,7 +21,7 @@ mod settings;
 mod taps;
 
 /// Counts the forms of orders and outcomes. A parent serves an engine of another version only if it has the same one.
-pub const LANGUAGE: u32 = 1;
+pub const LANGUAGE: u32 = 2;
 
 /// A numbered effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,18 +92,20 @@ pub enum Effect {
         name: String,
     },
     /// Sockets on a carpdev, and its data plane: programs in the kernel, or arp_ignore and arp_announce raised there (T1, T2),
-    /// the old values kept on disk. Value: its index. Descriptors: advertisements, neighbours (ARP and NS), data, two that
-    /// send packets to IPv4 and IPv6 peers (T28), and with programs the map of their ports and what holds their
-    /// links. Said: which data plane.
+    /// the old values kept on disk. Value: its index. Descriptors: advertisements, neighbours (ARP and NS), the two again for
+    /// IPv6 alone, data, two that send packets to IPv4 and IPv6 peers (T28), and with programs the map of their ports and what
+    /// holds their links. The first four hear nothing before `Listen`. Said: which data plane.
     OpenCarpdev {
         /// Its name.
         name: String,
         /// Data planes to try, one after the other.
         planes: Vec<Dataplane>,
     },
-    /// Join exactly these groups on an open carpdev, accept exactly these MACs (T8, T9, T27), keep exactly these
-    /// addresses from the kernel's responders, and lead what exactly these carpN send to the carpdev. Where one of the MACs is
-    /// a multicast one and no program takes its frames away, the stack takes no unicast packets in them on the carpdev.
+    /// Hear advertisements and neighbours: with programs, and not on the port of a bridge, behind them, each kind by a socket
+    /// of its own; otherwise on the wire, all by the first two. Join exactly these groups on an open carpdev, accept exactly
+    /// these MACs (T8, T9, T27), keep exactly these addresses from the kernel's responders, and lead what exactly these carpN
+    /// send to the carpdev. Where one of the MACs is a multicast one and no program takes its frames away, the stack takes no
+    /// unicast packets in them on the carpdev.
     Listen {
         /// carpdev's index.
         index: u32,

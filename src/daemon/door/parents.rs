@@ -6,7 +6,7 @@ use crate::carp::config::Dataplane;
 use crate::linux::Error;
 use crate::linux::groups::Groups;
 use crate::linux::netlink::Link;
-use crate::linux::packet::{PacketSocket, Vnet};
+use crate::linux::packet::{Heard, PacketSocket, Vnet};
 use crate::linux::raw::RawSocket;
 use crate::linux::sysctl;
 use crate::wire::{Family, MacAddr};
@@ -15,8 +15,12 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
-/// The place of the data socket among those of a carpdev.
-const DATA: usize = 2;
+/// What the first sockets of a carpdev hear, in their order: advertisements are among the first and the third one's.
+const ON_THE_WIRE: [Heard; 4] = [Heard::All, Heard::All, Heard::Nothing, Heard::Nothing];
+/// Behind our programs: so the frames that they lead to carpN cost nothing here.
+const AT_THE_STACK: [Heard; 4] = [Heard::Ipv4, Heard::Arp, Heard::Ipv6, Heard::Ipv6];
+/// The place of the data socket.
+const DATA: usize = ON_THE_WIRE.len();
 
 impl Door {
     pub(super) fn open_carpdev(&mut self, name: &str, planes: &[Dataplane]) -> Done {
@@ -35,11 +39,10 @@ impl Door {
             return Err(gone(name));
         }
         let open = || -> Result<(Vec<OwnedFd>, Groups, PacketSocket), Error> {
-            let mut sockets = vec![
-                OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
-                OwnedFd::from(PacketSocket::open(link.index, Vnet::No)?),
-                OwnedFd::from(PacketSocket::mute(link.index, Vnet::Yes)?),
-            ];
+            let mut sockets = Vec::new();
+            for vnet in [Vnet::No; DATA].into_iter().chain([Vnet::Yes]) {
+                sockets.push(PacketSocket::mute(link.index, vnet)?.into());
+            }
             sockets.push(RawSocket::open(name, Family::Inet)?.into());
             sockets.push(match RawSocket::open(name, Family::Inet6) {
                 // A kernel without IPv6 has no such peers either.
@@ -55,11 +58,7 @@ impl Door {
         let kernel = self.open_kernel(name, link.index, planes)?;
         let quiet = match &kernel {
             None => {
-                // An engine may not bind.
-                let data = sockets.get(DATA).map(OwnedFd::try_clone).transpose();
-                let heard = data
-                    .and_then(|data| data.map_or(Ok(()), |data| PacketSocket::from(data).hear()));
-                heard.map_err(|e| failed(name, &e))?;
+                hear(sockets.iter().skip(DATA), &[Heard::All]).map_err(|e| failed(name, &e))?;
                 self.quiet(&link).map_err(|e| of(&e))?
             }
             Some(kernel) => {
@@ -164,6 +163,7 @@ impl Door {
         index: u32,
         groups: &[IpAddr],
         macs: &[(MacAddr, u8)],
+        bridge: Option<u32>,
     ) -> Result<(), Failure> {
         self.follow_names();
         self.leave_to_carpn(index, macs).map_err(|e| of(&e))?;
@@ -171,6 +171,12 @@ impl Door {
             .carpdevs
             .get_mut(&index)
             .ok_or_else(|| gone("carpdev"))?;
+        let kinds = if opened.kernel.is_some() && bridge.is_none() {
+            AT_THE_STACK
+        } else {
+            ON_THE_WIRE
+        };
+        hear(opened.sockets.iter(), &kinds).map_err(|e| failed(&opened.name, &e))?;
         // Kept true step by step: what fails half way is tried again from there.
         let wanted: BTreeSet<IpAddr> = groups.iter().copied().collect();
         for stale in opened
@@ -222,6 +228,14 @@ impl Door {
             self.restore(&opened.quiet);
         }
     }
+}
+
+/// An engine may not bind its sockets itself.
+fn hear<'a>(sockets: impl Iterator<Item = &'a OwnedFd>, kinds: &[Heard]) -> io::Result<()> {
+    for (socket, heard) in sockets.zip(kinds) {
+        PacketSocket::from(socket.try_clone()?).hear(*heard)?;
+    }
+    Ok(())
 }
 
 const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];

@@ -187,7 +187,7 @@ impl Door {
                 units,
                 bridge,
             } => self
-                .listen(index, &groups, &macs)
+                .listen(index, &groups, &macs, bridge)
                 .and_then(|()| self.steer(index, &macs, &shared, &units, bridge))
                 .map(plain),
             Effect::CloseCarpdev { index } => {

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 /// The form of a letter.
 const LETTER: Format = Format {
-    version: 1,
-    least: 1,
+    version: 2,
+    least: 2,
 };
 /// That of the state that engines keep. What a reader does not know it passes over. What it lacks it takes as it is at the start
 /// where a field has a default; where it has none, an engine says so when it is tried. A field that comes later has one unless
@@ -228,7 +228,7 @@ mod tests {
         assert!(with(&["engine"], Value::Null).starts_with("the description: invalid"));
         assert!(with(&["holdings"], json!({})).contains("missing field"));
         // Whatever the rest is, the head counts first.
-        let odd = json!({"head": {"build": "2", "letter": {"version": 2, "least": 2}, "state": {"version": 2, "least": 2},
+        let odd = json!({"head": {"build": "2", "letter": {"version": 9, "least": 9}, "state": {"version": 9, "least": 9},
             "programs": 1, "orders": 2}, "holdings": 5});
         assert!(read(&odd).unwrap_err().starts_with("the description is of"));
         assert!(Letter::read(b"#!/bin/sh").is_err());

@@ -158,7 +158,7 @@ INLINE int lives(struct __sk_buff *skb, const struct port *port)
 	return carpdev && ktime_get_boot_ns() < *(const volatile u64 *)&carpdev->lease + GRACE;
 }
 
-/* The question is for an address that is, or may be, on a carpN here: the engine has heard it and answers. */
+/* The question is for an address that is, or may be, on a carpN here: the engine answers. */
 INLINE int ours_to_answer(struct __sk_buff *skb, struct address *target)
 {
 	u32 *vhid = map_lookup(&shared, target);
@@ -286,19 +286,78 @@ INLINE struct port *selected(const struct __sk_buff *skb, struct port *first, u6
 	return entry(*slot);
 }
 
-/* carpdev to carpN. */
+/* A bridge must pass on what is not for us; its own responder is kept silent at its own door. */
+INLINE int bridged(const struct port *carpdev)
+{
+	return FLAGS(head_of(carpdev)) & BRIDGED;
+}
+
+/*
+ * What the engine alone is to hear. Its sockets are behind us, as are the kernel's responders, which pass over what is for
+ * another host, and those of macvlans upon the carpdev, which get every broadcast (T1). The engine does not tell one from a
+ * frame to the carpdev itself. On the port of a bridge its sockets are before us.
+ */
+INLINE int withhold(struct __sk_buff *skb, const struct port *carpdev, u64 mac)
+{
+	u64 head = head_of(carpdev);
+	if (FLAGS(head) & BRIDGED)
+		return NEXT;
+	if ((mac & 1) && skb_store_bytes(skb, 0, &head, 6, 0))
+		return DROP;
+	skb->mark = WITHHELD;
+	return skb_change_type(skb, TO_ANOTHER) ? DROP : NEXT;
+}
+
+/* carpN takes a frame for its own when it is addressed to its own MAC. */
+INLINE long to_carpn(struct __sk_buff *skb, const struct port *port, u64 mac)
+{
+	u64 unit = unit_of(port);
+	return mac == (unit & MAC_BITS) ? 0 : skb_store_bytes(skb, 0, &unit, 6, 0);
+}
+
+/*
+ * What a neighbour answers is for the tables of both: where frames stay on carpdev, for that of carpN, which asked as well;
+ * otherwise for that of a carpdev without an address of its own, which asked as the shared one (T2). In IPv6 the engine looks
+ * who was answered.
+ */
+INLINE int answered(struct __sk_buff *skb, const struct port *carpdev, const struct port *port, u64 mac, int asks, u8 stays)
+{
+	u32 ifindex = port->ifindex;
+	u8 heard = asks == ADVERTISES && !bridged(carpdev);
+	u8 both = stays || heard || (asks == REPLIES && !carpdev->address);
+	if (to_carpn(skb, port, mac))
+		return DROP;
+	if (!both)
+		return redirect(ifindex, REDIRECT_INGRESS);
+	clone_redirect(skb, ifindex, REDIRECT_INGRESS);
+	if (skb_store_bytes(skb, 0, &mac, 6, 0))
+		return DROP;
+	if (heard && !stays)
+		return withhold(skb, carpdev, mac);
+	skb_change_type(skb, TO_HOST);
+	return NEXT;
+}
+
+/*
+ * carpdev to carpN. Most frames need one line of memory, their port's, beside that of the counters: at a thousand frames a
+ * second each further one costs as much as the rest.
+ */
 SECTION("classifier/ingress") int ingress(struct __sk_buff *skb)
 {
 	const u8 *data = (void *)(u64)skb->data, *end = (void *)(u64)skb->data_end;
 	struct port *carpdev = entry(0), *port = 0;
-	if (data + ETH > end || !carpdev || tagged(skb))
+	if (data + ETH > end || !carpdev)
 		return NEXT;
-	/* A bridge must pass on what is not for us; its own responder is kept silent at its own door. */
-	u8 bridged = FLAGS(head_of(carpdev)) & BRIDGED;
+	if (tagged(skb)) {
+		/* Of VLAN 0 the kernel forgets every tag, also one that is not ours, before the engine's sockets hear the frame. */
+		if (skb->vlan_present && !(skb->vlan_tci & 0xfff))
+			skb->mark = TAGGED;
+		return NEXT;
+	}
 	int asks = question(skb, data, end);
-	if (asks == FOR_SHARED)
-		return bridged ? NEXT : DROP;
 	u64 mac = mac_at(data);
+	if (asks == FOR_SHARED)
+		return withhold(skb, carpdev, mac);
 	u32 slot = virtual_at(data);
 	if (!slot)
 		slot = odd_at(carpdev, data);
@@ -320,27 +379,20 @@ SECTION("classifier/ingress") int ingress(struct __sk_buff *skb)
 	u64 head = head_of(port);
 	if (gate_now(port, head, &counters->reading) == SHUT || asks == UNCLEAR) {
 		counters->in.drops++;
-		return bridged ? NEXT : DROP;
+		return bridged(carpdev) ? NEXT : DROP;
 	}
 	passed(&counters->in, skb->len);
-	/*
-	 * What a neighbour answers is for the tables of both: where frames stay on carpdev, for that of carpN, which asked as well;
-	 * otherwise for that of a carpdev without an address of its own, which asked as the shared one (T2).
-	 */
 	u8 stays = FLAGS(head) & ACCEPT;
-	u8 both = stays ? asks == REPLIES || asks == ADVERTISES : asks == REPLIES && !carpdev->address;
-	if (both || !stays) {
-		u32 ifindex = port->ifindex;
-		u64 unit = unit_of(port);
-		/* carpN takes a frame for its own when it is addressed to its own MAC. */
-		if (mac != (unit & MAC_BITS) && skb_store_bytes(skb, 0, &unit, 6, 0))
-			return DROP;
-		if (!both)
-			return redirect(ifindex, REDIRECT_INGRESS);
-		clone_redirect(skb, ifindex, REDIRECT_INGRESS);
+	if (UNLIKELY(asks == REPLIES || asks == ADVERTISES))
+		return answered(skb, carpdev, port, mac, asks, stays);
+	if (stays) {
+		skb_change_type(skb, TO_HOST);
+		return NEXT;
 	}
-	skb_change_type(skb, TO_HOST);
-	return NEXT;
+	u32 ifindex = port->ifindex;
+	if (to_carpn(skb, port, mac))
+		return DROP;
+	return redirect(ifindex, REDIRECT_INGRESS);
 }
 
 /*
@@ -481,7 +533,7 @@ SECTION("classifier/outward") int outward(struct __sk_buff *skb)
 		return NEXT;
 	u8 gate;
 	struct port *who = speaker(first, &gate, &counters->reading);
-	u64 head = head_of(first), source = head_of(who), own = head_of(carpdev);
+	u64 head = head_of(first), source = head_of(who);
 	/* It waits for the next gate: the copier takes it from there. */
 	if (gate == INWARD)
 		return NEXT;
@@ -490,7 +542,7 @@ SECTION("classifier/outward") int outward(struct __sk_buff *skb)
 	if (gate == YIELDED && speaks_for_the_link(skb))
 		goto dropped;
 	if (gate == YIELDED || (FLAGS(head) & UNLEARNT))
-		source = own;
+		source = head_of(carpdev);
 	else if (source == head || (FLAGS(head) & FOLD))
 		source = 0;
 	if (source && skb_store_bytes(skb, 6, &source, 6, 0))
@@ -501,10 +553,10 @@ SECTION("classifier/outward") int outward(struct __sk_buff *skb)
 		ask_as(skb, first, who);
 	passed(&counters->out, skb->len);
 	if (FLAGS(head) & CAPTURE) {
-		clone_redirect(skb, carpdev->ifindex, 0);
+		clone_redirect(skb, first->carpdev, 0);
 		return NEXT;
 	}
-	return redirect(carpdev->ifindex, 0);
+	return redirect(first->carpdev, 0);
 dropped:
 	counters->out.drops++;
 	return DROP;

@@ -46,7 +46,7 @@ enum { NO_PREALLOC = 1, MMAPABLE = 1024 };
 /* Verdicts of tc and tcx. NEXT is TC_ACT_UNSPEC and TCX_NEXT: whoever comes after us decides. */
 enum { NEXT = -1, DROP = 2 };
 
-enum { REDIRECT_INGRESS = 1, TO_HOST = 0 };
+enum { REDIRECT_INGRESS = 1, TO_HOST = 0, TO_ANOTHER = 3 };
 
 static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
 static long (*const skb_store_bytes)(struct __sk_buff *skb, u32 at, const void *from, u32 length,
@@ -64,5 +64,6 @@ static long (*const check_mtu)(void *skb, u32 ifindex, u32 *length, int differen
 #define SECTION(name) __attribute__((section(name), used))
 #define INLINE static __attribute__((always_inline))
 #define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define NET16(x) ((u16)__builtin_bswap16(x))
 #define NET32(x) ((u32)__builtin_bswap32(x))

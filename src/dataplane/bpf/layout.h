@@ -11,6 +11,9 @@ enum { ACCEPT = 1, CAPTURE = 2, FOLD = 4, UNLEARNT = 8, PROBES = 16 };
 enum { BRIDGED = 1, ODD = 2 };
 /* The most vhosts of a carpN. */
 enum { VHOSTS = 32 };
+/* The marks of a frame that only the engine's sockets are to take, and of one that they are not to. */
+#define WITHHELD 0x63617270
+#define TAGGED 0x63617271
 
 /* The MAC fills the low six bytes of a head, then come gate and flags: one word, so that they change together. */
 #define MAC_BITS 0xffffffffffffULL
@@ -27,7 +30,10 @@ enum { VHOSTS = 32 };
 struct port {
 	u64 head;
 	u32 ifindex;
-	u32 address; /* entry 0: network order, 0 for none */
+	union {
+		u32 address; /* entry 0: network order, 0 for none */
+		u32 carpdev; /* the others: its index, so that what leaves needs no look at entry 0 */
+	};
 	u64 lease;   /* CLOCK_BOOTTIME, nanoseconds */
 	/* What the vhosts of one carpN have in common. The deputy is who speaks for it when the first one does not. */
 	u64 unit;

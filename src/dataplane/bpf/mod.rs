@@ -15,9 +15,17 @@ pub(super) mod ports;
 pub use carpdev::{Carpdev, Loaded, Passed, Service};
 pub use hook::{Means, clear, sweep};
 
+use crate::linux::filter::Vantage;
+
 /// Counts the layouts of the maps, which `layout.h` says. Programs that are attached go on under another version of this program
 /// only if it has the same one.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
+
+/// Where the engine's sockets hear behind the programs, with the marks that those set.
+pub const BEHIND: Vantage = Vantage::Stack {
+    withheld: 0x6361_7270,
+    tagged: 0x6361_7271,
+};
 
 #[cfg(test)]
 mod tests {
@@ -25,9 +33,10 @@ mod tests {
     use sha1::{Digest, Sha1};
 
     /// What `layout.h` hashes to, of each layout: entries are added, never changed.
-    const LAYOUTS: [(u32, &str); 2] = [
+    const LAYOUTS: [(u32, &str); 3] = [
         (1, "8a78073c6de11710ef2dbbb5151f347214d8811f"),
         (2, "359fce0855d5f00c29ede084e5b4a59fd319b4a2"),
+        (3, "b7a38fe98c0ce3a583a09b6131aa02ae0c6a90c3"),
     ];
 
     /// Without comments and white space.
@@ -40,6 +49,15 @@ mod tests {
         meant += text;
         meant.retain(|c| !c.is_whitespace());
         meant
+    }
+
+    #[test]
+    fn both_sides_know_the_same_marks() {
+        let Vantage::Stack { withheld, tagged } = BEHIND else {
+            panic!("they hear on the wire");
+        };
+        let define = format!("#define WITHHELD {withheld:#x}\n#define TAGGED {tagged:#x}\n");
+        assert!(include_str!("layout.h").contains(&define));
     }
 
     #[test]

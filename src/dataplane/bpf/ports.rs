@@ -102,7 +102,7 @@ impl Ports {
                 self.store(slot, MEMBERS + at, *word);
             }
             self.store(slot, UNIT, unit(port, seats));
-            self.store(slot, INDEX, pair(port.id, 0));
+            self.store(slot, INDEX, pair(port.id, port.carpdev));
             self.store_lease(slot, seat.lease);
             // The others have no frames of their own.
             let mac = if folds && place > 0 {
@@ -187,6 +187,6 @@ fn head(mac: MacAddr, seventh: u8, eighth: u8) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, seventh, eighth])
 }
 
-fn pair(index: u32, address: u32) -> u64 {
-    u64::from(index) | u64::from(address) << 32
+fn pair(index: u32, beside: u32) -> u64 {
+    u64::from(index) | u64::from(beside) << 32
 }
