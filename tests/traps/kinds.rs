@@ -1,7 +1,7 @@
 //! Kinds of carpdev: T8 and T17.
 
 use super::VIRTUAL;
-use super::support::frames::{Frame, arp_request, echo_request};
+use super::support::frames::{Advert, Frame, arp_request, echo_request, solicitation};
 use super::support::hosts::{Host, SOON, Segment, own_mac, until};
 use super::support::scene::{SHARED, SHARED6, Scene, join, join_numbered};
 use super::support::talk::{Service, who};
@@ -73,6 +73,60 @@ fn t17_a_bridge_port_can_be_carpdev() {
     a.ok("ifconfig carp1 destroy");
     let restored = || a.sysctl_value("net/ipv4/conf/br0/arp_ignore") == "0";
     assert!(until(SOON, restored), "the bridge is not as it was");
+}
+
+/// Fails when the daemon's sockets stay behind the programs, where a bridge leaves nothing, or on the wire, where they cost
+/// every frame something and questions are answered twice.
+fn t17_a_carpdev_that_becomes_a_bridge_port_and_leaves_hears_on() {
+    let scene = Scene::bare();
+    let (a, from_a) = (&scene.a, scene.a.sends("eth0"));
+    join(a, "eth0", 100);
+    a.master("carp1");
+    let bridge = a.net(|net| {
+        let bridge = net.create_bridge("br0").unwrap();
+        net.set_mac(bridge, own_mac(0x0a)).unwrap();
+        net.set_up(bridge, true).unwrap();
+        bridge
+    });
+    let out = scene.a.inlet("eth0");
+    let (v4, v6) = (SHARED.parse().unwrap(), SHARED6.parse().unwrap());
+    let c = own_mac(0x0c);
+    let questions = [
+        arp_request((c, "192.0.2.13".parse().unwrap()), v4, MacAddr::BROADCAST),
+        solicitation((c, "2001:db8::13".parse().unwrap()), v6, None),
+    ];
+    for (round, master) in (0..).zip([None, Some(bridge), None]) {
+        a.net(|net| {
+            let port = net.link("eth0").unwrap().unwrap().index;
+            net.set_master(port, master).unwrap();
+        });
+        for (question, shared) in questions.iter().zip([IpAddr::V4(v4), IpAddr::V6(v6)]) {
+            let answers = |f: &Frame| f.dst() == c && f.claims(shared);
+            let mark = clock::now();
+            let answered = until(SOON, || {
+                out.send(question).unwrap();
+                let pause = Duration::from_millis(100);
+                from_a.seek(mark, pause, answers).is_some()
+            });
+            assert!(answered, "round {round}: no answer for {shared}");
+            std::thread::sleep(Duration::from_millis(200));
+            let mark = clock::now();
+            out.send(question).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+            let answers = from_a.after(mark, answers);
+            assert_eq!(answers.len(), 1, "round {round}: {answers:?}");
+            assert_eq!(answers[0].src(), VIRTUAL);
+        }
+        for (source, counter) in [("192.0.2.99", 1), ("fe80::99", 2)] {
+            a.master("carp1");
+            let mut better = Advert::new(1, "secret", &[SHARED, SHARED6], source);
+            better.advbase = 1;
+            better.counter = 10 * round + counter;
+            out.send(&better.frame()).unwrap();
+            a.until_state("carp1", "BACKUP");
+            a.ok("ifconfig carp1 state master");
+        }
+    }
 }
 
 /// Fails when one group's end closes what the other one needs: sockets, groups, memberships, settings of carpdev.
@@ -207,6 +261,7 @@ fn t17_an_ipvlan_is_refused() {
 super::support::planes! {
     t08_a_bridge_can_be_carpdev,
     t17_a_bridge_port_can_be_carpdev,
+    t17_a_carpdev_that_becomes_a_bridge_port_and_leaves_hears_on,
     t17_two_vhids_on_one_carpdev_live_and_die_apart,
     t17_a_carpdev_that_returns_serves_again,
 }

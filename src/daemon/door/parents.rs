@@ -5,7 +5,6 @@ use super::{Failure, Said};
 use crate::carp::config::Dataplane;
 use crate::linux::Error;
 use crate::linux::groups::Groups;
-use crate::linux::netlink::Link;
 use crate::linux::packet::{Heard, PacketSocket, Vnet};
 use crate::linux::raw::RawSocket;
 use crate::linux::sysctl;
@@ -59,7 +58,8 @@ impl Door {
         let quiet = match &kernel {
             None => {
                 hear(sockets.iter().skip(DATA), &[Heard::All]).map_err(|e| failed(name, &e))?;
-                self.quiet(&link).map_err(|e| of(&e))?
+                self.silence(link.index, &link.name).map_err(|e| of(&e))?;
+                vec![(link.index, name.to_owned())]
             }
             Some(kernel) => {
                 let map = kernel.ports().try_clone_to_owned();
@@ -93,23 +93,37 @@ impl Door {
         Ok((link.index, sockets))
     }
 
-    /// T1 and T2: the responder of a carpdev stays silent about addresses that are not its own, and never asks as one. A
-    /// bridge hears what its port hears, and would answer in the port's place (T17).
-    fn quiet(&mut self, link: &Link) -> Result<Vec<(u32, String)>, Error> {
-        let mut quiet = vec![(link.index, link.name.clone())];
-        if let Some(index) = link.master {
-            let master = self.netlink.link_by_index(index)?;
-            quiet.extend(master.map(|master| (index, master.name)));
-        }
-        for (_, name) in &quiet {
-            for (key, least) in [("arp_ignore", 1), ("arp_announce", 2)] {
-                if let Err(e) = self.settings.raise(&setting(name, key), least) {
-                    self.restore(&quiet);
-                    return Err(e);
-                }
+    /// T1 and T2: the responder of an interface stays silent about addresses that are not its own, and never asks as one.
+    fn silence(&mut self, index: u32, name: &str) -> Result<(), Error> {
+        for (key, least) in [("arp_ignore", 1), ("arp_announce", 2)] {
+            if let Err(e) = self.settings.raise(&setting(name, key), least) {
+                self.restore(&[(index, name.to_owned())]);
+                return Err(e);
             }
         }
-        Ok(quiet)
+        Ok(())
+    }
+
+    /// A bridge hears what its port hears, and would answer in the port's place (T17). With programs one of them sees to that.
+    fn silence_bridge(&mut self, index: u32, bridge: Option<u32>) -> Result<(), Error> {
+        let opened = self.carpdevs.get_mut(&index);
+        let Some(opened) = opened.filter(|opened| opened.kernel.is_none()) else {
+            return Ok(());
+        };
+        let quiet = &mut opened.quiet;
+        let needed = |(of, _): &(u32, String)| *of == index || Some(*of) == bridge;
+        let stale: Vec<_> = quiet.extract_if(.., |held| !needed(held)).collect();
+        let silent = bridge.is_none_or(|bridge| quiet.iter().any(|(of, _)| *of == bridge));
+        self.restore(&stale);
+        if let (false, Some(bridge)) = (silent, bridge)
+            && let Some(link) = self.netlink.link_by_index(bridge)?
+        {
+            self.silence(bridge, &link.name)?;
+            if let Some(opened) = self.carpdevs.get_mut(&index) {
+                opened.quiet.push((bridge, link.name));
+            }
+        }
+        Ok(())
     }
 
     /// Puts back the settings of these interfaces, but of those that another carpdev needs quiet.
@@ -166,7 +180,9 @@ impl Door {
         bridge: Option<u32>,
     ) -> Result<(), Failure> {
         self.follow_names();
-        self.leave_to_carpn(index, macs).map_err(|e| of(&e))?;
+        self.silence_bridge(index, bridge)
+            .and_then(|()| self.leave_to_carpn(index, macs))
+            .map_err(|e| of(&e))?;
         let opened = self
             .carpdevs
             .get_mut(&index)
