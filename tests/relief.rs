@@ -22,7 +22,7 @@ fn foreign(installed: &Installed) -> String {
     let letter = installed.path("doctored");
     format!(
         "for last; do :; done\n\
-         sed 's/\"orders\":1/\"orders\":9/' </proc/self/fd/$last >{letter}\n\
+         sed 's/\"orders\":[0-9]*/\"orders\":9/' </proc/self/fd/$last >{letter}\n\
          exec 3<{letter}\n\
          case \"$*\" in *--tries*) ;; *) set -- daemon --dataplane $3 --takes-over 3;; esac",
         letter = letter.display()

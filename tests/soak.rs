@@ -78,13 +78,17 @@ fn processes(host: &Host) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
-/// Memory of the daemon's processes, in KB, each shared page counted by its share.
+/// Memory of the daemon's processes, in KB, each shared page counted by its share. The program itself is not: it is shared with
+/// the daemons of other tests as long as those run.
 fn pss(host: &Host) -> u64 {
     let one = |place: std::path::PathBuf| -> u64 {
         let text = fs::read_to_string(place.join("smaps_rollup")).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-        let word = line.and_then(|line| line.split_whitespace().next());
-        word.unwrap().parse().unwrap()
+        let of = |kind: &str| -> u64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(kind));
+            let word = line.and_then(|line| line.split_whitespace().next());
+            word.unwrap().parse().unwrap()
+        };
+        of("Pss_Anon:") + of("Pss_Shmem:")
     };
     processes(host).into_iter().map(one).sum()
 }
