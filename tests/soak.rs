@@ -206,7 +206,7 @@ fn failovers_under_load_leave_nothing_behind() {
     let after = hosts.map(pss);
     let moved = moved.load(Ordering::Relaxed);
     println!(
-        "{}: {number} failovers, {moved} MB moved, PSS {memory:?} KB before, {after:?} KB after, {:?}",
+        "{}: {number} failovers, {moved} MB moved, memory {memory:?} KB before, {after:?} KB after, {:?}",
         plane::current(),
         before[0].descriptors
     );
