@@ -170,10 +170,11 @@ impl Daemon {
         for index in self.carpdevs.keys().copied().collect::<Vec<_>>() {
             let wanted = self.listening_for(index, None);
             self.order(Purpose::Listen(index), listen(index, &wanted));
+            let name = wanted.name.clone();
             let attached = self.carpdevs.get_mut(&index);
             if let Some(Err(e)) = attached.map(|attached| attached.listens(wanted)) {
                 self.log
-                    .line(level::ERR, &format!("{index}: cannot filter: {e}"));
+                    .line(level::ERR, &format!("{name}: cannot filter: {e}"));
             }
         }
     }
